@@ -1,0 +1,36 @@
+# Two commands do all the set-up: `make demo` runs the whole line, `make test` runs the tests.
+PYTHON ?= python3
+BIN := .venv/bin
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+
+.PHONY: demo test check format clean
+
+demo: .venv/.installed
+	python -m jobs.demo
+
+test: .venv/.installed-dev
+	python -m pytest $(ARGS)
+
+check: .venv/.installed-dev
+	ruff format --check .
+	ruff check .
+	mypy
+	lint-imports
+
+format: .venv/.installed-dev
+	ruff format .
+	ruff check --fix .
+
+
+
+.venv/.installed: pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable .
+	touch $@
+
+.venv/.installed-dev: .venv/.installed
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	touch $@
+
+clean:
+	rm -rf .venv build *.egg-info .pytest_cache .mypy_cache .ruff_cache

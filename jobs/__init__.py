@@ -1,0 +1,1 @@
+"""Entry points: one module for each verb of `ray job submit -- python -m jobs.<verb>`."""

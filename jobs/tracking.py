@@ -1,0 +1,153 @@
+"""The one place that talks to MLflow: one run for each job, under one parent run for each experiment."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import os
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import mlflow
+from mlflow.entities import Dataset, DatasetInput, InputTag, RunStatus
+from mlflow.tracking import MlflowClient
+
+_ROLE = "sa.role"
+_KEY = "sa.key"
+_DIGEST_LENGTH = 32  # MLflow refuses dataset digests over 36 characters
+
+
+def default_root() -> str:
+    """SA_ROOT, the default root of datasets and runs; `~/stableanimator` where it is not set."""
+    return os.environ.get("SA_ROOT") or str(Path.home() / "stableanimator")
+
+
+def tracking_uri() -> str:
+    """MLFLOW_TRACKING_URI; by default a SQLite file under SA_ROOT."""
+    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{default_root()}/mlflow.db"
+
+
+def git_commit() -> str:
+    """SA_GIT_COMMIT (passed by jobs.submit, since Ray leaves `.git` behind), else git's own answer, else "unknown"."""
+    if commit := os.environ.get("SA_GIT_COMMIT"):
+        return commit
+    folder = Path(__file__).parent
+
+    def git(*arguments: str) -> str:
+        return subprocess.run(
+            ["git", *arguments], cwd=folder, capture_output=True, text=True, check=True
+        ).stdout.strip()
+
+    try:
+        return git("rev-parse", "HEAD") + ("-dirty" if git("status", "--porcelain") else "")
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
+
+
+class Run:
+    """A handle on one MLflow run that any process can hold: it carries the tracking URI and the run's id."""
+
+    def __init__(self, uri: str, run_id: str) -> None:
+        self.uri = uri
+        self.run_id = run_id
+        self._client = MlflowClient(tracking_uri=uri)
+
+    def __reduce__(self) -> tuple[type[Run], tuple[str, str]]:
+        return Run, (self.uri, self.run_id)
+
+    def params(self, values: dict[str, Any]) -> None:
+        """Log flat parameters. A value that this run already has is left as it is (a restart logs them again)."""
+        known = self._client.get_run(self.run_id).data.params
+        for name, value in values.items():
+            if name not in known:
+                self._client.log_param(self.run_id, name, str(value)[:6000])
+
+    def metrics(self, values: dict[str, float], step: int = 0) -> None:
+        """Log numbers of one step. NaN and None are left out: what is missing is recorded as missing."""
+        for name, value in values.items():
+            if value is not None and value == value:
+                self._client.log_metric(self.run_id, name, float(value), step=step)
+
+    def table(self, name: str, rows: list[dict[str, Any]]) -> None:
+        """Log rows as the table artifact `<name>.json`, which the MLflow page shows and compares."""
+        if rows:
+            columns = {key: [row.get(key) for row in rows] for key in rows[0]}
+            self._client.log_table(self.run_id, data=columns, artifact_file=f"{name}.json")
+
+    def file(self, local_path: str | Path, folder: str = "") -> None:
+        """Log a local file as an artifact."""
+        self._client.log_artifact(self.run_id, str(local_path), artifact_path=folder or None)
+
+    def text(self, text: str, name: str) -> None:
+        """Log a text (YAML, HTML) as the artifact `name`."""
+        self._client.log_text(self.run_id, text, name)
+
+    def tag(self, key: str, value: str) -> None:
+        self._client.set_tag(self.run_id, key, value)
+
+    def dataset(self, name: str, uri: str, digest: str, context: str = "input") -> None:
+        """Record a dataset by its manifest's SHA-256: MLflow gets 32 characters of `digest`, a tag gets all."""
+        source = json.dumps({"uri": uri})
+        dataset = Dataset(name=name, digest=digest[:_DIGEST_LENGTH], source_type="uri", source=source)
+        tags = [InputTag(key="mlflow.data.context", value=context)]
+        self._client.log_inputs(self.run_id, [DatasetInput(dataset=dataset, tags=tags)])
+        self.tag(f"dataset.{name}", digest)
+
+
+def resume(run_id: str, uri: str | None = None) -> Run:
+    """The run that the driver created, on a worker."""
+    return Run(uri or tracking_uri(), run_id)
+
+
+def _experiment_id(client: MlflowClient, uri: str, name: str) -> str:
+    experiment = client.get_experiment_by_name(name)
+    if experiment is not None:
+        return experiment.experiment_id
+    # Without a server MLflow would put artifacts under the working directory, which for a job is a passing copy.
+    local = uri.removeprefix("sqlite:///") if uri.startswith("sqlite:///") else None
+    location = str(Path(local).parent / "mlflow-artifacts" / name) if local else None
+    return client.create_experiment(name, artifact_location=location)
+
+
+def _parent_id(client: MlflowClient, experiment_id: str, name: str) -> str:
+    found = client.search_runs([experiment_id], f"tags.`{_ROLE}` = 'parent'", max_results=1)
+    if found:
+        return found[0].info.run_id
+    parent = client.create_run(experiment_id, tags={_ROLE: "parent"}, run_name=name)
+    client.set_terminated(parent.info.run_id)
+    return parent.info.run_id
+
+
+@contextlib.contextmanager
+def job_run(verb: str, experiment: str, key: str) -> Iterator[Run]:
+    """The MLflow run of one job.
+
+    An unfinished run of the same `key` (a fingerprint of verb and configuration) is continued, so a job that was
+    killed and started again is one run; a finished one is left alone and a new run begins.
+    """
+    uri = tracking_uri()
+    if uri.startswith("sqlite:///"):
+        Path(uri.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
+    logging.getLogger("mlflow").setLevel(logging.WARNING)
+    mlflow.set_tracking_uri(uri)
+    mlflow.set_system_metrics_sampling_interval(5)
+    client = MlflowClient(tracking_uri=uri)
+    experiment_id = _experiment_id(client, uri, experiment)
+    parent_id = _parent_id(client, experiment_id, experiment)
+    unfinished = [
+        run
+        for run in client.search_runs([experiment_id], f"tags.`{_KEY}` = '{key}'", max_results=10)
+        if run.info.status != RunStatus.to_string(RunStatus.FINISHED)
+    ]
+    with mlflow.start_run(
+        run_id=unfinished[0].info.run_id if unfinished else None,
+        experiment_id=experiment_id,
+        run_name=verb,
+        parent_run_id=parent_id,
+        tags={_KEY: key, "sa.verb": verb, "sa.git_commit": git_commit()},
+        log_system_metrics=True,
+    ) as active:
+        yield Run(uri, active.info.run_id)

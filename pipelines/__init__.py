@@ -1,0 +1,1 @@
+"""From a URL to a training shard: Ray Data stages over pure functions."""
