@@ -1,0 +1,133 @@
+"""EDM's stochastic sampler (Karras et al. 2022, Algorithm 2) with a hook on the predicted sample.
+
+A denoiser here is any `denoise(x, sigma) -> x_pred` with sigma a 0-dim tensor: conditioning and guidance are
+bound before (`stableanimator.models.animator.guided`), face optimisation is a hook, long video wraps the denoiser.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+import torch
+from torch import Tensor
+
+Denoiser = Callable[[Tensor, Tensor], Tensor]
+
+
+class Hook(Protocol):
+    """Changes the predicted sample of a step; SA++ Algorithm 1 is one."""
+
+    def __call__(self, x_pred: Tensor, step: int, steps: int, sigma: float) -> Tensor:
+        """Args: x_pred, the predicted clean sample; step, from 0; steps, their number; sigma, t_hat of the step."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SamplerSettings:
+    """EDM's sampler; the names are those of its Algorithm 2."""
+
+    steps: int = 25
+    """Denoising steps. Released: 25."""
+    sigma_min: float = 0.002
+    """Last noise level before 0. Stable Video Diffusion: 0.002."""
+    sigma_max: float = 700.0
+    """First noise level. Stable Video Diffusion: 700."""
+    rho: float = 7.0
+    """Exponent of the spacing (EDM Eq. 5); 7 is EDM's."""
+    s_churn: float = 0.0
+    """Amount of fresh noise over the whole run; 0 gives the deterministic sampler. The paper states no value."""
+    s_tmin: float = 0.0
+    """Lowest noise level at which fresh noise is added."""
+    s_tmax: float = 1e6
+    """Highest noise level at which fresh noise is added; the default is above every level."""
+    s_noise: float = 1.0
+    """Standard deviation of the fresh noise."""
+    second_order: bool = True
+    """Heun's correction (SA++ Algorithm 1); the released code leaves it out, which halves the cost of a step."""
+    noise: Literal["independent", "shared"] = "independent"
+    """Initial noise of the frames; `shared` repeats one frame's, which steadies backgrounds in small models."""
+
+    def __post_init__(self) -> None:
+        if self.steps < 1:
+            raise ValueError("steps must be at least 1")
+        if not 0.0 < self.sigma_min <= self.sigma_max:
+            raise ValueError("sigma_min must be above 0 and at most sigma_max")
+        if self.rho <= 0.0:
+            raise ValueError("rho must be above 0")
+        if min(self.s_churn, self.s_tmin, self.s_noise) < 0.0 or self.s_tmax < self.s_tmin:
+            raise ValueError("s_churn, s_tmin and s_noise must not be negative, nor s_tmax below s_tmin")
+
+
+def karras_sigmas(steps: int, sigma_min: float, sigma_max: float, rho: float = 7.0) -> Tensor:
+    """EDM Eq. 5: `steps` levels from sigma_max to sigma_min, then 0; float64 [steps + 1]."""
+    ramp = torch.linspace(0.0, 1.0, steps, dtype=torch.float64)
+    first, last = sigma_max ** (1.0 / rho), sigma_min ** (1.0 / rho)
+    return torch.cat([(first + ramp * (last - first)) ** rho, torch.zeros(1, dtype=torch.float64)])
+
+
+def churn_factor(sigma: float, steps: int, settings: SamplerSettings) -> float:
+    """gamma_i of EDM Algorithm 2: min(S_churn / N, sqrt(2) - 1) inside [S_tmin, S_tmax], else 0."""
+    inside = settings.s_tmin <= sigma <= settings.s_tmax
+    return min(settings.s_churn / steps, math.sqrt(2.0) - 1.0) if inside else 0.0
+
+
+def initial_noise(
+    shape: tuple[int, ...], settings: SamplerSettings, generator: torch.Generator | None = None
+) -> Tensor:
+    """Where sampling starts: noise of standard deviation sigma_max, float32 [B, F, C, h, w], on the CPU."""
+    if settings.noise == "shared":
+        one = torch.randn(shape[0], 1, *shape[2:], generator=generator)
+        return settings.sigma_max * one.expand(shape).clone()
+    return settings.sigma_max * torch.randn(shape, generator=generator)
+
+
+@torch.no_grad()
+def sample(
+    denoise: Denoiser,
+    x: Tensor,
+    sigmas: Tensor,
+    settings: SamplerSettings,
+    hook: Hook | None = None,
+    generator: torch.Generator | None = None,
+    progress: Callable[[Iterator[int]], Iterator[int]] | None = None,
+) -> Tensor:
+    """EDM Algorithm 2, or SA++ Algorithm 1 where `hook` is face optimisation.
+
+    The hook sees the first evaluation of each step; the second-order correction uses the plain denoiser.
+
+    Args:
+        denoise: the denoiser, conditioning bound.
+        x: initial noise at level sigmas[0], [B, F, C, h, w]; its dtype is the sampler's.
+        sigmas: falling levels, [steps + 1], the last one 0 (`karras_sigmas`).
+        settings: churn and correction; its `steps` is not read.
+        hook: changes x_pred; None leaves it.
+        generator: a CPU generator for the churn, so that every device draws the same noise.
+        progress: wraps the iterator of steps, for a bar.
+    """
+    levels = sigmas.tolist()
+    steps = len(levels) - 1
+    indices: Iterator[int] = iter(range(steps))
+    for i in progress(indices) if progress else indices:
+        t, t_next = levels[i], levels[i + 1]
+        gamma = churn_factor(t, steps, settings)
+        t_hat, x_hat = t * (1.0 + gamma), x
+        if gamma > 0.0:
+            noise = torch.randn(x.shape, generator=generator, dtype=x.dtype).to(x.device)
+            x_hat = x + math.sqrt(t_hat**2 - t**2) * settings.s_noise * noise
+        x_pred = denoise(x_hat, _level(t_hat, x))
+        if hook is not None:
+            x_pred = hook(x_pred, i, steps, t_hat)
+        slope = (x_hat - x_pred) / t_hat
+        x = x_hat + (t_next - t_hat) * slope
+        if settings.second_order and t_next > 0.0:
+            slope_next = (x - denoise(x, _level(t_next, x))) / t_next
+            x = x_hat + (t_next - t_hat) * 0.5 * (slope + slope_next)
+    return x
+
+
+def _level(sigma: float, x: Tensor) -> Tensor:
+    """The level as a tensor, float32 at least: latents may be of half precision, levels may not."""
+    return torch.tensor(sigma, dtype=torch.promote_types(x.dtype, torch.float32), device=x.device)

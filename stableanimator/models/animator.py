@@ -1,0 +1,224 @@
+"""The denoiser: U-Net, PoseNet and FaceEncoder assembled, EDM preconditioning around them, and guidance.
+
+Shapes: B clips, F frames, C h w latent channels, height, width, H W picture, D context width, E face embedding width.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, fields, replace
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from stableanimator.diffusion.edm import preconditioning
+from stableanimator.models.face_encoder import FaceEncoder, FaceEncoderSettings
+from stableanimator.models.pose_net import PoseNet, PoseNetSettings
+from stableanimator.models.unet import UNetSettings, build_unet, run_unet
+
+CONDITIONS = ("clip", "reference", "face", "pose")
+"""What can be dropped, the columns of `Conditioning.keep`."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ModelSettings:
+    """The trained networks; the defaults are the released sizes."""
+
+    unet: UNetSettings = field(default_factory=UNetSettings)
+    """The U-Net."""
+    face_encoder: FaceEncoderSettings = field(default_factory=FaceEncoderSettings)
+    """The face encoder."""
+    pose_net: PoseNetSettings = field(default_factory=PoseNetSettings)
+    """The pose network."""
+    id_fusion: Literal["distribution", "addition", "norm", "off", False] = "distribution"
+    """How face and image features meet: Eq. 14, or Table V's `addition` and `norm`, or `off`: no ID adapters."""
+    reference_gain: float = 1.0 / 0.18215
+    """What the reference latent is multiplied by before the U-Net reads it. Stable Video Diffusion was trained on
+    references without its VAE's scaling factor; shards and `Conditioning` carry all latents with it."""
+
+    def __post_init__(self) -> None:
+        if self.id_fusion is False:
+            object.__setattr__(self, "id_fusion", "off")  # YAML reads an unquoted `off` as false
+        if self.face_encoder.cross_attention_dim != self.unet.cross_attention_dim:
+            raise ValueError(
+                f"face_encoder.cross_attention_dim ({self.face_encoder.cross_attention_dim}) must equal "
+                f"unet.cross_attention_dim ({self.unet.cross_attention_dim})"
+            )
+        if self.reference_gain <= 0.0:
+            raise ValueError("reference_gain must be above 0")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class MicroConditions:
+    """Stable Video Diffusion's three numbers beside the noise level."""
+
+    fps_id: float = 6.0
+    """Frames a second less one. Released: 6."""
+    motion_bucket: float = 127.0
+    """How much motion, 0 to 255. Released: 127."""
+    reference_noise: float = 0.02
+    """Standard deviation of the noise on the reference picture, which lies in [-1, 1]. Released: 0.02."""
+
+    def __post_init__(self) -> None:
+        if self.reference_noise < 0.0:
+            raise ValueError("reference_noise must not be negative")
+
+    def ids(self, clips: int) -> Tensor:
+        """float32 [B, 3], in Stable Video Diffusion's order."""
+        return torch.tensor([self.fps_id, self.motion_bucket, self.reference_noise]).repeat(clips, 1)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Conditioning:
+    """Everything that one batch of clips is made from."""
+
+    reference_latent: Tensor
+    """[B, C, h, w] reference picture (noise-augmented), mean of the VAE times its scaling factor."""
+    clip_embedding: Tensor
+    """[B, 1, D] CLIP image embedding of the reference."""
+    face_embedding: Tensor
+    """[B, E] face embedding of the reference; zeros where `keep` drops it."""
+    pose: Tensor
+    """[B, F, 3, H, W] skeleton pictures in [-1, 1], black is -1."""
+    added_time_ids: Tensor
+    """[B, 3] micro-conditions, from `MicroConditions.ids`."""
+    keep: Tensor | None = None
+    """[B, 4] bool, columns of `CONDITIONS`: False replaces that condition by zeros. None keeps all."""
+
+    def to(self, device: torch.device | str) -> Conditioning:
+        """On another device."""
+        values = {each.name: getattr(self, each.name) for each in fields(self)}
+        return replace(self, **{name: value.to(device) for name, value in values.items() if value is not None})
+
+    def window(self, frames: Tensor | slice) -> Conditioning:
+        """The same conditions for some of the frames: indices [n] or a slice."""
+        return replace(self, pose=self.pose[:, frames])
+
+    def unconditional(self) -> Conditioning:
+        """Guidance's other branch, as released: no image, no reference, no face, no pose."""
+        clips = len(self.reference_latent)
+        return replace(self, keep=torch.zeros(clips, len(CONDITIONS), dtype=torch.bool, device=self.pose.device))
+
+    def kept(self, condition: str, value: Tensor) -> Tensor:
+        """`value` [B, ...] with zeros in the clips that drop `condition`."""
+        if self.keep is None:
+            return value
+        keep = self.keep[:, CONDITIONS.index(condition)].to(value.device)
+        return value * keep.to(value.dtype).reshape(-1, *[1] * (value.ndim - 1))
+
+
+def drop_conditions(
+    conditioning: Conditioning, probability: float, generator: torch.Generator | None = None
+) -> Conditioning:
+    """Conditioning dropout of training, as released (after InstructPix2Pix 3.2.1).
+
+    One draw p a clip: the image embedding is dropped for p < 2q, the reference latent for q <= p < 3q, so each alone
+    and both together with probability q each. The face tokens are made before, from the undropped embedding.
+    """
+    clips = len(conditioning.reference_latent)
+    p = torch.rand(clips, generator=generator)
+    keep = torch.ones(clips, len(CONDITIONS), dtype=torch.bool)
+    keep[:, CONDITIONS.index("clip")] = p >= 2 * probability
+    keep[:, CONDITIONS.index("reference")] = (p < probability) | (p >= 3 * probability)
+    keep = keep.to(conditioning.pose.device)
+    return replace(conditioning, keep=keep if conditioning.keep is None else keep & conditioning.keep)
+
+
+class Animator(nn.Module):
+    """StableAnimator++'s denoiser D(x; sigma).
+
+    Args:
+        settings: sizes and ablations. The weights start at random; `stableanimator.models.checkpoints` loads others.
+    """
+
+    def __init__(self, settings: ModelSettings) -> None:
+        super().__init__()
+        self.settings = settings
+        self.unet = build_unet(settings.unet, settings.face_encoder.tokens, settings.id_fusion or "off")
+        self.pose_net = PoseNet(settings.pose_net, settings.unet.block_out_channels[0])
+        self.face_encoder = FaceEncoder(settings.face_encoder)
+        if settings.id_fusion == "off":
+            self.face_encoder.requires_grad_(False)  # nothing reads its tokens
+
+    def forward(self, x: Tensor, sigma: Tensor, conditioning: Conditioning) -> Tensor:
+        """`denoise`, under the name by which wrappers for distributed training call a module."""
+        return self.denoise(x, sigma, conditioning)
+
+    def denoise(self, x: Tensor, sigma: Tensor, conditioning: Conditioning) -> Tensor:
+        """EDM Eq. 7: D(x; sigma) = c_skip x + c_out F(c_in x; c_noise).
+
+        Args:
+            x: noisy latents [B, F, C, h, w], scaled.
+            sigma: noise levels [B], or one for all.
+            conditioning: for the same clips and frames.
+
+        Returns:
+            The predicted clean latents, float32 [B, F, C, h, w].
+
+        Raises:
+            ValueError: the skeleton pictures do not have the latents' frames and size.
+        """
+        clips, frames, _, height, width = x.shape
+        factor = self.settings.pose_net.factor
+        wanted = [clips, frames, 3, height * factor, width * factor]
+        if list(conditioning.pose.shape) != wanted:
+            raise ValueError(
+                f"skeleton pictures must be {wanted} for these latents, not {list(conditioning.pose.shape)}"
+            )
+        x, sigma = x.float(), sigma.to(x.device).float().expand(clips)
+        c = preconditioning(sigma)
+        c_skip, c_out, c_in = (value.reshape(-1, 1, 1, 1, 1) for value in (c.c_skip, c.c_out, c.c_in))
+        reference = conditioning.kept("reference", conditioning.reference_latent.float()) * self.settings.reference_gain
+        output = run_unet(
+            self.unet,
+            torch.cat([c_in * x, reference.unsqueeze(1).expand_as(x)], dim=2),
+            c.c_noise,
+            self.context(conditioning),
+            conditioning.added_time_ids,
+            self.pose_features(conditioning),
+        )
+        return c_skip * x + c_out * output
+
+    def context(self, conditioning: Conditioning) -> Tensor:
+        """What cross-attention reads: image token, then face tokens (none where `id_fusion` is off), [B, T, D]."""
+        dtype = self.face_encoder.norm.weight.dtype
+        image = conditioning.clip_embedding.to(dtype)
+        tokens = [conditioning.kept("clip", image)]
+        if self.settings.id_fusion != "off":
+            face = self.face_encoder(conditioning.face_embedding.to(dtype), image)
+            tokens.append(conditioning.kept("face", face))
+        return torch.cat(tokens, dim=1)
+
+    def pose_features(self, conditioning: Conditioning) -> Tensor:
+        """PoseNet's features of every frame [B, F, C0, h, w], zeros where the pose is dropped."""
+        pictures = conditioning.pose.to(self.pose_net.scale.dtype)
+        features = self.pose_net(pictures.flatten(0, 1)).unflatten(0, pictures.shape[:2])
+        return conditioning.kept("pose", features)
+
+
+def guidance_scales(first: float, last: float, frames: int) -> Tensor:
+    """Guidance that grows linearly over the frames, [F]. Released: from 1 to 3."""
+    return torch.linspace(first, last, frames)
+
+
+def guided(
+    denoise: Callable[[Tensor, Tensor, Conditioning], Tensor],
+    conditioning: Conditioning,
+    unconditional: Conditioning,
+    scale_per_frame: Tensor,
+) -> Callable[[Tensor, Tensor], Tensor]:
+    """Classifier-free guidance: a `denoise(x, sigma)` for the sampler, with the conditions bound.
+
+    D = D_u + scale * (D_c - D_u), scale [F] a frame. The two branches run one after the other, so that memory is one
+    branch's; where every scale is 1 the unconditional branch is not run.
+    """
+    if bool((scale_per_frame == 1.0).all()):
+        return lambda x, sigma: denoise(x, sigma, conditioning)
+
+    def guided_denoise(x: Tensor, sigma: Tensor) -> Tensor:
+        without = denoise(x, sigma, unconditional)
+        scale = scale_per_frame.to(without).reshape(1, -1, 1, 1, 1)
+        return without + scale * (denoise(x, sigma, conditioning) - without)
+
+    return guided_denoise

@@ -1,0 +1,246 @@
+"""The frozen encoders: Stable Video Diffusion's VAE and CLIP image encoder, loaded, or random at small widths.
+
+Shapes: N frames of one clip, C h w latent channels, height, width, H W picture, D CLIP embedding width.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from dataclasses import asdict, dataclass, field
+from functools import cached_property
+
+import torch
+from diffusers import AutoencoderKLTemporalDecoder
+from torch import Tensor, nn
+from torch.nn import functional
+from transformers import CLIPVisionConfig, CLIPVisionModelWithProjection
+
+from stableanimator.errors import WeightsError
+from stableanimator.paths import AbsolutePath
+
+CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
+"""OpenAI CLIP's normalisation, per RGB channel of [0, 1]."""
+CLIP_DEVIATION = (0.26862954, 0.26130258, 0.27577711)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class VAESettings:
+    """Sizes of a random VAE; the defaults are Stable Video Diffusion's."""
+
+    block_out_channels: tuple[int, ...] = (128, 256, 512, 512)
+    """Channels, fine to coarse, multiples of 32; every level but the last halves height and width."""
+    layers_per_block: int = 2
+    """Residual blocks a level."""
+    latent_channels: int = 4
+    """Channels of a latent."""
+    scaling_factor: float = 0.18215
+    """What latents are multiplied by, so that their spread is about 1."""
+
+    def __post_init__(self) -> None:
+        if not self.block_out_channels or any(width < 32 or width % 32 for width in self.block_out_channels):
+            raise ValueError("block_out_channels must be multiples of 32")
+        if min(self.layers_per_block, self.latent_channels) < 1 or self.scaling_factor <= 0.0:
+            raise ValueError("layers_per_block and latent_channels must be at least 1, scaling_factor above 0")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CLIPSettings:
+    """Sizes of a random CLIP image encoder; the defaults are ViT-H/14, Stable Video Diffusion's."""
+
+    hidden_size: int = 1280
+    """Token width."""
+    intermediate_size: int = 5120
+    """Width of the feed-forward layers."""
+    layers: int = 32
+    """Transformer layers."""
+    heads: int = 16
+    """Attention heads; divides hidden_size."""
+    image_size: int = 224
+    """Side of the picture it reads, pixels."""
+    patch_size: int = 14
+    """Side of a patch, pixels; divides image_size."""
+    projection_dim: int = 1024
+    """Width of the embedding: the U-Net's cross_attention_dim."""
+
+    def __post_init__(self) -> None:
+        if min(asdict(self).values()) < 1:
+            raise ValueError("every size of the CLIP image encoder must be at least 1")
+        if self.hidden_size % self.heads or self.image_size % self.patch_size:
+            raise ValueError("heads must divide hidden_size, and patch_size image_size")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class EncoderSettings:
+    """Which encoders, and how many frames at a time."""
+
+    svd: AbsolutePath | None = None
+    """Folder of Stable Video Diffusion img2vid-xt, with `vae/` and `image_encoder/`. None: random weights of the sizes
+    below, good for running every line of code and for nothing else."""
+    vae: VAESettings = field(default_factory=VAESettings)
+    """Sizes of the random VAE."""
+    clip: CLIPSettings = field(default_factory=CLIPSettings)
+    """Sizes of the random CLIP image encoder."""
+    seed: int = 0
+    """Seed of the random weights: the same seed gives the same encoders on every machine."""
+    encode_batch: int = 8
+    """Pictures encoded at a time; changes memory, not results."""
+    decode_chunk: int = 4
+    """Frames decoded together. The decoder mixes the frames of a chunk, so it changes results; face optimisation
+    decodes in the same chunks. Released: 4."""
+
+    def __post_init__(self) -> None:
+        if self.encode_batch < 1 or self.decode_chunk < 1:
+            raise ValueError("encode_batch and decode_chunk must be at least 1")
+
+
+class Encoders(nn.Module):
+    """VAE and CLIP image encoder, float32, frozen, in evaluation mode.
+
+    Raises:
+        WeightsError: the folder of Stable Video Diffusion, or a part of it, is missing or unreadable.
+    """
+
+    def __init__(self, settings: EncoderSettings) -> None:
+        super().__init__()
+        self.settings = settings
+        if settings.svd is None:
+            self.vae, self.clip = _random_encoders(settings)
+        else:
+            self.vae = _load(AutoencoderKLTemporalDecoder, settings.svd, "vae")
+            self.clip = _load(CLIPVisionModelWithProjection, settings.svd, "image_encoder")
+        self.requires_grad_(False).eval()
+
+    @property
+    def factor(self) -> int:
+        """Picture size over latent size."""
+        return 2 ** (len(self.vae.config.block_out_channels) - 1)
+
+    @property
+    def latent_channels(self) -> int:
+        """Channels of a latent."""
+        return int(self.vae.config.latent_channels)
+
+    @property
+    def embedding_width(self) -> int:
+        """Width of the CLIP image embedding."""
+        return int(self.clip.config.projection_dim)
+
+    @property
+    def scaling_factor(self) -> float:
+        """What latents are multiplied by, so that their spread is about 1."""
+        return float(self.vae.config.scaling_factor)
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """SHA-256, hex, of everything that latents and embeddings depend on: weights, sizes and scaling factor.
+
+        Where the weights lie, batch sizes and the decoding chunk do not enter.
+        """
+        digest = hashlib.sha256()
+        sizes = {"factor": self.factor, "scaling": self.scaling_factor, "image": self.clip.config.image_size}
+        sizes |= {"patch": self.clip.config.patch_size, "heads": self.clip.config.num_attention_heads}
+        digest.update(json.dumps(sizes, sort_keys=True).encode())
+        for name, tensor in sorted(self.state_dict().items()):
+            digest.update(f"{name}{list(tensor.shape)}".encode())
+            digest.update(tensor.detach().float().cpu().contiguous().numpy().tobytes())
+        return digest.hexdigest()
+
+    @torch.no_grad()
+    def encode(self, frames: Tensor) -> Tensor:
+        """Pictures [N, 3, H, W] in [-1, 1] -> latents [N, C, h, w]: the posterior's mean times the scaling factor.
+
+        Raises:
+            ValueError: height or width is not a multiple of the factor.
+        """
+        if frames.shape[-2] % self.factor or frames.shape[-1] % self.factor:
+            raise ValueError(f"pictures of {list(frames.shape[-2:])} are not multiples of the VAE's {self.factor}")
+        batches = frames.float().split(self.settings.encode_batch)
+        return torch.cat([self.vae.encode(batch).latent_dist.mode() for batch in batches]) * self.scaling_factor
+
+    def decode(self, latents: Tensor, frames_per_chunk: int | None = None) -> Tensor:
+        """Latents [N, C, h, w] of consecutive frames of one clip -> pictures [N, 3, H, W], about [-1, 1], not clamped.
+
+        Differentiable. Chunks start at frame 0; each is decoded jointly, on its own.
+
+        Args:
+            latents: scaled, as `encode` gives them.
+            frames_per_chunk: by default the setting `decode_chunk`.
+        """
+        chunks = (latents.float() / self.scaling_factor).split(frames_per_chunk or self.settings.decode_chunk)
+        return torch.cat([self.vae.decode(chunk, num_frames=len(chunk)).sample for chunk in chunks])
+
+    @torch.no_grad()
+    def embed(self, frames: Tensor) -> Tensor:
+        """Pictures [N, 3, H, W] in [-1, 1] -> CLIP image embeddings [N, 1, D]."""
+        pictures = clip_pixels(frames.float(), int(self.clip.config.image_size))
+        batches = pictures.split(self.settings.encode_batch)
+        return torch.cat([self.clip(batch).image_embeds for batch in batches]).unsqueeze(1)
+
+
+def clip_pixels(frames: Tensor, side: int) -> Tensor:
+    """Stable Video Diffusion's preprocessing for CLIP: [N, 3, H, W] in [-1, 1] -> normalised [N, 3, side, side].
+
+    A Gaussian against aliasing, then bicubic resizing with aligned corners and without regard to the aspect ratio, then
+    CLIP's mean and standard deviation. Overshoots of the bicubic are kept.
+    """
+    height, width = frames.shape[-2:]
+    smooth = _blur(_blur(frames, width / side, dim=-1), height / side, dim=-2)
+    resized = functional.interpolate(smooth, size=(side, side), mode="bicubic", align_corners=True)
+    mean = torch.tensor(CLIP_MEAN).to(resized).reshape(-1, 1, 1)
+    deviation = torch.tensor(CLIP_DEVIATION).to(resized).reshape(-1, 1, 1)
+    return ((resized + 1.0) / 2.0 - mean) / deviation
+
+
+def _blur(x: Tensor, factor: float, dim: int) -> Tensor:
+    """Gaussian of standard deviation (factor - 1) / 2, cut at twice that, along one dimension, edges reflected."""
+    sigma = max((factor - 1.0) / 2.0, 0.001)
+    taps = int(max(4.0 * sigma, 3.0)) | 1  # odd
+    offsets = torch.arange(taps, dtype=x.dtype, device=x.device) - taps // 2
+    kernel = torch.exp(-(offsets**2) / (2.0 * sigma**2))
+    kernel = kernel / kernel.sum()
+    rows = x.movedim(dim, -1)
+    padded = functional.pad(rows.flatten(0, -2).unsqueeze(1), (taps // 2, taps // 2), mode="reflect")
+    return functional.conv1d(padded, kernel.reshape(1, 1, -1)).reshape(rows.shape).movedim(-1, dim)
+
+
+def _random_encoders(settings: EncoderSettings) -> tuple[AutoencoderKLTemporalDecoder, CLIPVisionModelWithProjection]:
+    """Encoders with weights drawn from the seed, without touching the global random state."""
+    vae, clip = settings.vae, settings.clip
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(settings.seed)
+        autoencoder = AutoencoderKLTemporalDecoder(
+            down_block_types=("DownEncoderBlock2D",) * len(vae.block_out_channels),
+            block_out_channels=vae.block_out_channels,
+            layers_per_block=vae.layers_per_block,
+            latent_channels=vae.latent_channels,
+            scaling_factor=vae.scaling_factor,
+        )
+        image_encoder = CLIPVisionModelWithProjection(
+            CLIPVisionConfig(
+                hidden_size=clip.hidden_size,
+                intermediate_size=clip.intermediate_size,
+                num_hidden_layers=clip.layers,
+                num_attention_heads=clip.heads,
+                image_size=clip.image_size,
+                patch_size=clip.patch_size,
+                projection_dim=clip.projection_dim,
+                hidden_act="gelu",
+            )
+        )
+    return autoencoder, image_encoder
+
+
+def _load(kind: type[nn.Module], svd: str, part: str) -> nn.Module:
+    """One part of Stable Video Diffusion's folder, in float32, never from the network."""
+    folder = os.path.join(svd, part)
+    if not os.path.isdir(folder):
+        raise WeightsError(
+            f"encoders.svd: {folder} is missing; it must be the folder of Stable Video Diffusion img2vid-xt with vae/ "
+            "and image_encoder/, or leave encoders.svd out for random encoders"
+        )
+    try:
+        return kind.from_pretrained(folder, local_files_only=True, torch_dtype=torch.float32)
+    except (OSError, ValueError, RuntimeError, KeyError) as error:
+        raise WeightsError(f"encoders.svd: {folder} cannot be loaded: {' '.join(str(error).split())}") from error

@@ -1,0 +1,132 @@
+"""diffusers' spatio-temporal U-Net with ID adapters, and with pose features added after its first convolution."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from diffusers import UNetSpatioTemporalConditionModel
+from torch import Tensor, nn
+
+from stableanimator.models.id_adapter import IdFusion, install_id_adapters
+
+DownBlock = Literal["CrossAttnDownBlockSpatioTemporal", "DownBlockSpatioTemporal"]
+UpBlock = Literal["CrossAttnUpBlockSpatioTemporal", "UpBlockSpatioTemporal"]
+
+TIME_IDS = 3
+"""Micro-conditions of Stable Video Diffusion: frames a second, motion bucket, noise on the reference."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class UNetSettings:
+    """Sizes of the U-Net, one value a level from fine to coarse; the defaults are Stable Video Diffusion img2vid-xt."""
+
+    latent_channels: int = 4
+    """Channels of a latent; the U-Net reads twice as many, noisy frame and reference."""
+    block_out_channels: tuple[int, ...] = (320, 640, 1280, 1280)
+    """Channels; multiples of 32 (group norm) and of the heads."""
+    down_block_types: tuple[DownBlock, ...] = (
+        "CrossAttnDownBlockSpatioTemporal",
+        "CrossAttnDownBlockSpatioTemporal",
+        "CrossAttnDownBlockSpatioTemporal",
+        "DownBlockSpatioTemporal",
+    )
+    """diffusers' names of the blocks on the way down, fine to coarse."""
+    up_block_types: tuple[UpBlock, ...] = (
+        "UpBlockSpatioTemporal",
+        "CrossAttnUpBlockSpatioTemporal",
+        "CrossAttnUpBlockSpatioTemporal",
+        "CrossAttnUpBlockSpatioTemporal",
+    )
+    """diffusers' names of the blocks on the way up, coarse to fine."""
+    layers_per_block: int = 2
+    """Residual blocks on the way down; the way up has one more."""
+    transformer_layers_per_block: int = 1
+    """Transformer blocks after each residual block."""
+    num_attention_heads: tuple[int, ...] = (5, 10, 20, 20)
+    """Attention heads."""
+    cross_attention_dim: int = 1024
+    """Width of the context: the CLIP image embedding's."""
+    addition_time_embed_dim: int = 256
+    """Width of the embedding of each micro-condition; even."""
+
+    def __post_init__(self) -> None:
+        levels = len(self.block_out_channels)
+        lengths = (len(self.down_block_types), len(self.up_block_types), len(self.num_attention_heads))
+        if levels < 1 or any(length != levels for length in lengths):
+            raise ValueError(
+                f"block_out_channels has {levels} levels; down_block_types, up_block_types and num_attention_heads "
+                f"must have as many, not {lengths}"
+            )
+        for channels, heads in zip(self.block_out_channels, self.num_attention_heads, strict=True):
+            if channels < 32 or channels % 32 or heads < 1 or channels % heads:
+                raise ValueError(f"{channels} channels with {heads} heads: must be a multiple of 32 and of the heads")
+        if min(self.latent_channels, self.layers_per_block, self.transformer_layers_per_block) < 1:
+            raise ValueError("latent_channels and the layers must be at least 1")
+        if self.addition_time_embed_dim < 2 or self.addition_time_embed_dim % 2:
+            raise ValueError("addition_time_embed_dim must be even and at least 2")
+
+
+class InputConvolution(nn.Conv2d):
+    """The U-Net's first convolution; channels of the input beyond its own are added to its output.
+
+    It is how the pose features reach the U-Net: diffusers' forward hands its input to `conv_in` untouched, so no copy
+    of that forward and no state between calls is needed. Names and shapes of the weights stay the same.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[N, in + out, h, w], or [N, in, h, w] for no features -> [N, out, h, w]."""
+        if x.shape[1] == self.in_channels:
+            return super().forward(x)
+        sample, features = x.split([self.in_channels, self.out_channels], dim=1)
+        return super().forward(sample) + features
+
+
+def build_unet(settings: UNetSettings, face_tokens: int, fusion: IdFusion) -> UNetSpatioTemporalConditionModel:
+    """The U-Net with its ID adapters. At the defaults its state dict has the released `unet.pth`'s names and shapes."""
+    unet = UNetSpatioTemporalConditionModel(
+        in_channels=2 * settings.latent_channels,
+        out_channels=settings.latent_channels,
+        down_block_types=settings.down_block_types,
+        up_block_types=settings.up_block_types,
+        block_out_channels=settings.block_out_channels,
+        addition_time_embed_dim=settings.addition_time_embed_dim,
+        projection_class_embeddings_input_dim=TIME_IDS * settings.addition_time_embed_dim,
+        layers_per_block=settings.layers_per_block,
+        cross_attention_dim=settings.cross_attention_dim,
+        transformer_layers_per_block=settings.transformer_layers_per_block,
+        num_attention_heads=settings.num_attention_heads,
+    )
+    conv_in = InputConvolution(2 * settings.latent_channels, settings.block_out_channels[0], kernel_size=3, padding=1)
+    conv_in.load_state_dict(unet.conv_in.state_dict(), assign=True)
+    unet.conv_in = conv_in
+    install_id_adapters(unet, face_tokens, fusion)
+    return unet
+
+
+def run_unet(
+    unet: UNetSpatioTemporalConditionModel,
+    sample: Tensor,
+    c_noise: Tensor,
+    context: Tensor,
+    added_time_ids: Tensor,
+    pose_features: Tensor | None,
+) -> Tensor:
+    """One pass of the U-Net, in the precision of its weights.
+
+    Args:
+        unet: from `build_unet`.
+        sample: scaled noisy latents and reference latents [B, F, 2C, h, w].
+        c_noise: EDM's noise condition [B].
+        context: image tokens, then face tokens [B, T, D].
+        added_time_ids: micro-conditions [B, 3].
+        pose_features: what is added after the first convolution [B, F, C0, h, w], or None.
+
+    Returns:
+        The raw output F of EDM's Eq. 7, float32 [B, F, C, h, w].
+    """
+    dtype = unet.conv_in.weight.dtype
+    inputs = sample if pose_features is None else torch.cat([sample, pose_features.to(sample.dtype)], dim=2)
+    output = unet(inputs.to(dtype), c_noise, context.to(dtype), added_time_ids, return_dict=False)[0]
+    return output.float()

@@ -1,0 +1,197 @@
+"""Face optimisation through a real VAE decoder, real face alignment and a small convolutional embedder."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from stableanimator.diffusion.hjb import FaceOptimisation, FaceOptimisationSettings, face_loss
+from stableanimator.diffusion.sampler import SamplerSettings, karras_sigmas, sample
+from stableanimator.models.encoders import CLIPSettings, Encoders, EncoderSettings, VAESettings
+from stableanimator.perception.arcface import align_crops
+
+FRAMES, CHUNK = 5, 2
+TEMPLATE = torch.tensor([[5.0, 6.0], [11.0, 6.0], [8.0, 10.0]])  # eyes and nose in a crop of 16 pixels
+
+
+class Embedder(nn.Module):
+    """Crops [n, 3, 16, 16] -> unit vectors [n, 8]; its weights ask for gradients, as ArcFace's might."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.network = nn.Sequential(
+            nn.Conv2d(3, 16, 3, stride=2), nn.SiLU(), nn.Conv2d(16, 16, 3, stride=2), nn.Flatten(), nn.Linear(144, 8)
+        )
+
+    def forward(self, crops: Tensor) -> Tensor:
+        return functional.normalize(self.network(crops), dim=-1)
+
+
+@pytest.fixture(scope="module")
+def encoders() -> Encoders:
+    clip = CLIPSettings(
+        hidden_size=32, intermediate_size=64, layers=1, heads=2, image_size=32, patch_size=8, projection_dim=32
+    )
+    vae = VAESettings(block_out_channels=(32, 32, 32), layers_per_block=1, scaling_factor=4.0)
+    return Encoders(EncoderSettings(vae=vae, clip=clip))
+
+
+@pytest.fixture
+def embedder() -> Embedder:
+    torch.manual_seed(0)
+    return Embedder()
+
+
+def _points() -> Tensor:
+    """A face in every frame of 32x32 pixels, moving right; none in frame 3."""
+    face = torch.tensor([[10.0, 12.0], [22.0, 12.0], [16.0, 20.0]])
+    points = face + torch.arange(FRAMES).reshape(-1, 1, 1) * torch.tensor([1.0, 0.0])
+    points[3] = math.nan
+    return points
+
+
+def _crop(pictures: Tensor, points: Tensor) -> Tensor:
+    return align_crops(pictures, points, TEMPLATE, size=16)
+
+
+def _hook(encoders: Encoders, embedder: Embedder, points: Tensor | None = None, **settings: float) -> FaceOptimisation:
+    values = {"denoising_steps": 2, "optimisation_steps": 5, "learning_rate": 0.05} | settings
+    reference = functional.normalize(torch.randn(8, generator=torch.Generator().manual_seed(4)), dim=0)
+    return FaceOptimisation(
+        FaceOptimisationSettings(**values),  # type: ignore[arg-type]
+        encoders.decode,
+        _crop,
+        embedder,
+        reference,
+        _points() if points is None else points,
+        decode_chunk=CHUNK,
+    )
+
+
+def _latents() -> Tensor:
+    return torch.randn(1, FRAMES, 4, 8, 8, generator=torch.Generator().manual_seed(1))
+
+
+def test_face_loss_is_one_less_the_cosine() -> None:
+    reference = torch.tensor([1.0, 0.0])
+    vectors = torch.tensor([[1.0, 0.0], [0.0, 1.0], [-1.0, 0.0], [0.6, 0.8]])
+    torch.testing.assert_close(face_loss(vectors, reference), torch.tensor([0.0, 1.0, 2.0, 0.4]))
+
+
+def test_it_lowers_its_own_loss_and_records_it(encoders: Encoders, embedder: Embedder) -> None:
+    hook, x_pred = _hook(encoders, embedder), _latents()
+    x_op = hook(x_pred, 0, 25, 700.0)
+    (record,) = hook.report.records
+    assert (record.step, record.sigma) == (0, 700.0)
+    assert record.before == pytest.approx(hook.loss(x_pred), rel=1e-5)
+    assert record.after == pytest.approx(hook.loss(x_op), rel=1e-5)
+    assert record.after < 0.8 * record.before
+    assert not x_op.requires_grad
+    assert (hook.report.frames, hook.report.frames_with_face, hook.report.skipped) == (5, 4, None)
+
+
+def test_the_sum_over_chunks_is_the_gradient_of_the_same_chunks_in_one_graph(
+    encoders: Encoders, embedder: Embedder
+) -> None:
+    hook, latents = _hook(encoders, embedder), _latents()
+    loss, gradient = hook.loss_and_gradient(latents)
+
+    leaf = latents.clone().requires_grad_()
+    present = torch.tensor([0, 1, 2, 4])
+    pictures = encoders.decode(leaf[0], CHUNK)[present]
+    reference = functional.normalize(torch.randn(8, generator=torch.Generator().manual_seed(4)), dim=0)
+    cosines = functional.cosine_similarity(embedder(_crop(pictures, _points()[present])), reference[None])
+    whole = (1 - cosines).abs().mean()
+    whole.backward()
+    assert loss == pytest.approx(whole.item(), rel=1e-5)
+    assert leaf.grad is not None
+    torch.testing.assert_close(gradient, leaf.grad, atol=1e-7, rtol=1e-3)
+
+
+def test_frames_without_a_face_are_moved_by_their_chunk_alone(encoders: Encoders, embedder: Embedder) -> None:
+    points = _points()
+    points[2] = math.nan  # frames 2 and 3 are the second chunk
+    hook, latents = _hook(encoders, embedder, points), _latents()
+    _, gradient = hook.loss_and_gradient(latents)
+    moved = [bool((gradient[0, frame] != 0).any()) for frame in range(FRAMES)]
+    assert moved == [True, True, False, False, True]
+
+
+def test_weights_get_no_gradient(encoders: Encoders, embedder: Embedder) -> None:
+    _hook(encoders, embedder)(_latents(), 0, 25, 1.0)
+    assert all(parameter.grad is None for module in (embedder, encoders) for parameter in module.parameters())
+
+
+def test_it_is_the_identity_when_its_steps_are_over(encoders: Encoders, embedder: Embedder) -> None:
+    x_pred = _latents()
+    hook = _hook(encoders, embedder)
+    assert hook(x_pred, 2, 25, 1.0) is x_pred
+    assert _hook(encoders, embedder, optimisation_steps=0)(x_pred, 0, 25, 1.0) is x_pred
+    assert hook.report.records == []
+
+
+def test_it_is_the_identity_without_a_face_and_says_so(encoders: Encoders, embedder: Embedder) -> None:
+    x_pred = _latents()
+    hook = _hook(encoders, embedder, torch.full((FRAMES, 3, 2), math.nan))
+    assert hook(x_pred, 0, 25, 1.0) is x_pred
+    assert hook.report.skipped == "no driven frame has a face"
+    assert hook.report.frames_with_face == 0
+
+
+def test_the_first_adam_step_moves_every_value_by_the_rate(encoders: Encoders, embedder: Embedder) -> None:
+    """Adam's first step is the rate times the gradient's sign; at denoising step 1 of 4 the rate is 0.05 * 3/4."""
+    hook, x_pred = _hook(encoders, embedder, optimisation_steps=1), _latents()
+    _, gradient = hook.loss_and_gradient(x_pred)
+    strong = gradient.abs() > 1e-5  # far above Adam's epsilon of 1e-8
+    change = hook(x_pred, 1, 4, 1.0) - x_pred
+    torch.testing.assert_close(change[strong], -0.0375 * gradient[strong].sign(), atol=1e-4, rtol=0.0)
+
+
+def test_several_clips_have_their_own_references(encoders: Encoders, embedder: Embedder) -> None:
+    latents, references = _latents(), functional.normalize(torch.randn(2, 8), dim=-1)
+    settings = FaceOptimisationSettings()
+    both = torch.cat([latents, latents.flip(-1)])
+    together = FaceOptimisation(
+        settings, encoders.decode, _crop, embedder, references, _points().expand(2, -1, -1, -1), CHUNK
+    )
+    alone = [
+        FaceOptimisation(settings, encoders.decode, _crop, embedder, reference, _points(), CHUNK).loss(clip[None])
+        for clip, reference in zip(both, references, strict=True)
+    ]
+    assert together.loss(both) == pytest.approx(sum(alone) / 2, rel=1e-5)
+
+
+def test_algorithm_1_ends_nearer_to_the_reference_than_without(encoders: Encoders, embedder: Embedder) -> None:
+    sampler = SamplerSettings(steps=4, sigma_max=10.0, s_churn=1.0)
+    hook = _hook(encoders, embedder, denoising_steps=4)
+    mean = 0.5 * _latents()
+
+    def denoise(x: Tensor, sigma: Tensor) -> Tensor:
+        return mean + (x - mean) / (1 + sigma**2)  # data N(mean, 1)
+
+    def run(use: FaceOptimisation | None) -> float:
+        generator = torch.Generator().manual_seed(0)
+        noise = 10.0 * torch.randn(mean.shape, generator=generator)
+        sigmas = karras_sigmas(4, 0.1, 10.0)
+        return hook.loss(sample(denoise, noise, sigmas, sampler, hook=use, generator=generator))
+
+    without = run(None)
+    assert run(hook) < 0.9 * without
+    assert [record.step for record in hook.report.records] == [0, 1, 2, 3]
+    assert all(record.after < record.before for record in hook.report.records)
+
+
+def test_points_of_another_length_are_refused(encoders: Encoders, embedder: Embedder) -> None:
+    with pytest.raises(ValueError, match=r"points are for \[1, 5\]"):
+        _hook(encoders, embedder)(torch.zeros(1, 6, 4, 8, 8), 0, 25, 1.0)
+
+
+def test_settings_out_of_range_are_refused() -> None:
+    with pytest.raises(ValueError, match="learning_rate"):
+        FaceOptimisationSettings(learning_rate=0.0)
+    with pytest.raises(ValueError, match="must not be negative"):
+        FaceOptimisationSettings(denoising_steps=-1)

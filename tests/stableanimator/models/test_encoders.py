@@ -1,0 +1,106 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from diffusers.pipelines.stable_video_diffusion import pipeline_stable_video_diffusion as svd_pipeline
+from transformers.image_utils import OPENAI_CLIP_MEAN, OPENAI_CLIP_STD
+
+from stableanimator.errors import WeightsError
+from stableanimator.models.encoders import Encoders, EncoderSettings, clip_pixels
+
+
+def _pictures(count: int, height: int = 32, width: int = 48) -> torch.Tensor:
+    return torch.rand(count, 3, height, width, generator=torch.Generator().manual_seed(0)) * 2 - 1
+
+
+@pytest.mark.parametrize(("height", "width"), [(90, 160), (32, 48), (20, 20), (500, 100)])
+def test_clip_preprocessing_is_stable_video_diffusions(height: int, width: int) -> None:
+    pictures = _pictures(2, height, width)
+    resized = svd_pipeline._resize_with_antialiasing(pictures, (32, 32))
+    mean, deviation = torch.tensor(OPENAI_CLIP_MEAN), torch.tensor(OPENAI_CLIP_STD)
+    expected = ((resized + 1) / 2 - mean[:, None, None]) / deviation[:, None, None]
+    torch.testing.assert_close(clip_pixels(pictures, 32), expected, atol=1e-5, rtol=1e-5)
+
+
+def test_latents_are_the_posterior_mean_times_the_scaling_factor(encoders: Encoders) -> None:
+    pictures = _pictures(3)
+    moments = encoders.vae.quant_conv(encoders.vae.encoder(pictures))
+    latents = encoders.encode(pictures)
+    assert latents.shape == (3, 4, 4, 6)
+    torch.testing.assert_close(latents, 4.0 * moments[:, :4], atol=1e-5, rtol=1e-5)
+    assert (encoders.factor, encoders.latent_channels, encoders.embedding_width) == (8, 4, 32)
+
+
+def test_batches_of_the_encoder_do_not_change_results(
+    encoders: Encoders, tiny_encoder_settings: EncoderSettings
+) -> None:
+    pictures = _pictures(5)
+    small = Encoders(replace(tiny_encoder_settings, encode_batch=2))
+    torch.testing.assert_close(small.encode(pictures), encoders.encode(pictures), atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(small.embed(pictures), encoders.embed(pictures), atol=1e-5, rtol=1e-5)
+
+
+def test_decoding_goes_chunk_by_chunk(encoders: Encoders) -> None:
+    latents = torch.randn(5, 4, 2, 2, generator=torch.Generator().manual_seed(0))
+    expected = torch.cat(
+        [
+            encoders.vae.decode(latents[:4] / 4.0, num_frames=4).sample,
+            encoders.vae.decode(latents[4:] / 4.0, num_frames=1).sample,
+        ]
+    )
+    torch.testing.assert_close(encoders.decode(latents), expected)
+    # The decoder's temporal layers mix the frames of a chunk.
+    assert (encoders.decode(latents, 5) - expected).abs().max() > 1e-3
+
+
+def test_decoding_is_differentiable_and_the_weights_are_frozen(encoders: Encoders) -> None:
+    latents = torch.zeros(1, 4, 2, 2, requires_grad=True)
+    encoders.decode(latents).sum().backward()
+    assert latents.grad is not None
+    assert bool((latents.grad != 0).any())
+    assert not any(parameter.requires_grad for parameter in encoders.parameters())
+
+
+def test_a_seed_gives_the_same_encoders_and_leaves_the_global_state(tiny_encoder_settings: EncoderSettings) -> None:
+    torch.manual_seed(5)
+    expected = torch.rand(3)
+    torch.manual_seed(5)
+    first = Encoders(tiny_encoder_settings)
+    assert torch.equal(torch.rand(3), expected)
+    second = Encoders(replace(tiny_encoder_settings, decode_chunk=2))
+    assert second.fingerprint == first.fingerprint
+    assert Encoders(replace(tiny_encoder_settings, seed=1)).fingerprint != first.fingerprint
+
+
+def test_the_fingerprint_depends_on_the_scaling_factor(tiny_encoder_settings: EncoderSettings) -> None:
+    scaled = replace(tiny_encoder_settings, vae=replace(tiny_encoder_settings.vae, scaling_factor=1.0))
+    assert Encoders(scaled).fingerprint != Encoders(tiny_encoder_settings).fingerprint
+
+
+def test_a_folder_in_stable_video_diffusions_layout_loads(
+    tmp_path: Path, encoders: Encoders, tiny_encoder_settings: EncoderSettings
+) -> None:
+    encoders.vae.save_pretrained(tmp_path / "vae")
+    encoders.clip.save_pretrained(tmp_path / "image_encoder")
+    loaded = Encoders(EncoderSettings(svd=str(tmp_path)))
+    assert loaded.fingerprint == encoders.fingerprint
+    pictures = _pictures(2)
+    torch.testing.assert_close(loaded.embed(pictures), encoders.embed(pictures))
+
+
+def test_a_missing_or_broken_folder_is_named(tmp_path: Path, encoders: Encoders) -> None:
+    with pytest.raises(WeightsError, match=f"{tmp_path / 'vae'} is missing"):
+        Encoders(EncoderSettings(svd=str(tmp_path)))
+    encoders.vae.save_pretrained(tmp_path / "vae")
+    weights = tmp_path / "vae" / "diffusion_pytorch_model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:1000])
+    with pytest.raises(WeightsError, match=r"vae cannot be loaded"):
+        Encoders(EncoderSettings(svd=str(tmp_path)))
+
+
+def test_pictures_that_do_not_divide_are_refused(encoders: Encoders) -> None:
+    with pytest.raises(ValueError, match="multiples of the VAE's 8"):
+        encoders.encode(_pictures(1, 30, 48))

@@ -1,0 +1,91 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import torch
+from diffusers import UNetSpatioTemporalConditionModel
+
+from stableanimator.models.animator import ModelSettings
+from stableanimator.models.unet import UNetSettings, build_unet, run_unet
+
+B, F, H, W = 2, 3, 4, 2
+
+
+def _plain(settings: UNetSettings) -> UNetSpatioTemporalConditionModel:
+    """diffusers' own class of the same sizes."""
+    return UNetSpatioTemporalConditionModel(
+        in_channels=8,
+        out_channels=4,
+        down_block_types=settings.down_block_types,
+        up_block_types=settings.up_block_types,
+        block_out_channels=settings.block_out_channels,
+        addition_time_embed_dim=settings.addition_time_embed_dim,
+        projection_class_embeddings_input_dim=3 * settings.addition_time_embed_dim,
+        layers_per_block=settings.layers_per_block,
+        cross_attention_dim=settings.cross_attention_dim,
+        num_attention_heads=settings.num_attention_heads,
+    )
+
+
+def _inputs(tokens: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
+    torch.manual_seed(3)
+    ids = torch.tensor([[6.0, 127.0, 0.02]]).repeat(B, 1)
+    return torch.randn(B, F, 8, H, W), torch.tensor([0.3, -0.7]), torch.randn(B, tokens, 32), ids
+
+
+@torch.no_grad()
+def test_pose_features_are_added_after_the_first_convolution(tiny_settings: ModelSettings) -> None:
+    ours, plain = build_unet(tiny_settings.unet, 4, "off"), _plain(tiny_settings.unet)
+    plain.load_state_dict(ours.state_dict(), strict=True)
+    sample, noise, context, ids = _inputs(tokens=1)
+    features = torch.randn(B, F, 32, H, W)
+    torch.testing.assert_close(run_unet(ours, sample, noise, context, ids, None), plain(sample, noise, context, ids)[0])
+    plain.conv_in.register_forward_hook(lambda module, inputs, output: output + features.flatten(0, 1))
+    expected = plain(sample, noise, context, ids)[0]
+    torch.testing.assert_close(run_unet(ours, sample, noise, context, ids, features), expected)
+
+
+@torch.no_grad()
+def test_adapters_with_values_of_zero_leave_stable_video_diffusion_unchanged(tiny_settings: ModelSettings) -> None:
+    """Spatial blocks add a face of zeros, temporal blocks read the image token: the plain U-Net remains."""
+    ours, plain = build_unet(tiny_settings.unet, 4, "addition"), _plain(tiny_settings.unet)
+    state = ours.state_dict()
+    plain.load_state_dict({name: value for name, value in state.items() if "id_to" not in name}, strict=True)
+    for name, value in state.items():
+        if "id_to_v" in name:
+            value.zero_()
+    sample, noise, context, ids = _inputs(tokens=5)
+    expected = plain(sample, noise, context[:, :1], ids)[0]
+    torch.testing.assert_close(run_unet(ours, sample, noise, context, ids, None), expected, atol=1e-6, rtol=1e-5)
+
+
+@torch.no_grad()
+def test_face_tokens_reach_the_output(tiny_settings: ModelSettings) -> None:
+    unet = build_unet(tiny_settings.unet, 4, "distribution")
+    sample, noise, context, ids = _inputs(tokens=5)
+    other = context.clone()
+    other[:, 1:] += 1.0
+    difference = run_unet(unet, sample, noise, context, ids, None) - run_unet(unet, sample, noise, other, ids, None)
+    assert difference.abs().max() > 1e-4
+
+
+@torch.no_grad()
+def test_half_precision_weights_give_nearly_the_float32_result(tiny_settings: ModelSettings) -> None:
+    unet = build_unet(tiny_settings.unet, 4, "distribution")
+    sample, noise, context, ids = _inputs(tokens=5)
+    features = torch.randn(B, F, 32, H, W)
+    exact = run_unet(unet, sample, noise, context, ids, features)
+    half = run_unet(unet.to(torch.bfloat16), sample, noise, context, ids, features)
+    assert half.dtype == torch.float32
+    # bfloat16 keeps 8 bits: 0.4 % a rounding, and the network rounds some dozens of times.
+    assert (half - exact).abs().max() < 0.05 * exact.abs().max()
+
+
+def test_sizes_that_do_not_fit_are_refused(tiny_settings: ModelSettings) -> None:
+    with pytest.raises(ValueError, match="2 levels"):
+        replace(tiny_settings.unet, num_attention_heads=(1, 1, 1))
+    with pytest.raises(ValueError, match="multiple of 32"):
+        replace(tiny_settings.unet, block_out_channels=(40, 64))
+    with pytest.raises(ValueError, match="even"):
+        replace(tiny_settings.unet, addition_time_embed_dim=31)
