@@ -59,8 +59,9 @@ SAMPLES = [  # the head of every measure's table: which shot, which sampled fram
 PEOPLE = pa.schema(  # written by pipelines.people (YOLOX)
     [
         *SAMPLES,
-        ("people_median", pa.float64()),  # median over frames of confident person boxes
-        ("person_boxes", pa.list_(pa.list_(_box))),  # [F][P], best first
+        ("people_median", pa.float64()),  # people not in the background, median over frames
+        ("people_most", pa.float64()),  # the same, exceeded by at most a tenth of the frames
+        ("person_boxes", pa.list_(pa.list_(_box))),  # [F][P], largest first: the first is the main person
         ("person_scores", pa.list_(pa.list_(pa.float32()))),  # [F][P]
     ]
 )
@@ -68,9 +69,8 @@ PEOPLE = pa.schema(  # written by pipelines.people (YOLOX)
 KEYPOINTS = pa.schema(  # written by pipelines.keypoints (DWPose)
     [
         *SAMPLES,
-        ("keypoint_coverage", pa.float64()),  # share of the 18 body joints visible, mean over frames, main person
+        ("keypoint_coverage", pa.float64()),  # share of the main person's joints in the picture that are visible, mean
         ("keypoint_missing_share", pa.float64()),  # share of frames whose main skeleton lacks over 70 % of joints
-        ("pose_motion", pa.float64()),  # median joint speed relative to the body, body heights per second
         ("keypoints", pa.list_(pa.list_(_keypoints))),  # [F][P], in the order of person_boxes
     ]
 )
@@ -94,15 +94,26 @@ FACE_QUALITY = pa.schema(  # written by pipelines.face_quality (InsightFace)
 CAMERA_MOTION = pa.schema(  # written by pipelines.camera_motion (KLT or CoTracker)
     [
         *SAMPLES,
-        ("camera_translation", pa.float64()),  # share of the frame's diagonal per second; see the module
-        ("camera_rotation", pa.float64()),  # degrees per second
-        ("camera_zoom", pa.float64()),  # |log scale| per second
-        ("background_change", pa.float64()),  # share of background tracks that the global motion does not explain
-        ("step_dx", pa.list_(pa.float32())),  # [F-1] global motion between neighbouring samples, pixels
+        # the camera's columns are null where the background shows too little to tell; background_seen says so
+        ("camera_translation", pa.float64()),  # share of the picture's diagonal per second, median over steps
+        ("camera_rotation", pa.float64()),  # degrees per second, net over a second, median
+        ("camera_zoom", pa.float64()),  # |log scale| per second, net over a second, median
+        ("camera_drift", pa.float64()),  # how far the background went, share of the picture's diagonal
+        ("background_change", pa.float64()),  # share of background tracks that no camera motion explains, median
+        ("background_seen", pa.float64()),  # share of steps whose background shows enough to tell
+        ("subject_motion", pa.float64()),  # speed of people relative to the camera, heights of the person per second
+        ("step_dx", pa.list_(pa.float32())),  # [F-1] global motion between neighbouring samples, pixels; NaN: unknown
         ("step_dy", pa.list_(pa.float32())),
         ("step_rotation", pa.list_(pa.float32())),  # degrees
         ("step_scale", pa.list_(pa.float32())),
         ("step_inliers", pa.list_(pa.float32())),  # share of the background tracks that agree, 0 to 1
+    ]
+)
+
+THUMBNAILS = pa.schema(  # written by pipelines.video_measures: one picture for each shot, for the report
+    [
+        ("shot_id", pa.string()),
+        ("jpeg", pa.large_binary()),
     ]
 )
 
@@ -157,7 +168,7 @@ FRAMES = pa.schema(  # written by pipelines.select: one row for each sampled fra
         ("shot_id", pa.string()),
         ("frame_index", pa.int32()),
         ("time", pa.float64()),  # seconds from the start of the video
-        ("person_boxes", pa.list_(_box)),  # [P]
+        ("person_boxes", pa.list_(_box)),  # [P], largest first
         ("person_scores", pa.list_(pa.float32())),  # [P]
         ("keypoints", pa.list_(_keypoints)),  # [P]
         ("face_boxes", pa.list_(_box)),  # [N], main face first
@@ -217,13 +228,14 @@ PAIRS = pa.schema(  # written by pipelines.benchmark_sets; the only input of job
     ]
 )
 
-PREDICTIONS = pa.schema(  # written by jobs.animate: one row for each pair
+PREDICTIONS = pa.schema(  # written by jobs.animate: one row for each pair and variant
     [
         ("pair_id", pa.string()),
         ("status", pa.string()),  # done | failed
         ("reason", pa.string()),  # null when done
         ("detail", pa.string()),
         ("prediction_uri", pa.string()),  # mp4
+        ("skeleton_uri", pa.string()),  # mp4 of what the model was driven by
         ("reference_uri", pa.string()),
         ("truth_uri", pa.string()),
         ("start", pa.int32()),
@@ -237,11 +249,12 @@ PREDICTIONS = pa.schema(  # written by jobs.animate: one row for each pair
     ]
 )
 
-METRICS = pa.schema(  # written by jobs.evaluate: one row for each pair
+METRICS = pa.schema(  # written by jobs.evaluate: one row for each pair and variant
     [
         ("pair_id", pa.string()),
+        ("face_optimisation", pa.bool_()),  # the variant: with HJB face optimisation or without
         ("frames", pa.int32()),
-        ("l1", pa.float64()),  # disco protocol: mean absolute difference on 0..255 over H*W
+        ("l1", pa.float64()),  # disco: mean absolute difference on 0..255 over H*W; standard: on 0..1
         ("psnr", pa.float64()),  # dB, computed in float64 (the literature's PSNR*)
         ("psnr_uint8", pa.float64()),  # dB, with the published scripts' uint8 wrap-around
         ("ssim", pa.float64()),

@@ -1,0 +1,245 @@
+"""Reference picture + driving poses -> frames: the one inference path.
+
+    models = Models(animator=..., aligner=..., encoders=..., arcface=...)
+    animation = animate(models, Reference(...), Driving(...), AnimateSettings())
+    write_mp4("out.mp4", animation.frames, fps=8)
+
+Poses are aligned to the reference and drawn; the reference becomes a latent (with Stable Video Diffusion's noise), an
+image embedding and face tokens; EDM's sampler runs the guided denoiser, with HJB face optimisation as its hook; the
+latents are decoded in chunks.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from stableanimator.alignment.aligner import Aligner
+from stableanimator.alignment.baselines import AlignmentName
+from stableanimator.alignment.similarity import Similarity
+from stableanimator.diffusion.edm import augment_reference
+from stableanimator.diffusion.hjb import FaceOptimisation, FaceOptimisationReport, FaceOptimisationSettings
+from stableanimator.diffusion.sampler import SamplerSettings, initial_noise, karras_sigmas, sample
+from stableanimator.driving import AlignmentScope, align_driving, face_points, misalign_clip, skeleton_pictures
+from stableanimator.errors import CheckpointError
+from stableanimator.framing import Framing, Size, check_sizes, nearest_size, to_pictures, to_tensor
+from stableanimator.models.animator import Animator, Conditioning, MicroConditions, guidance_scales, guided
+from stableanimator.models.encoders import Encoders
+from stableanimator.perception.arcface import TEMPLATE, ArcFace, align_crops
+
+Array = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class AnimateSettings:
+    """Everything about inference that is not the input; the defaults are the released settings, with Algorithm 1."""
+
+    sizes: tuple[Size, ...] = ((512, 512), (1024, 576))
+    """Heights and widths in pixels. That of the aspect ratio nearest to the reference's is taken; the
+    reference covers it and is cut around its centre."""
+    max_frames: int = 16
+    """Frames at most. The released U-Net is trained on 16; overlapped windows for longer drives do not exist yet."""
+    guidance: tuple[float, float] = (1.0, 3.0)
+    """Guidance of the first and of the last frame, linear between. Released: 1 to 3."""
+    sampler: SamplerSettings = field(default_factory=SamplerSettings)
+    """Steps, noise levels, churn, second order, shared noise."""
+    micro: MicroConditions = field(default_factory=MicroConditions)
+    """Frame rate and motion ids, and the noise on the reference picture (before the VAE)."""
+    alignment: AlignmentName = "learned"
+    """How driven poses are aligned to the reference; `learned` needs a model folder with an aligner."""
+    alignment_scope: AlignmentScope = "clip"
+    """One transform a clip, or one a frame. The paper aligns image by image; one a clip keeps the motion of the whole
+    person, and is nearer to the truth on clips."""
+    face_optimisation: FaceOptimisationSettings | None = field(default_factory=FaceOptimisationSettings)
+    """HJB face optimisation (SA++ Algorithm 1); null: plain sampling."""
+
+    def __post_init__(self) -> None:
+        check_sizes("sizes", self.sizes)
+        if self.max_frames < 1:
+            raise ValueError("max_frames must be at least 1")
+        if min(self.guidance) < 0:
+            raise ValueError("guidance must not be negative")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Models:
+    """The networks of inference, all on one device and in evaluation mode; the aligner stays on the CPU.
+
+    Raises:
+        CheckpointError: the denoiser was not trained on what these encoders give.
+    """
+
+    animator: Animator
+    encoders: Encoders
+    aligner: Aligner | None = None
+    arcface: ArcFace | None = None
+    """Needed by HJB face optimisation alone."""
+
+    def __post_init__(self) -> None:
+        model, encoders = self.animator.settings, self.encoders
+        pairs = {
+            "latent channels": (model.unet.latent_channels, encoders.latent_channels),
+            "pixels a latent": (model.pose_net.factor, encoders.factor),
+            "image embedding width": (model.unet.cross_attention_dim, encoders.embedding_width),
+        }
+        if self.arcface is not None:
+            pairs["face embedding width"] = (model.face_encoder.embedding_width, self.arcface.embedding_width)
+        for name, (wanted, given) in pairs.items():
+            if wanted != given:
+                raise CheckpointError(
+                    f"{name}: the model was made for {wanted}, the encoders give {given}; use the encoders (sections "
+                    "encoders and perception.faces) that it was trained with"
+                )
+
+    @property
+    def device(self) -> torch.device:
+        """Where the networks are."""
+        return next(self.encoders.parameters()).device
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Reference:
+    """The person to animate."""
+
+    picture: npt.NDArray[np.uint8]
+    """uint8 RGB [H, W, 3], any size."""
+    keypoints: Array
+    """[P, 133, 3] in its pixels; the first person is the one whose face is kept."""
+    face_embedding: Array
+    """[E], unit length."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Driving:
+    """The motion to follow."""
+
+    keypoints: Array
+    """[F, P, 133, 3] in pixels of the driving video; person i drives the reference's person i."""
+    height: int
+    """Of the driving video, pixels."""
+    width: int
+    misalignment: Similarity | None = None
+    """Applied to the poses first, in image heights about the clip's centroid: what MisAlign100 does."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Animation:
+    """What came out."""
+
+    frames: npt.NDArray[np.uint8]
+    """uint8 RGB [F, H, W, 3]."""
+    skeletons: npt.NDArray[np.uint8]
+    """What the model was driven by, the same shape."""
+    face_optimisation: FaceOptimisationReport | None
+    """Losses of HJB face optimisation; None without it."""
+
+
+@torch.no_grad()
+def animate(
+    models: Models, reference: Reference, driving: Driving, settings: AnimateSettings, seed: int = 0
+) -> Animation:
+    """Animate one reference by one drive. The same inputs and seed give the same frames.
+
+    Raises:
+        ValueError: more frames than `max_frames`, none, different numbers of people, an embedding of another width, or
+            a setting that needs a model which is not there.
+    """
+    _check(models, reference, driving, settings)
+    height, width, _ = reference.picture.shape
+    size = nearest_size(height, width, settings.sizes)
+    poses = _aligned(models, reference, driving, settings, size)
+    skeletons = skeleton_pictures(poses, *size)
+    generator = torch.Generator().manual_seed(seed)
+    conditioning = _condition(models, reference, skeletons, settings, size, generator)
+    denoise = guided(
+        models.animator.denoise,
+        conditioning,
+        conditioning.unconditional(),
+        guidance_scales(*settings.guidance, len(poses)),
+    )
+    hook = None
+    if settings.face_optimisation is not None:
+        hook = _face_hook(models, reference, poses, size, settings.face_optimisation)
+    factor, sampler = models.encoders.factor, settings.sampler
+    shape = (1, len(poses), models.encoders.latent_channels, size[0] // factor, size[1] // factor)
+    latents = sample(
+        denoise,
+        initial_noise(shape, sampler, generator).to(models.device),
+        karras_sigmas(sampler.steps, sampler.sigma_min, sampler.sigma_max, sampler.rho),
+        sampler,
+        hook=hook,
+        generator=generator,
+    )
+    frames = to_pictures(models.encoders.decode(latents[0]))
+    return Animation(frames=frames, skeletons=skeletons, face_optimisation=hook.report if hook else None)
+
+
+def _check(models: Models, reference: Reference, driving: Driving, settings: AnimateSettings) -> None:
+    frames, people = driving.keypoints.shape[:2]
+    if not 1 <= frames <= settings.max_frames:
+        raise ValueError(f"{frames} driving frames; between 1 and max_frames ({settings.max_frames}) can be animated")
+    if people < 1 or len(reference.keypoints) != people:
+        raise ValueError(f"{len(reference.keypoints)} people in the reference are driven by {people}")
+    width = models.animator.settings.face_encoder.embedding_width
+    if reference.face_embedding.shape != (width,):
+        raise ValueError(f"face embedding is {reference.face_embedding.shape}, the model reads {width} values")
+    if settings.face_optimisation is not None and models.arcface is None:
+        raise ValueError("face optimisation needs ArcFace")
+
+
+def _aligned(models: Models, reference: Reference, driving: Driving, settings: AnimateSettings, size: Size) -> Array:
+    """Driven poses [F, P, 133, 3] in pixels of the animation."""
+    keypoints = driving.keypoints
+    if driving.misalignment is not None:
+        keypoints = misalign_clip(keypoints, driving.height, driving.misalignment)
+    framings = (
+        Framing.cover((driving.height, driving.width), size),
+        Framing.cover((reference.picture.shape[0], reference.picture.shape[1]), size),
+    )
+    scope, name = settings.alignment_scope, settings.alignment
+    return align_driving(keypoints, reference.keypoints, framings, name, scope, models.aligner)
+
+
+def _condition(
+    models: Models,
+    reference: Reference,
+    skeletons: npt.NDArray[np.uint8],
+    settings: AnimateSettings,
+    size: Size,
+    generator: torch.Generator,
+) -> Conditioning:
+    framing = Framing.cover((reference.picture.shape[0], reference.picture.shape[1]), size)
+    picture = to_tensor(framing.pictures(reference.picture[None]))
+    noisy = augment_reference(picture, settings.micro.reference_noise, generator)
+    return Conditioning(
+        reference_latent=models.encoders.encode(noisy.to(models.device)),
+        clip_embedding=models.encoders.embed(picture.to(models.device)),
+        face_embedding=torch.from_numpy(reference.face_embedding)[None],
+        pose=to_tensor(skeletons)[None],
+        added_time_ids=settings.micro.ids(1),
+    ).to(models.device)
+
+
+def _face_hook(
+    models: Models, reference: Reference, poses: Array, size: Size, settings: FaceOptimisationSettings
+) -> FaceOptimisation:
+    """Algorithm 1 on the first person's face, cropped where the aligned skeleton has its eyes and nose."""
+    assert models.arcface is not None
+    template = torch.from_numpy(TEMPLATE[:3]).to(models.device)
+
+    def crop(pictures: Tensor, points: Tensor) -> Tensor:
+        return align_crops(pictures, points, template)
+
+    return FaceOptimisation(
+        settings,
+        models.encoders.decode,
+        crop,
+        models.arcface,
+        torch.from_numpy(reference.face_embedding).to(models.device),
+        torch.from_numpy(face_points(poses[:, 0], *size)).to(models.device),
+        decode_chunk=models.encoders.settings.decode_chunk,
+    )

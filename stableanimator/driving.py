@@ -1,0 +1,196 @@
+"""From the poses of a driving video to what the model is driven by: people followed, aligned, drawn.
+
+F frames   P people   133 whole-body keypoints (x, y, score)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from scipy.optimize import linear_sum_assignment
+from torch import Tensor
+
+from stableanimator.alignment.aligner import Aligner
+from stableanimator.alignment.baselines import AlignmentName, align
+from stableanimator.alignment.poses import body_pose
+from stableanimator.alignment.similarity import Similarity, mean_point, rotation_matrix
+from stableanimator.framing import Framing
+from stableanimator.perception.skeleton import VISIBLE, draw_skeleton
+
+Array = npt.NDArray[np.float32]
+
+AlignmentScope = Literal["clip", "frame"]
+
+BODY = slice(0, 17)
+"""The body joints (COCO's) at the head of the 133."""
+EYES_AND_NOSE = (2, 1, 0)
+"""The person's right eye, left eye and nose: in the order of the first three points of ArcFace's template, which counts
+eyes from the left of the picture."""
+
+
+def follow_people(frames: Sequence[Array], count: int) -> Array:
+    """The same `count` people in every frame: poses [P_f, 133, 3] of each frame -> [F, count, 133, 3].
+
+    Who comes first decides who they are; afterwards the assignment with the least total distance between poses (mean
+    over common visible body joints) goes on. A pose further away than the person's own size is somebody else; the bound
+    grows with every frame in which the person was not found. Who is not found is missing: NaN with score 0.
+    """
+    result = np.full((len(frames), count, 133, 3), np.nan, np.float32)
+    result[..., 2] = 0
+    last: dict[int, Array] = {}
+    missed = dict.fromkeys(range(count), 0)
+    for f, people in enumerate(frames):
+        known = list(last)
+        distances = np.array([[_distance(last[k], pose) for pose in people] for k in known])
+        distances = distances.reshape(len(known), len(people))
+        bounds = np.array([_extent(last[k]) * (1 + missed[k]) for k in known]).reshape(-1, 1)
+        far = ~(distances <= bounds)
+        rows, columns = linear_sum_assignment(np.where(far, _FAR, distances))
+        found = {known[r]: int(c) for r, c in zip(rows, columns, strict=True) if not far[r, c]}
+        strangers = [i for i, pose in enumerate(people) if i not in found.values() and _body(pose).any()]
+        newcomers = [person for person in range(count) if person not in last]
+        found.update(zip(newcomers, strangers, strict=False))
+        for person in range(count):
+            missed[person] += 1
+            if person in found:
+                result[f, person] = last[person] = people[found[person]]
+                missed[person] = 0
+    return result
+
+
+_FAR = 1e9  # a cost that no assignment prefers; SciPy refuses infinite ones
+
+
+def _body(pose: Array) -> npt.NDArray[np.bool_]:
+    """Which of the 17 body joints of a pose [133, 3] are visible."""
+    return np.asarray((pose[BODY, 2] >= VISIBLE) & np.isfinite(pose[BODY, :2]).all(-1))
+
+
+def _distance(one: Array, other: Array) -> float:
+    """Mean distance in pixels over the body joints that both poses [133, 3] show; infinite where there is none."""
+    both = _body(one) & _body(other)
+    if not both.any():
+        return float("inf")
+    return float(np.linalg.norm(one[BODY, :2][both] - other[BODY, :2][both], axis=1).mean())
+
+
+def _extent(pose: Array) -> float:
+    """Diagonal in pixels of the box around the visible body joints of a pose [133, 3]; 0 without any."""
+    points = pose[BODY, :2][_body(pose)]
+    return float(np.linalg.norm(np.ptp(points, axis=0))) if len(points) else 0.0
+
+
+def misalign_clip(keypoints: Array, height: int, misalignment: Similarity) -> Array:
+    """Poses [F, P, 133, 3] of pictures `height` pixels high, moved by one transform (in image heights) about the
+    centroid of all visible body joints of the clip."""
+    points = torch.from_numpy(keypoints[..., :2]) / height
+    body = body_pose(keypoints, height).reshape(-1, 3)
+    seen = torch.from_numpy(body[:, 2] >= VISIBLE)
+    centroid = mean_point(torch.from_numpy(body[:, :2]), seen)
+    return _moved(keypoints, misalignment.about(centroid).apply(points), height)
+
+
+def align_driving(
+    driving: Array,
+    reference: Array,
+    framings: tuple[Framing, Framing],
+    name: AlignmentName,
+    scope: AlignmentScope,
+    aligner: Aligner | None = None,
+) -> Array:
+    """Driven poses in pixels of the model's picture, each person brought to its own reference pose.
+
+    Args:
+        driving: [F, P, 133, 3] pixels of the driving video.
+        reference: [P, 133, 3] pixels of the reference picture.
+        framings: of the driving video and of the reference picture, to one size.
+        name: how the transforms are found; `none` leaves the framed poses where they are.
+        scope: `frame` for one transform a frame, `clip` for one a clip (`for_clip`).
+        aligner: for `learned`.
+
+    Raises:
+        ValueError: `learned` without an aligner.
+    """
+    height = framings[0].size[0]
+    driven, target = framings[0].keypoints(driving), framings[1].keypoints(reference)
+    frames, people = driven.shape[:2]
+    poses = torch.from_numpy(body_pose(driven, height)).transpose(0, 1)  # [P, F, 18, 3]
+    targets = torch.from_numpy(body_pose(target, height))[:, None].expand(-1, frames, -1, -1)
+    with torch.no_grad():
+        flat = align(name, targets.flatten(0, 1), poses.flatten(0, 1), aligner)
+    transform = Similarity(*(part.unflatten(0, (people, frames)) for part in flat))
+    if scope == "clip" and name != "none":
+        transform = for_clip(transform, poses)
+    points = torch.from_numpy(driven[..., :2]).transpose(0, 1) / height
+    return _moved(driven, transform.apply(points).transpose(0, 1), height)
+
+
+def for_clip(transforms: Similarity, poses: Tensor) -> Similarity:
+    """One transform a clip from one a frame: medians of rotation and scale, and of where they put the pose's centroid.
+
+    A transform a frame puts every frame's pose onto the reference's place and size: a person who walks or comes nearer
+    would stay where they are. The driving camera stays the same within a clip, and so does what alignment undoes.
+
+    Args:
+        transforms: [P, F], of poses in image heights.
+        poses: [P, F, 18, 3]; frames without a visible joint do not count.
+
+    Returns:
+        [P, F], the same for all frames.
+    """
+    seen = poses[..., 2] >= VISIBLE
+    centroids = mean_point(poses[..., :2], seen)
+    placed = transforms.apply(centroids[..., None, :])[..., 0, :]
+    counts = seen.any(-1)
+    per_person = []
+    for rotation, scale, centroid, target, valid in zip(
+        transforms.rotation, transforms.scale, centroids, placed, counts, strict=True
+    ):
+        if not valid.any():
+            per_person.append(Similarity.identity(scale.shape))
+            continue
+        turn = _median_rotation(rotation[valid])
+        size = torch.exp(torch.log(scale[valid]).median())
+        shift = (target[valid] - size * (centroid[valid] @ turn.mT)).median(0).values
+        per_person.append(Similarity(turn.expand_as(rotation), size.expand_as(scale), shift.expand(len(scale), 2)))
+    return Similarity(*(torch.stack(parts) for parts in zip(*per_person, strict=True)))
+
+
+def _median_rotation(rotations: Tensor) -> Tensor:
+    """The direction of the median cosine and sine of [n, 2, 2]; where some mirror, the more frequent kind decides."""
+    mirrors = torch.linalg.det(rotations) < 0
+    mirrored = bool(mirrors.float().mean() > 0.5)
+    cosine, sine = rotations[mirrors == mirrored][:, :, 0].median(0).values.unbind()
+    length = torch.hypot(cosine, sine)
+    proper = rotation_matrix(cosine / length, sine / length)
+    return proper * torch.tensor([1.0, -1.0]) if mirrored else proper
+
+
+def skeleton_pictures(keypoints: Array, height: int, width: int) -> npt.NDArray[np.uint8]:
+    """Poses [F, P, 133, 3] in pixels -> skeleton pictures, uint8 [F, H, W, 3]."""
+    return np.stack([draw_skeleton(people, height, width) for people in keypoints])
+
+
+def face_points(keypoints: Array, height: int, width: int) -> Array:
+    """Eyes and nose [F, 3, 2] of one person's poses [F, 133, 3], in the order of ArcFace's template.
+
+    NaN in every frame in which one of the three is not visible or lies outside the picture: such a frame shows no face
+    that could be compared.
+    """
+    points = keypoints[:, EYES_AND_NOSE].astype(np.float32)
+    place = points[..., :2]
+    inside = ((place >= 0) & (place < np.array([width, height]))).all(-1)
+    missing = ((points[..., 2] < VISIBLE) | ~inside).any(-1)
+    place[missing] = np.nan
+    return place
+
+
+def _moved(keypoints: Array, points: Tensor, height: int) -> Array:
+    """Keypoints with new places, given in image heights."""
+    moved = keypoints.copy()
+    moved[..., :2] = (points * height).numpy()
+    return moved

@@ -1,0 +1,100 @@
+"""How a picture of any size becomes one of the model's: scaled to cover it, then cut around the centre.
+
+Nothing is stretched: both axes are scaled alike, up to the rounding of the scaled size to whole pixels. Points and
+boxes go through the same transform, in pixels with the origin at the top-left corner of the top-left pixel. Models read
+floats in [-1, 1]; `to_tensor` and `to_pictures` go between them and bytes.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+Size = tuple[int, int]
+"""Height and width in pixels."""
+
+
+def nearest_size(height: int, width: int, sizes: Sequence[Size]) -> Size:
+    """The size whose aspect ratio is nearest (in log) to that of `height` x `width`; of equals the first."""
+    wanted = math.log(height / width)
+    return min(sizes, key=lambda size: abs(math.log(size[0] / size[1]) - wanted))
+
+
+@dataclass(frozen=True, slots=True)
+class Framing:
+    """Source pixels -> target pixels: scale to `scaled`, then cut `size` out at offset `top`, `left`."""
+
+    source: Size
+    scaled: Size
+    size: Size
+
+    @classmethod
+    def cover(cls, source: Size, size: Size) -> Framing:
+        """The smallest picture of the source's shape that covers `size`, cut around its centre."""
+        factor = max(size[0] / source[0], size[1] / source[1])
+        scaled = tuple(max(round(side * factor), target) for side, target in zip(source, size, strict=True))
+        return cls(source, (scaled[0], scaled[1]), size)
+
+    @property
+    def top(self) -> int:
+        """First row of the scaled picture that is kept."""
+        return (self.scaled[0] - self.size[0]) // 2
+
+    @property
+    def left(self) -> int:
+        """First column of the scaled picture that is kept."""
+        return (self.scaled[1] - self.size[1]) // 2
+
+    def pictures(self, frames: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+        """uint8 [n, H, W, 3] of the source's size -> [n, *size, 3]; area averaging where it shrinks."""
+        if frames.shape[1:3] != self.source:
+            raise ValueError(f"frames are {frames.shape[1:3]}, this framing is for {self.source}")
+        top, left = self.top, self.left
+        rows, columns = slice(top, top + self.size[0]), slice(left, left + self.size[1])
+        if self.scaled == self.source:
+            return np.ascontiguousarray(frames[:, rows, columns])
+        interpolation = cv2.INTER_AREA if self.scaled[0] < self.source[0] else cv2.INTER_CUBIC
+        width_height = (self.scaled[1], self.scaled[0])
+        resized = [cv2.resize(frame, width_height, interpolation=interpolation)[rows, columns] for frame in frames]
+        return np.stack(resized) if resized else np.empty((0, *self.size, 3), np.uint8)
+
+    def keypoints(self, keypoints: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        """[..., 3] of x, y, score: moved; missing points (NaN) stay missing, points outside keep their place there."""
+        moved = keypoints.astype(np.float32, copy=True)
+        moved[..., :2] = self._move(keypoints[..., :2])
+        return moved
+
+    def boxes(self, boxes: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        """[..., 4] of x0, y0, x1, y1: moved, and not cut at the border."""
+        return self._move(boxes.reshape(*boxes.shape[:-1], 2, 2)).reshape(boxes.shape)
+
+    def _move(self, points: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        scale = np.array([self.scaled[1] / self.source[1], self.scaled[0] / self.source[0]])
+        return (points * scale - np.array([self.left, self.top])).astype(np.float32)
+
+
+def check_sizes(name: str, sizes: Sequence[Size], multiple: int = 8) -> None:
+    """Raise ValueError unless there is a size and every side is a positive multiple of `multiple`."""
+    if not sizes:
+        raise ValueError(f"{name} must name at least one height and width")
+    for size in sizes:
+        if min(size) < multiple or any(side % multiple for side in size):
+            raise ValueError(f"{name}: {size[0]}x{size[1]} must be multiples of {multiple} pixels, at least {multiple}")
+
+
+def to_tensor(pictures: npt.NDArray[np.uint8]) -> Tensor:
+    """uint8 [..., H, W, 3] -> float32 [..., 3, H, W] in [-1, 1]."""
+    return torch.from_numpy(pictures).movedim(-1, -3).float() / 127.5 - 1.0
+
+
+def to_pictures(frames: Tensor) -> npt.NDArray[np.uint8]:
+    """[..., 3, H, W] in [-1, 1], on any device -> uint8 [..., H, W, 3]; what lies outside is clamped."""
+    levels = ((frames.detach().float() + 1.0) * 127.5).round().clamp(0, 255).to(torch.uint8)
+    return np.ascontiguousarray(levels.movedim(-3, -1).cpu().numpy())

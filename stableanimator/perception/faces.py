@@ -1,0 +1,111 @@
+"""Faces in a frame, by InsightFace: boxes, five landmarks, identity embeddings."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from insightface.app import FaceAnalysis
+from numpy.typing import NDArray
+
+from stableanimator.errors import WeightsError
+from stableanimator.perception.onnx_session import first_line, providers_of, session_options, weights_sha256
+from stableanimator.perception.settings import Device, FaceSettings
+
+# InsightFace calls scikit-image by a deprecated name, once for each face.
+warnings.filterwarnings("ignore", message=".estimate. is deprecated", category=FutureWarning)
+
+_NOSE_TO_HALF_EYES = 0.95
+"""How far the tip of the nose stands out of the plane of the eyes, over half the distance between the eyes: about
+30 mm over 31.5 mm in an adult."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Face:
+    """One face of a frame."""
+
+    box: NDArray[np.float32]
+    """[4] x0, y0, x1, y1 in pixels, inside the frame."""
+    score: float
+    """Of the detector, 0 to 1."""
+    landmarks: NDArray[np.float32]
+    """[5, 2] x, y in pixels: two eyes, nose, two corners of the mouth; the left one in the picture first."""
+    embedding: NDArray[np.float32]
+    """[E] identity, unit length."""
+
+
+class FaceAnalyser:
+    """InsightFace's detector and recogniser on frames; nothing is ever downloaded.
+
+        analyser = FaceAnalyser(FaceSettings(pack_root="/weights/insightface", pack="antelopev2"))
+        faces = analyser(frame)                   # frame: uint8 RGB [H, W, 3]
+
+    Raises:
+        WeightsError: the pack's folder, its detector or its recogniser is missing or unreadable.
+    """
+
+    def __init__(self, settings: FaceSettings, threads: int = 1, device: Device = "cpu") -> None:
+        self.settings = settings
+        folder = Path(settings.pack_root) / "models" / settings.pack
+        if not any(folder.glob("*.onnx")):
+            raise WeightsError(
+                f"{folder} has no *.onnx; unpack InsightFace's {settings.pack}.zip there, or set pack_root and pack"
+            )
+        try:
+            self._analysis = FaceAnalysis(
+                name=str(folder),
+                allowed_modules=["detection", "recognition"],
+                providers=providers_of(device),
+                sess_options=session_options(threads),
+            )
+        except AssertionError as error:
+            raise WeightsError(f"{folder} has no face detector (an SCRFD *.onnx)") from error
+        except Exception as error:  # onnxruntime's and protobuf's exceptions share no base class
+            raise WeightsError(f"{folder} holds an unreadable model: {first_line(error)}") from error
+        recogniser = self._analysis.models.get("recognition")
+        if recogniser is None:
+            raise WeightsError(f"{folder} has no face recogniser (an ArcFace *.onnx)")
+        sizes = [(size, size) for size in settings.detector_sizes]
+        self._analysis.prepare(ctx_id=0, det_thresh=settings.min_score, det_size=sizes)
+        self.recogniser_path = str(recogniser.model_file)
+        """The recogniser's ONNX file, for `ArcFace.from_onnx`."""
+        self.embedding_width = int(recogniser.output_shape[-1])
+        self.weights_sha256 = weights_sha256([self._analysis.det_model.model_file, self.recogniser_path])
+
+    def __call__(self, frame: NDArray[np.uint8]) -> list[Face]:
+        """Faces of an RGB frame [H, W, 3], the largest (the main face) first."""
+        height, width = frame.shape[:2]
+        limits = np.array([width, height, width, height], np.float32)
+        faces = [
+            Face(
+                box=np.clip(found.bbox, 0, limits).astype(np.float32),
+                score=float(found.det_score),
+                # InsightFace counts from the centre of the first pixel when it crops; we from its corner.
+                landmarks=found.kps.astype(np.float32) + np.float32(0.5),
+                embedding=found.normed_embedding.astype(np.float32),
+            )
+            for found in self._analysis.get(np.ascontiguousarray(frame[..., ::-1]))
+        ]
+        return sorted(faces, key=_area, reverse=True)
+
+
+def _area(face: Face) -> float:
+    return float((face.box[2] - face.box[0]) * (face.box[3] - face.box[1]))
+
+
+def head_yaw(landmarks: NDArray[np.floating]) -> float:
+    """How far a head is turned to the side, degrees; 0 looks at the camera, positive to the right of the picture.
+
+    From five landmarks [5, 2], for a distant camera: turned by θ, the eyes are 2 e cos θ apart and the nose is off
+    their middle by n sin θ along the line through them, n / e = 0.95. Coarse; past about 60 degrees it only says "far".
+    """
+    eyes = np.asarray(landmarks[1] - landmarks[0], np.float64)
+    half = math.hypot(eyes[0], eyes[1]) / 2
+    if half == 0:
+        return 90.0
+    along = eyes / (2 * half)
+    offset = float((np.asarray(landmarks[2], np.float64) - (landmarks[0] + landmarks[1]) / 2) @ along)
+    return math.degrees(math.atan2(offset, half * _NOSE_TO_HALF_EYES))

@@ -1,0 +1,114 @@
+"""Settings of the perception models: which weights, how sure a detection must be, how points are tracked."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from stableanimator.paths import AbsolutePath
+
+Device = Literal["cpu", "cuda"]
+
+
+def _check_share(name: str, value: float) -> None:
+    if not 0 <= value <= 1:
+        raise ValueError(f"{name} is {value}; it must be between 0 and 1")
+
+
+def _check_positive(name: str, value: float) -> None:
+    if value <= 0:
+        raise ValueError(f"{name} is {value}; it must be above 0")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FaceSettings:
+    """InsightFace: which pack of models, and at which sizes faces are looked for."""
+
+    pack_root: AbsolutePath
+    """Folder that holds `models/<pack>/*.onnx`, as InsightFace lays it out (its own default is ~/.insightface)."""
+    pack: str = "antelopev2"
+    """Name of the pack; antelopev2 is what the released StableAnimator uses."""
+    detector_sizes: tuple[int, ...] = (640, 320)
+    """Sides of the detector's square input, pixels. What is found at any of them counts, duplicates removed. 640 is
+    InsightFace's usual size; a face that fills such a picture is larger than any the detector was trained on, and at
+    half the size, for a quarter more time, it is not."""
+    min_score: float = 0.5
+    """Detection score from which a face counts, 0 to 1; InsightFace's default."""
+
+    def __post_init__(self) -> None:
+        if not self.detector_sizes or any(size < 32 or size % 32 for size in self.detector_sizes):
+            raise ValueError(f"detector_sizes is {self.detector_sizes}; give multiples of 32, the detector's stride")
+        _check_share("min_score", self.min_score)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PoseSettings:
+    """DWPose: a person detector and a whole-body pose network. Input sizes are read from the files."""
+
+    detector: AbsolutePath
+    """ONNX file of the YOLOX person detector; DWPose's is yolox_l.onnx."""
+    pose: AbsolutePath
+    """ONNX file of the SimCC pose network with 133 keypoints; DWPose's is dw-ll_ucoco_384.onnx."""
+    min_score: float = 0.3
+    """Score from which a person counts, 0 to 1; DWPose's value."""
+    max_overlap: float = 0.45
+    """Intersection over union above which the less sure of two boxes is dropped; DWPose's value."""
+
+    def __post_init__(self) -> None:
+        _check_share("min_score", self.min_score)
+        _check_share("max_overlap", self.max_overlap)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PerceptionSettings:
+    """Everything that looks at frames."""
+
+    faces: FaceSettings
+    """Face detection and recognition."""
+    pose: PoseSettings
+    """People and their keypoints."""
+    threads: int = 1
+    """CPU threads of each model in a process. One, because there is one actor for each core: more only get in each
+    other's way."""
+    device: Device = "cpu"
+    """Where the ONNX models run; cuda needs onnxruntime-gpu."""
+
+    def __post_init__(self) -> None:
+        _check_positive("threads", self.threads)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class KltSettings:
+    """Point tracks by OpenCV's pyramidal Lucas-Kanade. Lengths are pixels of the shrunk frame."""
+
+    longer_side: int = 512
+    """Frames whose longer side is above this are shrunk to it, pixels: tracking a camera needs no detail."""
+    max_points: int = 400
+    """Points looked for in a frame. A global motion has four unknowns; the rest is for telling outliers."""
+    min_distance: float = 8.0
+    """Least distance between points, so that they spread over the frame."""
+    quality: float = 0.01
+    """Least corner strength, as a share of the strongest corner's; OpenCV's customary value."""
+    min_gradient: float = 0.0
+    """Least brightness gradient of a corner in its weakest direction, grey levels per pixel (root mean square over 3x3
+    pixels). On a plain wall the strongest corner is noise: above 0, such a wall has no points to track."""
+    window: int = 21
+    """Side of the window that is matched; OpenCV's default."""
+    levels: int = 4
+    """Levels of the pyramid above the full size; with a window of 21, four follow motions of about 150 pixels."""
+    max_return_error: float = 1.0
+    """A point tracked forwards and back again must come back to within this distance."""
+    reseed_share: float = 0.5
+    """New points are looked for when fewer than this share of `max_points` is left."""
+    box_margin: float = 0.1
+    """Excluded boxes grow by this share of their width and height on each side: hair, hands and shadows stick out."""
+
+    def __post_init__(self) -> None:
+        for name in ("longer_side", "max_points", "min_distance", "quality", "max_return_error"):
+            _check_positive(name, getattr(self, name))
+        if self.window < 3 or self.levels < 0:
+            raise ValueError(f"window is {self.window} and levels {self.levels}; at least 3 and 0")
+        _check_share("reseed_share", self.reseed_share)
+        for name in ("box_margin", "min_gradient"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"{name} is {getattr(self, name)}; it must not be negative")

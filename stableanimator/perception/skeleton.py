@@ -1,0 +1,130 @@
+"""Skeletons: from DWPose's 133 keypoints to OpenPose's 18 joints, and to the picture that PoseNet reads."""
+
+from __future__ import annotations
+
+import colorsys
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+VISIBLE = 0.3
+"""Score from which a keypoint counts as visible."""
+
+OPENPOSE_JOINTS = (
+    *("nose", "neck", "right_shoulder", "right_elbow", "right_wrist", "left_shoulder", "left_elbow", "left_wrist"),
+    *("right_hip", "right_knee", "right_ankle", "left_hip", "left_knee", "left_ankle"),
+    *("right_eye", "left_eye", "right_ear", "left_ear"),
+)
+"""Names of the 18 joints, in order; right and left are the person's own."""
+
+_NECK = 1
+_SHOULDERS = [5, 6]
+# COCO's number of each of the 18 joints; the neck's place is filled afterwards.
+_FROM_COCO = [0, 0, 6, 8, 10, 5, 7, 9, 12, 14, 16, 11, 13, 15, 2, 1, 4, 3]
+
+FACE = slice(23, 91)
+"""The 68 face points among the 133."""
+HANDS = (slice(91, 112), slice(112, 133))
+"""The 21 points of the left and of the right hand."""
+
+_LIMBS = [
+    *((1, 2), (1, 5), (2, 3), (3, 4), (5, 6), (6, 7)),  # shoulders and arms
+    *((1, 8), (8, 9), (9, 10), (1, 11), (11, 12), (12, 13)),  # trunk and legs
+    *((1, 0), (0, 14), (14, 16), (0, 15), (15, 17)),  # head
+]
+_FINGERS = [(0 if step == 0 else finger + step - 1, finger + step) for finger in range(1, 21, 4) for step in range(4)]
+
+# OpenPose's rainbow: 18 steps of the colour wheel, each a multiple of a third of the full brightness.
+_COLOURS = [
+    *((255, 0, 0), (255, 85, 0), (255, 170, 0), (255, 255, 0), (170, 255, 0), (85, 255, 0)),
+    *((0, 255, 0), (0, 255, 85), (0, 255, 170), (0, 255, 255), (0, 170, 255), (0, 85, 255)),
+    *((0, 0, 255), (85, 0, 255), (170, 0, 255), (255, 0, 255), (255, 0, 170), (255, 0, 85)),
+]
+_DIMMED = (np.arange(256) * 0.6).astype(np.uint8)  # limbs are dimmed, so that joints stand out
+_HALF_LIMB = 4  # pixels of the canvas: half the width of a limb, and a joint's radius
+_FACE_RADIUS = 3
+_FINGER_WIDTH = 2
+
+CANVAS_SHORT_SIDE = 2160
+"""Pixels of the canvas on which the released StableAnimator draws before it shrinks the picture."""
+_MOST_SHRUNK = CANVAS_SHORT_SIDE / 512
+
+
+def to_openpose18(keypoints: NDArray[np.floating]) -> NDArray[np.float32]:
+    """OpenPose's 18 joints from DWPose's 133: [..., 133, 3] -> [..., 18, 3] (x, y, score).
+
+    The neck is the midpoint of the shoulders with the lower of their scores; where one is missing, so is the neck.
+    """
+    joints = np.asarray(keypoints, np.float32)[..., _FROM_COCO, :]
+    shoulders = np.asarray(keypoints, np.float32)[..., _SHOULDERS, :]
+    joints[..., _NECK, :2] = shoulders[..., :2].mean(-2)
+    joints[..., _NECK, 2] = shoulders[..., 2].min(-1)
+    return joints
+
+
+def draw_skeleton(people: NDArray[np.floating], height: int, width: int) -> NDArray[np.uint8]:
+    """Draw people [P, 133, 3] (pixels of the picture, score) as RGB on black, [height, width, 3].
+
+    Limbs, joints, hands and faces have DWPose's colours, shapes and order, faded by their scores as in the released
+    StableAnimator: everything is drawn on a canvas whose shorter side has 2160 pixels, then shrunk. Pictures with a
+    shorter side below 512 get a proportionally smaller canvas, or their lines would vanish. What is NaN or scores
+    below `VISIBLE` is not drawn; scores above 1 count as 1.
+    """
+    scale = min(CANVAS_SHORT_SIDE / min(height, width), _MOST_SHRUNK)
+    canvas = np.zeros((int(height * scale), int(width * scale), 3), np.uint8)
+    people = np.array(people, np.float64).reshape(-1, 133, 3)
+    people[..., 2] = np.where(np.isfinite(people).all(-1), np.clip(people[..., 2], 0.0, 1.0), 0.0)
+    people[..., :2] = np.where(people[..., 2:] > 0, people[..., :2] * scale, 0.0)
+    bodies = to_openpose18(people)
+    for limb, colour in zip(_LIMBS, _COLOURS, strict=False):  # one limb fewer than joints
+        for body in bodies:
+            _draw_limb(canvas, body[list(limb)], colour)
+    canvas = np.asarray(cv2.LUT(canvas, _DIMMED), np.uint8)
+    for joint, colour in enumerate(_COLOURS):
+        for body in bodies:
+            _draw_point(canvas, body[joint], colour, _HALF_LIMB)
+    for hand in HANDS:
+        for person in people:
+            _draw_hand(canvas, person[hand])
+    for person in people:
+        for point in person[FACE]:
+            _draw_point(canvas, point, (255, 255, 255), _FACE_RADIUS)
+    return np.asarray(cv2.resize(canvas, (width, height), interpolation=cv2.INTER_LINEAR), np.uint8)
+
+
+def _faded(colour: tuple[float, float, float], strength: float) -> tuple[int, int, int]:
+    red, green, blue = (int(level * strength) for level in colour)
+    return red, green, blue
+
+
+def _draw_limb(canvas: NDArray[np.uint8], ends: NDArray[np.floating], colour: tuple[int, int, int]) -> None:
+    """A filled ellipse from one joint [3] to the other."""
+    if (ends[:, 2] < VISIBLE).any():
+        return
+    (x0, y0), (x1, y1) = ends[:, :2]
+    middle = (int((x0 + x1) / 2), int((y0 + y1) / 2))
+    axes = (int(np.hypot(x0 - x1, y0 - y1) / 2), _HALF_LIMB)
+    angle = int(np.degrees(np.arctan2(y0 - y1, x0 - x1)))
+    outline = np.asarray(cv2.ellipse2Poly(middle, axes, angle, 0, 360, 1))
+    cv2.fillConvexPoly(canvas, outline, _faded(colour, float(ends[:, 2].prod())))
+
+
+def _draw_point(
+    canvas: NDArray[np.uint8], point: NDArray[np.floating], colour: tuple[int, int, int], radius: int
+) -> None:
+    if point[2] >= VISIBLE:
+        cv2.circle(canvas, (int(point[0]), int(point[1])), radius, _faded(colour, float(point[2])), thickness=-1)
+
+
+def _draw_hand(canvas: NDArray[np.uint8], hand: NDArray[np.floating]) -> None:
+    """Fingers [21, 3] as lines around the colour wheel, their joints as blue dots."""
+    for number, (start, end) in enumerate(_FINGERS):
+        if min(hand[start, 2], hand[end, 2]) < VISIBLE:
+            continue
+        hue = tuple(255 * level for level in colorsys.hsv_to_rgb(number / len(_FINGERS), 1.0, 1.0))
+        base, tip = ((int(hand[place, 0]), int(hand[place, 1])) for place in (start, end))
+        strength = float(hand[start, 2] * hand[end, 2])
+        cv2.line(canvas, base, tip, _faded((hue[0], hue[1], hue[2]), strength), thickness=_FINGER_WIDTH)
+    for point in hand:
+        _draw_point(canvas, point, (0, 0, 255), _HALF_LIMB)

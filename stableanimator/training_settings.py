@@ -1,0 +1,56 @@
+"""Settings of `stableanimator.training`, importable without diffusers, whose import takes seconds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from stableanimator.alignment.baselines import AlignmentName
+from stableanimator.alignment.misalignment import MisalignmentSettings
+from stableanimator.diffusion.edm import EDMSettings, LossSettings
+from stableanimator.driving import AlignmentScope
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TrainingSettings:
+    """What one sample is and what its loss is; the defaults are the released settings with the loss of Eq. 25."""
+
+    frames: int = 16
+    """Frames of a sample. Released: 16. No more than a shard's rows have."""
+    max_spacing: int = 4
+    """Largest distance between neighbouring frames of a sample, in frames of the row; drawn from 1 to it, as far as the
+    row is long enough. Released: 4."""
+    noise: EDMSettings = field(default_factory=EDMSettings)
+    """How noise levels are drawn."""
+    loss: LossSettings = field(default_factory=LossSettings)
+    """Eq. 25, and where the released code differs from it."""
+    conditioning_dropout: float = 0.1
+    """Probability q of each of: no image embedding, no reference latent, neither. Released: 0.1; 0: none."""
+    fps_id: float = 6.0
+    """Micro-condition: frames a second less one. Released: 6."""
+    motion_bucket: float = 127.0
+    """Micro-condition: how much motion, 0 to 255. Released: 127. The third one is the shard's own reference noise."""
+    trainable: Literal["all", "attention"] = "all"
+    """Which weights of the U-Net learn, beside FaceEncoder and PoseNet: all (SA++ III-D), or those with "attentions" in
+    their name (released)."""
+    gradient_checkpointing: bool = True
+    """Compute activations of the U-Net again in the backward pass, which saves memory and costs time. Released: on."""
+    misalignment: MisalignmentSettings | None = None
+    """Move each clip's poses at random and align them back to the reference, so that the networks learn to live with
+    what alignment leaves over. Null: true poses. Clips of several people keep true poses: a shard has the reference
+    pose of the main person alone."""
+    alignment: AlignmentName = "learned"
+    """How misaligned poses are aligned; `learned` needs the aligner. Not used without `misalignment`."""
+    alignment_scope: AlignmentScope = "clip"
+    """One transform a clip, or one a frame."""
+
+    def __post_init__(self) -> None:
+        if self.frames < 1 or self.max_spacing < 1:
+            raise ValueError("frames and max_spacing must be at least 1")
+        if not 0 <= self.conditioning_dropout <= 1 / 3:
+            raise ValueError("conditioning_dropout must lie in 0 to 1/3: three cases share one draw")
+
+    @property
+    def needs_aligner(self) -> bool:
+        """Whether samples cannot be made without the aligner."""
+        return self.misalignment is not None and self.alignment == "learned"

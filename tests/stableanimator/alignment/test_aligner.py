@@ -1,0 +1,153 @@
+from __future__ import annotations
+
+from dataclasses import asdict
+
+import pytest
+import torch
+
+from stableanimator.alignment.aligner import Aligner, AlignerSettings, alignment_loss
+from stableanimator.alignment.baselines import align
+from stableanimator.alignment.evaluate import compare
+from stableanimator.alignment.settings import AlignSettings
+from stableanimator.alignment.training_pairs import AlignmentPairs
+
+SETTINGS = AlignSettings(
+    aligner=AlignerSettings(width=16), steps=300, batch_size=64, evaluation_pairs=512, learning_rate=4e-3
+)
+
+
+def awake(settings: AlignerSettings) -> Aligner:
+    """An aligner whose last layer is not zero."""
+    torch.manual_seed(0)
+    aligner = Aligner(settings)
+    torch.nn.init.normal_(aligner.head[-1].weight, std=0.3)
+    return aligner
+
+
+def pairs(count: int) -> dict[str, torch.Tensor]:
+    return AlignmentPairs(SETTINGS, []).batch(range(count))
+
+
+def test_the_residual_starts_as_the_svd_alignment() -> None:
+    batch = pairs(16)
+    points = batch["driven"][..., :2]
+    learned = Aligner(AlignerSettings())(batch["reference"], batch["driven"])
+    expected = align("svd", batch["reference"], batch["driven"])
+    torch.testing.assert_close(learned.apply(points), expected.apply(points), equal_nan=True, atol=1e-5, rtol=0)
+
+
+def test_the_absolute_form_starts_as_the_identity() -> None:
+    batch = pairs(4)
+    points = batch["driven"][..., :2]
+    learned = Aligner(AlignerSettings(mode="absolute"))(batch["reference"], batch["driven"])
+    torch.testing.assert_close(learned.apply(points), points, equal_nan=True)
+
+
+@pytest.mark.parametrize("mode", ["residual", "absolute"])
+def test_a_prediction_is_a_similarity_without_reflection(mode: str) -> None:
+    batch = pairs(16)
+    learned = awake(AlignerSettings(mode=mode))(batch["reference"], batch["driven"])  # type: ignore[arg-type]
+    identity = torch.eye(2).expand(16, 2, 2)
+    torch.testing.assert_close(learned.rotation @ learned.rotation.mT, identity, atol=1e-5, rtol=0)
+    torch.testing.assert_close(torch.linalg.det(learned.rotation), torch.ones(16), atol=1e-5, rtol=0)
+    assert (learned.scale > 0).all()
+
+
+@pytest.mark.parametrize("mode", ["residual", "absolute"])
+def test_what_is_not_visible_does_not_count(mode: str) -> None:
+    batch = pairs(16)
+    aligner = awake(AlignerSettings(mode=mode))  # type: ignore[arg-type]
+    expected = aligner(batch["reference"], batch["driven"])
+    low = torch.tensor([7.0, -5.0, 0.29])
+    filled = {
+        name: torch.where(torch.isnan(batch[name]).any(-1, keepdim=True), low, batch[name])
+        for name in ("reference", "driven")
+    }
+    for part, other in zip(expected, aligner(**filled), strict=True):
+        torch.testing.assert_close(part, other)
+
+
+def test_the_residual_does_not_depend_on_place_and_size_in_the_picture() -> None:
+    batch = pairs(8)
+    aligner = awake(AlignerSettings())
+    moved = batch["reference"].clone()
+    moved[..., :2] = 1.7 * moved[..., :2] + torch.tensor([0.3, -0.2])
+    here = aligner(batch["reference"], batch["driven"]).apply(batch["driven"][..., :2])
+    there = aligner(moved, batch["driven"]).apply(batch["driven"][..., :2])
+    torch.testing.assert_close(there, 1.7 * here + torch.tensor([0.3, -0.2]), equal_nan=True, atol=1e-4, rtol=0)
+
+
+def test_frames_do_not_touch_each_other() -> None:
+    batch = pairs(6)
+    aligner = awake(AlignerSettings())
+    together = aligner(batch["reference"], batch["driven"])
+    alone = aligner(batch["reference"][4:5], batch["driven"][4:5])
+    torch.testing.assert_close(together.translation[4:5], alone.translation, atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("mode", ["residual", "absolute"])
+def test_every_weight_gets_a_finite_gradient(mode: str) -> None:
+    batch = pairs(16)
+    aligner = awake(AlignerSettings(mode=mode))  # type: ignore[arg-type]
+    batch["driven"][0] = torch.tensor([torch.nan, torch.nan, 0])  # a frame without anybody
+    points = batch["driven"][1:, :, :2]
+    transform = aligner(batch["reference"], batch["driven"])
+    loss = alignment_loss(type(transform)(*(part[1:] for part in transform)).apply(points), batch["truth"][1:])
+    loss.backward()
+    for name, parameter in aligner.named_parameters():
+        assert parameter.grad is not None, name
+        assert torch.isfinite(parameter.grad).all(), name
+
+
+def test_the_loss_is_the_mean_distance_over_visible_joints_then_frames() -> None:
+    truth = torch.full((3, 18, 3), torch.nan)
+    truth[..., 2] = 0
+    truth[0, 0], truth[0, 1] = torch.tensor([0, 0, 0.9]), torch.tensor([1, 1, 0.3])
+    truth[1, 5] = torch.tensor([0.5, 0.5, 1])
+    aligned = torch.zeros(3, 18, 2)
+    aligned[0, 0] = torch.tensor([3.0, 4.0])  # 5 away
+    aligned[0, 1] = torch.tensor([1.0, 2.0])  # 1 away
+    aligned[1, 5] = torch.tensor([0.5, 0.5])  # right: the gradient of the distance is defined there, too
+    aligned.requires_grad_()
+    loss = alignment_loss(aligned, truth)  # the third frame shows nothing
+    assert loss.item() == pytest.approx(((5 + 1) / 2 + 0) / 2)
+    loss.backward()
+    assert aligned.grad is not None
+    assert torch.isfinite(aligned.grad).all()
+
+
+def test_settings_survive_a_round_trip() -> None:
+    settings = AlignerSettings(mode="absolute", width=16, heads=2)
+    rebuilt = Aligner(AlignerSettings(**asdict(settings)))
+    rebuilt.load_state_dict(Aligner(settings).state_dict())
+    assert rebuilt.settings == settings
+
+
+def test_the_papers_numbers_of_blocksare_the_default() -> None:
+    aligner = Aligner(AlignerSettings())
+    counts = [len(aligner.encoder_m.blocks), len(aligner.encoder_svd.blocks), len(aligner.fusion)]
+    assert counts == [2, 2, 4]
+
+
+@pytest.mark.parametrize(("field", "value"), [("width", 0), ("fusion_modules", 0), ("heads", 5)])
+def test_ranges_are_checked(field: str, value: int) -> None:
+    with pytest.raises(ValueError, match=field):
+        AlignerSettings(**{field: value})  # type: ignore[arg-type]
+
+
+def test_a_short_training_beats_svd_on_pairs_it_has_not_seen() -> None:
+    torch.manual_seed(0)
+    training, evaluation = AlignmentPairs(SETTINGS, []), AlignmentPairs(SETTINGS, [], "evaluation")
+    aligner = Aligner(SETTINGS.aligner)
+    optimiser = torch.optim.AdamW(aligner.parameters(), SETTINGS.learning_rate)
+    decay = torch.optim.lr_scheduler.LinearLR(optimiser, 1.0, 0.05, total_iters=SETTINGS.steps)
+    for step in range(SETTINGS.steps):
+        batch = training.batch(range(step * SETTINGS.batch_size, (step + 1) * SETTINGS.batch_size))
+        aligned = aligner(batch["reference"], batch["driven"]).apply(batch["driven"][..., :2])
+        loss = alignment_loss(aligned, batch["truth"])
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+        decay.step()
+    result = compare(("svd", "learned"), evaluation, aligner)
+    assert result["learned"].mean < 0.96 * result["svd"].mean

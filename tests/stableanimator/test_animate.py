@@ -1,0 +1,210 @@
+"""The inference path end to end: every real class at tiny widths with random weights, and a tiny ONNX recogniser."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+import torch
+from onnx import helper, numpy_helper
+
+from stableanimator.animate import AnimateSettings, Animation, Driving, Models, Reference, animate
+from stableanimator.diffusion.hjb import FaceOptimisationSettings
+from stableanimator.diffusion.sampler import SamplerSettings
+from stableanimator.driving import skeleton_pictures
+from stableanimator.errors import CheckpointError
+from stableanimator.models.animator import Animator, ModelSettings
+from stableanimator.models.encoders import CLIPSettings, Encoders, EncoderSettings, VAESettings
+from stableanimator.models.face_encoder import FaceEncoderSettings
+from stableanimator.models.pose_net import PoseNetSettings
+from stableanimator.models.unet import UNetSettings
+from stableanimator.perception.arcface import ArcFace
+
+EMBEDDING = 8
+FRAMES = 3
+
+
+def write_recogniser(path: Path) -> Path:
+    """An ONNX file with a recogniser's interface: [N, 3, 112, 112] -> [N, 8], random weights."""
+    generator = np.random.default_rng(0)
+
+    def weights(name: str, *shape: int) -> onnx.TensorProto:
+        values = generator.normal(size=shape) / np.sqrt(np.prod(shape[1:]))
+        return numpy_helper.from_array(values.astype(np.float32), name)
+
+    graph = helper.make_graph(
+        [
+            helper.make_node("Conv", ["input", "kernel"], ["features"], strides=[14, 14], kernel_shape=[14, 14]),
+            helper.make_node("Relu", ["features"], ["active"]),
+            helper.make_node("Flatten", ["active"], ["flat"]),
+            helper.make_node("Gemm", ["flat", "matrix"], ["embedding"], transB=1),
+        ],
+        "recogniser",
+        [helper.make_tensor_value_info("input", onnx.TensorProto.FLOAT, ["N", 3, 112, 112])],
+        [helper.make_tensor_value_info("embedding", onnx.TensorProto.FLOAT, ["N", EMBEDDING])],
+        [weights("kernel", 16, 3, 14, 14), weights("matrix", EMBEDDING, 16 * 8 * 8)],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8)
+    onnx.save(model, path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory: pytest.TempPathFactory) -> Models:
+    torch.manual_seed(0)
+    settings = ModelSettings(
+        unet=UNetSettings(
+            block_out_channels=(32, 64),
+            down_block_types=("CrossAttnDownBlockSpatioTemporal", "DownBlockSpatioTemporal"),
+            up_block_types=("UpBlockSpatioTemporal", "CrossAttnUpBlockSpatioTemporal"),
+            layers_per_block=1,
+            num_attention_heads=(2, 2),
+            cross_attention_dim=16,
+            addition_time_embed_dim=32,
+        ),
+        face_encoder=FaceEncoderSettings(
+            embedding_width=EMBEDDING, cross_attention_dim=16, layers=1, heads=1, head_dim=16
+        ),
+        pose_net=PoseNetSettings(widths=(8, 8), final_width=8),
+        reference_gain=1.0,
+    )
+    encoders = EncoderSettings(
+        vae=VAESettings(block_out_channels=(32, 32, 32), layers_per_block=1, scaling_factor=1.0),
+        clip=CLIPSettings(
+            hidden_size=16, intermediate_size=16, layers=1, heads=1, image_size=28, patch_size=14, projection_dim=16
+        ),
+        decode_chunk=2,
+    )
+    animator = Animator(settings).eval()
+    for parameter in animator.parameters():  # away from the zeros that new parts start with
+        parameter.data.add_(0.05 * torch.randn_like(parameter))
+    path = write_recogniser(tmp_path_factory.mktemp("arcface") / "recogniser.onnx")
+    return Models(animator=animator, encoders=Encoders(encoders), arcface=ArcFace.from_onnx(path, 127.5, 127.5))
+
+
+def _pose(offset: float = 0.0) -> np.ndarray:
+    """A face of three points, shoulders and hips, in a picture of 40x40."""
+    pose = np.full((133, 3), np.nan, np.float32)
+    pose[:, 2] = 0
+    places = {0: (20, 16), 1: (24, 11), 2: (16, 11), 5: (28, 24), 6: (12, 24), 11: (25, 36), 12: (15, 36)}
+    for joint, place in places.items():
+        pose[joint] = (place[0] + offset, place[1], 0.9)
+    return pose
+
+
+@pytest.fixture(scope="module")
+def reference() -> Reference:
+    picture = np.random.default_rng(1).integers(0, 256, (40, 40, 3), dtype=np.uint8)
+    embedding = np.random.default_rng(2).normal(size=EMBEDDING).astype(np.float32)
+    return Reference(picture=picture, keypoints=_pose()[None], face_embedding=embedding / np.linalg.norm(embedding))
+
+
+@pytest.fixture(scope="module")
+def driving() -> Driving:
+    """Twice as large a video; the person moves by a pixel a frame, and turns away in the last one."""
+    poses = np.stack([_pose(offset) * [2, 2, 1] for offset in range(FRAMES)]).astype(np.float32)
+    poses[-1, 0, 2] = 0
+    return Driving(keypoints=poses[:, None], height=80, width=80)
+
+
+PLAIN = AnimateSettings(
+    sizes=((32, 32),),
+    sampler=SamplerSettings(steps=3, sigma_max=20.0, s_churn=1.0),
+    alignment="svd",
+    face_optimisation=None,
+)
+HJB = replace(PLAIN, face_optimisation=FaceOptimisationSettings(denoising_steps=2, optimisation_steps=4))
+
+
+@pytest.fixture(scope="module")
+def plain(models: Models, reference: Reference, driving: Driving) -> Animation:
+    return animate(models, reference, driving, PLAIN, seed=5)
+
+
+def test_the_same_seed_gives_the_same_frames_and_another_gives_others(
+    models: Models, reference: Reference, driving: Driving, plain: Animation
+) -> None:
+    assert plain.frames.shape == (FRAMES, 32, 32, 3)
+    assert plain.frames.std() > 5
+    assert plain.face_optimisation is None
+    np.testing.assert_array_equal(animate(models, reference, driving, PLAIN, seed=5).frames, plain.frames)
+    assert (animate(models, reference, driving, PLAIN, seed=6).frames != plain.frames).mean() > 0.3
+
+
+def test_face_optimisation_lowers_its_loss_and_changes_the_frames(
+    models: Models, reference: Reference, driving: Driving, plain: Animation
+) -> None:
+    result = animate(models, reference, driving, HJB, seed=5)
+    report = result.face_optimisation
+    assert report is not None
+    assert (report.frames, report.frames_with_face, report.skipped) == (FRAMES, FRAMES - 1, None)
+    assert [record.step for record in report.records] == [0, 1]
+    assert all(record.after < record.before for record in report.records)
+    assert (result.frames[:2] != plain.frames[:2]).mean() > 0.05
+
+
+def test_without_a_visible_face_face_optimisation_does_nothing_and_says_so(
+    models: Models, reference: Reference, driving: Driving, plain: Animation
+) -> None:
+    keypoints = driving.keypoints.copy()
+    hidden = animate(models, reference, replace(driving, keypoints=keypoints), PLAIN, seed=5)
+    np.testing.assert_array_equal(hidden.frames, plain.frames)
+    keypoints[..., 0, 2] = 0
+    result = animate(models, reference, replace(driving, keypoints=keypoints), HJB, seed=5)
+    assert result.face_optimisation is not None
+    assert result.face_optimisation.skipped == "no driven frame has a face"
+    without = animate(models, reference, replace(driving, keypoints=keypoints), PLAIN, seed=5)
+    np.testing.assert_array_equal(result.frames, without.frames)
+
+
+def test_the_model_is_driven_by_the_aligned_skeleton(plain: Animation) -> None:
+    # Motions of 0, 1 and 2 pixels on the reference's scale, about their median: -1, 0, 1; 40 pixels become 32.
+    poses = np.stack([_pose(offset) * [0.8, 0.8, 1] for offset in (-1, 0, 1)]).astype(np.float32)
+    poses[-1, 0, 2] = 0
+    expected = skeleton_pictures(poses[:, None], 32, 32)
+    difference = np.abs(plain.skeletons.astype(int) - expected)
+    assert expected.mean() > 5
+    assert difference.mean() < 0.05 * expected.mean()  # rounding of the fit moves a line's edge by a grey level
+
+
+@pytest.mark.parametrize("part", ["pose", "face", "picture"])
+def test_every_input_reaches_the_frames(
+    part: str, models: Models, reference: Reference, driving: Driving, plain: Animation
+) -> None:
+    if part == "pose":
+        driving = replace(driving, keypoints=driving.keypoints * np.array([1, 0.7, 1], np.float32))
+    elif part == "face":
+        reference = replace(reference, face_embedding=-reference.face_embedding)
+    else:
+        reference = replace(reference, picture=255 - reference.picture)
+    assert (animate(models, reference, driving, PLAIN, seed=5).frames != plain.frames).mean() > 0.01
+
+
+def test_what_does_not_fit_is_refused(models: Models, reference: Reference, driving: Driving) -> None:
+    with pytest.raises(ValueError, match="max_frames"):
+        animate(models, reference, driving, replace(PLAIN, max_frames=2))
+    two = replace(reference, keypoints=np.repeat(reference.keypoints, 2, 0))
+    with pytest.raises(ValueError, match="2 people in the reference are driven by 1"):
+        animate(models, two, driving, PLAIN)
+    with pytest.raises(ValueError, match="reads 8 values"):
+        animate(models, replace(reference, face_embedding=np.ones(4, np.float32)), driving, PLAIN)
+    with pytest.raises(ValueError, match="needs ArcFace"):
+        animate(replace(models, arcface=None), reference, driving, HJB)
+    with pytest.raises(ValueError, match="learned"):
+        animate(models, reference, driving, replace(PLAIN, alignment="learned"))
+    vae = VAESettings(block_out_channels=(32, 32), layers_per_block=1)
+    other = EncoderSettings(vae=vae, clip=models.encoders.settings.clip)
+    with pytest.raises(CheckpointError, match="pixels a latent: the model was made for 4, the encoders give 2"):
+        replace(models, encoders=Encoders(other))
+
+
+def test_a_denoiser_of_half_precision_gives_nearly_the_same_frames(
+    models: Models, reference: Reference, driving: Driving, plain: Animation
+) -> None:
+    half = replace(models, animator=copy.deepcopy(models.animator).to(torch.bfloat16))
+    frames = animate(half, reference, driving, PLAIN, seed=5).frames
+    assert np.abs(frames.astype(int) - plain.frames).mean() < 0.1 * plain.frames.std()

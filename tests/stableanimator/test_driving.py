@@ -1,0 +1,149 @@
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from stableanimator.alignment.similarity import Similarity
+from stableanimator.driving import align_driving, face_points, follow_people, for_clip, misalign_clip, skeleton_pictures
+from stableanimator.framing import Framing
+from stableanimator.perception.skeleton import draw_skeleton
+
+
+def _person(seed: int, centre: tuple[float, float] = (50, 50), score: float = 0.9) -> np.ndarray:
+    """Body joints spread over about 40 pixels around a centre; no hands, feet or face points."""
+    pose = np.full((133, 3), np.nan, np.float32)
+    pose[:, 2] = 0
+    pose[:17, :2] = np.random.default_rng(seed).uniform(-20, 20, (17, 2)) + centre
+    pose[:17, 2] = score
+    return pose
+
+
+def _turned(poses: np.ndarray, degrees: float, scale: float, shift: tuple[float, float]) -> np.ndarray:
+    """p -> scale R p + shift, in pixels, by complex numbers."""
+    turn = scale * np.exp(1j * math.radians(degrees))
+    z = (poses[..., 0] + 1j * poses[..., 1]) * turn + complex(*shift)
+    return np.stack([z.real, z.imag, poses[..., 2]], -1).astype(np.float32)
+
+
+def test_people_keep_their_place_when_the_detector_changes_its_order() -> None:
+    left, right = _person(0, (20, 50)), _person(1, (80, 50))
+    step = np.array([1, 0, 0], np.float32)
+    frames = [np.stack([left, right]), np.stack([right + step, left + step]), np.stack([right + 2 * step])]
+    followed = follow_people(frames, 2)
+    np.testing.assert_array_equal(followed[:2, 0], np.stack([left, left + step]))
+    np.testing.assert_array_equal(followed[:, 1], np.stack([right, right + step, right + 2 * step]))
+
+
+def test_a_person_who_is_not_found_is_missing_and_may_come_back() -> None:
+    one = _person(0)
+    followed = follow_people([np.stack([one]), np.zeros((0, 133, 3), np.float32), np.stack([one + 1])], 1)
+    assert np.isnan(followed[1, 0, :, :2]).all()
+    assert (followed[1, 0, :, 2] == 0).all()
+    np.testing.assert_array_equal(followed[2, 0], one + 1)
+
+
+def test_somebody_far_away_does_not_take_over() -> None:
+    main, other = _person(0, (20, 50)), _person(1, (320, 50))
+    followed = follow_people([main[None], other[None], np.stack([other, main])], 1)
+    assert np.isnan(followed[1, 0, :, :2]).all()
+    np.testing.assert_array_equal(followed[2, 0], main)
+
+
+def test_a_second_person_enters_late() -> None:
+    one, two = _person(0, (20, 50)), _person(1, (80, 50))
+    followed = follow_people([np.stack([one]), np.stack([two, one])], 2)
+    np.testing.assert_array_equal(followed[1], np.stack([one, two]))
+    assert np.isnan(followed[0, 1, :, :2]).all()
+
+
+def test_misalignment_turns_the_clip_about_the_centroid_of_all_its_joints() -> None:
+    clip = np.stack([_person(0, (40, 40)), _person(0, (60, 60))])[:, None]
+    body = clip[:, 0, :17, :2]
+    neck = body[:, 5:7].mean(1, keepdims=True)
+    centroid = np.concatenate([body, neck], 1).mean((0, 1))  # the 18 joints of OpenPose
+    quarter = Similarity.from_degrees(torch.tensor(90.0), torch.tensor(2.0), torch.tensor([0.1, 0.0]))
+    moved = misalign_clip(clip, 100, quarter)
+    offset = body - centroid
+    expected = 2 * np.stack([-offset[..., 1], offset[..., 0]], -1) + centroid + [10, 0]
+    np.testing.assert_allclose(moved[:, 0, :17, :2], expected, atol=1e-3)
+    np.testing.assert_array_equal(moved[..., 2], clip[..., 2])
+
+
+SAME = (Framing.cover((100, 100), (100, 100)), Framing.cover((100, 100), (100, 100)))
+
+
+@pytest.mark.parametrize("scope", ["clip", "frame"])
+def test_svd_alignment_undoes_a_similarity_of_the_reference_pose(scope: str) -> None:
+    reference = _person(3)[None]
+    driving = np.repeat(_turned(reference, 25, 0.7, (30, -10))[None], 4, 0)
+    aligned = align_driving(driving, reference, SAME, "svd", scope)  # type: ignore[arg-type]
+    np.testing.assert_allclose(aligned[..., :17, :], np.repeat(reference[None], 4, 0)[..., :17, :], atol=1e-2)
+
+
+def test_one_transform_a_clip_keeps_the_motion_that_one_a_frame_removes() -> None:
+    reference = _person(3)[None]
+    walk = [np.array([5.0 * f, 0, 0], np.float32) for f in range(-2, 3)]
+    driving = np.stack([_turned(reference + step, 25, 0.5, (30, -10)) for step in walk])
+    by_clip = align_driving(driving, reference, SAME, "svd", "clip")
+    np.testing.assert_allclose(by_clip[:, 0, 0, 0] - reference[0, 0, 0], [-10, -5, 0, 5, 10], atol=1e-2)
+    by_frame = align_driving(driving, reference, SAME, "svd", "frame")
+    np.testing.assert_allclose(by_frame[:, 0, 0], np.repeat(reference[:, 0], 5, 0), atol=1e-2)
+
+
+def test_frames_of_other_sizes_meet_in_the_models_picture() -> None:
+    # A driving video twice as large, framed to 100x100, shows the same person at the same place: nothing to align.
+    reference = _person(4)[None]
+    framings = (Framing.cover((200, 200), (100, 100)), SAME[1])
+    for name in ("none", "svd"):
+        aligned = align_driving((reference * [2, 2, 1]).astype(np.float32)[None], reference, framings, name, "clip")  # type: ignore[arg-type]
+        np.testing.assert_allclose(aligned[0, 0, :17], reference[0, :17], atol=1e-3)
+
+
+def test_people_are_aligned_each_to_their_own_reference() -> None:
+    reference = np.stack([_person(5, (30, 50)), _person(6, (70, 50))])
+    driving = np.stack([_turned(reference[0], 10, 1.2, (5, 5)), _turned(reference[1], -15, 0.8, (9, 9))])[None]
+    aligned = align_driving(driving, reference, SAME, "svd", "clip")
+    np.testing.assert_allclose(aligned[0, :, :17], reference[:, :17], atol=1e-2)
+
+
+def test_a_clip_transform_is_a_median_and_ignores_frames_without_a_person() -> None:
+    degrees = torch.tensor([[10.0, 10.0, 80.0, 10.0, 0.0]])
+    scale = torch.tensor([[2.0, 2.0, 9.0, 2.0, 1.0]])
+    shift = torch.zeros(1, 5, 2)
+    poses = torch.from_numpy(np.random.default_rng(0).uniform(0, 1, (1, 5, 18, 3)).astype(np.float32))
+    poses[..., 2] = 0.9
+    poses[0, 4] = float("nan")
+    poses[0, 4, :, 2] = 0
+    one = for_clip(Similarity.from_degrees(degrees, scale, shift), poses)
+    expected = Similarity.from_degrees(torch.tensor(10.0), torch.tensor(2.0), torch.zeros(2))
+    torch.testing.assert_close(one.rotation, expected.rotation.expand(1, 5, 2, 2))
+    torch.testing.assert_close(one.scale, torch.full((1, 5), 2.0))
+    torch.testing.assert_close(one.translation, torch.zeros(1, 5, 2), atol=1e-5, rtol=0)
+
+
+def test_a_clip_without_anyone_is_left_where_it_is() -> None:
+    nobody = np.full((3, 1, 133, 3), np.nan, np.float32)
+    nobody[..., 2] = 0
+    aligned = align_driving(nobody, _person(0)[None], SAME, "svd", "clip")
+    np.testing.assert_array_equal(aligned, nobody)
+
+
+def test_eyes_and_nose_come_in_the_order_of_arcface_and_only_when_all_are_there() -> None:
+    poses = np.stack([_person(0) for _ in range(4)])
+    poses[:, 0, :2], poses[:, 1, :2], poses[:, 2, :2] = (50, 60), (60, 50), (40, 50)  # nose, left eye, right eye
+    poses[1, 1, 2] = 0.2
+    poses[2, 0, 0] = 101
+    poses[3, 2] = [np.nan, np.nan, 0]
+    points = face_points(poses, 100, 100)
+    np.testing.assert_array_equal(points[0], [[40, 50], [60, 50], [50, 60]])
+    assert np.isnan(points[1:]).all()
+
+
+def test_every_frame_is_drawn_with_all_its_people() -> None:
+    poses = np.stack([np.stack([_person(0), _person(1)])] * 2)
+    pictures = skeleton_pictures(poses, 96, 64)
+    np.testing.assert_array_equal(pictures[1], draw_skeleton(poses[1], 96, 64))
+    assert (pictures[0] != draw_skeleton(poses[0, :1], 96, 64)).any()
