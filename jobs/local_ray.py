@@ -1,4 +1,4 @@
-"""A Ray head of our own on this machine, with its job server, for the demo and the tests."""
+"""A Ray head of our own on this machine, for the demo and the tests, and the client of any head's job server."""
 
 from __future__ import annotations
 
@@ -13,10 +13,42 @@ import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from stableanimator.errors import StableAnimatorError
 
+if TYPE_CHECKING:
+    from ray.job_submission import JobSubmissionClient
+
 _START_SECONDS = 120
+
+
+def job_client(address: str) -> JobSubmissionClient:
+    """Ray's job client for exactly this job server, with the token of RAY_AUTH_TOKEN where that is set.
+
+    Ray lets its environment variables win over the address that is asked for, and looks for a token once, when it is
+    imported, which may be before `local_head` made one.
+    """
+    from ray.job_submission import JobSubmissionClient
+
+    token = os.environ.get("RAY_AUTH_TOKEN")
+    with _environment({"RAY_API_SERVER_ADDRESS": address}):
+        return JobSubmissionClient(address, headers={"Authorization": f"Bearer {token}"} if token else None)
+
+
+@contextlib.contextmanager
+def _environment(values: dict[str, str]) -> Iterator[None]:
+    """Set variables for a while, then put back what was there."""
+    saved = {name: os.environ.get(name) for name in values}
+    os.environ.update(values)
+    try:
+        yield
+    finally:
+        for name, value in saved.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
 
 
 def _free_ports(count: int) -> list[int]:
@@ -28,11 +60,11 @@ def _free_ports(count: int) -> list[int]:
 
 
 @contextlib.contextmanager
-def local_head(num_cpus: int, extra_environment: dict[str, str] | None = None) -> Iterator[str]:
+def local_head(num_cpus: int) -> Iterator[str]:
     """Start a head, yield the address of its job server (http://127.0.0.1:port), and stop it at the end.
 
     The head gets a token of its own (Ray's job server refuses callers without one) through RAY_AUTH_TOKEN, which
-    is also set in this process while the head lives. `num_cpus` is logical: training workers and actors of one
+    with RAY_ADDRESS is also set in this process while the head lives. `num_cpus` is logical: training workers and actors of one
     small machine may share its cores.
 
     Raises:
@@ -40,46 +72,41 @@ def local_head(num_cpus: int, extra_environment: dict[str, str] | None = None) -
     """
     port, dashboard, agent, client = _free_ports(4)
     temporary = tempfile.mkdtemp(prefix="sa-ray-", dir="/tmp")  # Ray's socket paths must stay short
+    address = f"http://127.0.0.1:{dashboard}"
     private = {
         "RAY_AUTH_MODE": "token",
         "RAY_AUTH_TOKEN": secrets.token_hex(32),
-        "RAY_ADDRESS": "",
         "RAY_USAGE_STATS_ENABLED": "0",
-        **(extra_environment or {}),
+        # The head's jobs run `python`, which must be this one.
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
     }
-    saved = {name: os.environ.get(name) for name in private}
-    os.environ.update(private)
     log_path = Path(temporary) / "head.log"
     command = [
         str(Path(sys.executable).with_name("ray")), "start", "--head", "--block",
         f"--port={port}", f"--dashboard-port={dashboard}", f"--dashboard-agent-listen-port={agent}",
         f"--ray-client-server-port={client}", "--dashboard-host=127.0.0.1", "--node-ip-address=127.0.0.1",
-        f"--num-cpus={num_cpus}", f"--temp-dir={temporary}", "--include-log-monitor=true",
+        f"--num-cpus={num_cpus}", f"--temp-dir={temporary}",
     ]  # fmt: skip
-    with open(log_path, "w") as log:
-        process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, start_new_session=True)
-    address = f"http://127.0.0.1:{dashboard}"
-    try:
-        _wait(process, address, log_path)
-        os.environ["RAY_ADDRESS"] = address
-        yield address
-    finally:
-        _stop(process)
-        shutil.rmtree(temporary, ignore_errors=True)
-        for name, value in saved.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value
+    with _environment(private):
+        with open(log_path, "w") as log:
+            environment = {name: value for name, value in os.environ.items() if name != "RAY_ADDRESS"}
+            process = subprocess.Popen(
+                command, stdout=log, stderr=subprocess.STDOUT, start_new_session=True, env=environment
+            )
+        try:
+            _wait(process, address, log_path)
+            with _environment({"RAY_ADDRESS": address}):
+                yield address
+        finally:
+            _stop(process)
+            shutil.rmtree(temporary, ignore_errors=True)
 
 
 def _wait(process: subprocess.Popen[bytes], address: str, log_path: Path) -> None:
-    from ray.job_submission import JobSubmissionClient
-
     deadline = time.monotonic() + _START_SECONDS
     while time.monotonic() < deadline and process.poll() is None:
         with contextlib.suppress(Exception):
-            JobSubmissionClient(address).list_jobs()
+            job_client(address).list_jobs()
             return
         time.sleep(0.5)
     raise StableAnimatorError(f"Ray did not start at {address}; its output:\n{log_path.read_text()[-2000:]}")

@@ -1,0 +1,82 @@
+"""Settings of the animate and evaluate jobs, importable without Ray and MLflow."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from stableanimator.animate import AnimateSettings
+from stableanimator.metrics.protocol import ProtocolName
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class AnimateJobSettings:
+    """Which pairs are animated, by what, and how."""
+
+    pairs: str = "latest"
+    """A benchmark set (its id, its first characters, or `latest`), or the absolute path or URI of a Parquet table."""
+    model: str = "latest"
+    """A trained model (its id, its first characters, or `latest`), or the absolute path of a model folder."""
+    limit: int | None = None
+    """Animate only the first so many pairs; null: all."""
+    fps: float | None = None
+    """Frames a second at which poses are taken from the driving video, as far as a whole stride can; null: every frame,
+    as released. The mp4 plays at the same rate."""
+    settings: AnimateSettings = field(default_factory=AnimateSettings)
+    """The inference path."""
+    face_optimisation: tuple[bool, ...] = (False, True)
+    """Variants to make of every pair, with the same seed: without HJB face optimisation, with it, or both."""
+    precision: Literal["float32", "bfloat16", "float16"] = "float16"
+    """Of the denoiser's weights; released: float16. The encoders stay in float32. Use float32 on a CPU."""
+    actors: int = 1
+    """Processes that animate side by side, each with all models in memory."""
+    cpus_per_actor: float = 1.0
+    """CPU cores reserved for each."""
+    gpus_per_actor: float = 1.0
+    """GPUs reserved for each; 0 runs on the CPU."""
+
+    def __post_init__(self) -> None:
+        if self.limit is not None and self.limit < 1:
+            raise ValueError("limit must be at least 1")
+        if self.fps is not None and self.fps <= 0:
+            raise ValueError("fps must be above 0")
+        if not self.face_optimisation or len(set(self.face_optimisation)) != len(self.face_optimisation):
+            raise ValueError("face_optimisation names the variants: [false], [true] or [false, true]")
+        if True in self.face_optimisation and self.settings.face_optimisation is None:
+            raise ValueError("face_optimisation asks for HJB, and settings.face_optimisation is null")
+        _check_actors(self.actors, self.cpus_per_actor, self.gpus_per_actor)
+
+    @property
+    def device(self) -> str:
+        """Where an actor puts its networks."""
+        return "cuda" if self.gpus_per_actor > 0 else "cpu"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class EvaluateSettings:
+    """Which predictions are measured, and by which definitions."""
+
+    predictions: str = "latest"
+    """A prediction set: its id, its first characters, or `latest`."""
+    protocol: ProtocolName = "disco"
+    """`disco`: the definitions of the published tables, bug for bug; `standard`: the textbook's."""
+    videos: int = 4
+    """Side-by-side videos that are made and logged, of the first so many pairs; 0: none."""
+    actors: int = 1
+    """Processes that evaluate side by side, each with the face models in memory."""
+    cpus_per_actor: float = 1.0
+    """CPU cores reserved for each."""
+    gpus_per_actor: float = 0.0
+    """GPUs reserved for each; needed where `perception.device` is cuda."""
+
+    def __post_init__(self) -> None:
+        if self.videos < 0:
+            raise ValueError("videos must not be negative")
+        _check_actors(self.actors, self.cpus_per_actor, self.gpus_per_actor)
+
+
+def _check_actors(actors: int, cpus: float, gpus: float) -> None:
+    if actors < 1:
+        raise ValueError("actors must be at least 1")
+    if cpus <= 0 or gpus < 0:
+        raise ValueError("cpus_per_actor must be above 0 and gpus_per_actor not below 0")

@@ -1,0 +1,43 @@
+"""DeepSpeed's configuration, derived: what `LoopSettings` says is said nowhere else."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from jobs.settings import LoopSettings
+
+
+def deepspeed_config(loop: LoopSettings) -> dict[str, Any]:
+    """The dict for `deepspeed.initialize`.
+
+    The learning rate is set by the loop at every step (`learning_rate`), so no scheduler is named. AdamW is PyTorch's:
+    DeepSpeed's own needs a CUDA compiler on every machine.
+    """
+    engine = loop.engine
+    return {
+        "train_batch_size": loop.batch_size,
+        "train_micro_batch_size_per_gpu": engine.batch_per_pass,
+        "gradient_accumulation_steps": loop.accumulation,
+        "gradient_clipping": engine.gradient_clipping,
+        "optimizer": {
+            "type": "AdamW",
+            "params": {
+                "lr": loop.learning_rate,
+                "betas": list(engine.betas),
+                "eps": engine.epsilon,
+                "weight_decay": engine.weight_decay,
+                "torch_adam": True,
+            },
+        },
+        "zero_optimization": {"stage": engine.zero_stage},
+        "bf16": {"enabled": engine.precision == "bf16"},
+        "fp16": {"enabled": engine.precision == "fp16"},
+        "steps_per_print": 1 << 40,  # the loop reports its own progress
+        "wall_clock_breakdown": False,
+    }
+
+
+def learning_rate(loop: LoopSettings, step: int) -> float:
+    """Of optimiser step `step` (from 0): linear warm-up, whose first step is above 0, then constant."""
+    warmup = loop.engine.warmup_steps
+    return loop.learning_rate * min(1.0, (step + 1) / warmup) if warmup else loop.learning_rate

@@ -1,0 +1,155 @@
+"""Measure predictions: reads a prediction set and its true frames, writes metrics, side-by-side videos and a sheet."""
+
+from __future__ import annotations
+
+import platform
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pyarrow as pa
+from rich.console import Console
+from rich.table import Table
+
+from jobs import entry
+from jobs.batch_settings import EvaluateSettings
+from jobs.config import Config
+from jobs.pair_metrics import VARIANTS, Image, MeasurePair, Prediction, metrics_of, side_by_side
+from jobs.side_by_side import sheet
+from jobs.tracking import Run
+from pipelines.actor_pool import require_resources, run_actors
+from pipelines.store import Collection, Store
+from pipelines.tables import METRICS
+from stableanimator.errors import ConfigError, RowError
+from stableanimator.metrics.protocol import ProtocolName, mean_over_frames
+from stableanimator.perception.settings import PerceptionSettings
+from stableanimator.video import VideoReader, write_mp4
+
+COLUMNS = ("l1", "psnr", "psnr_uint8", "ssim", "csim", "csim_truth", "face_found")
+
+
+def run(config: Config, run: Run) -> str:
+    """Returns the means and where the rows are.
+
+    Raises:
+        InputError: there is no such prediction set.
+        ConfigError: there are no face models, or no node has an actor's cores.
+    """
+    settings = config.evaluate
+    if config.perception is None:
+        raise ConfigError("perception: CSIM needs InsightFace; set perception.faces to a pack of models")
+    require_resources("evaluate", settings.cpus_per_actor, settings.gpus_per_actor)
+    store = Store(config.root)
+    predictions = store.open("predictions", settings.predictions)
+    _log_inputs(run, predictions)
+    rows = _measure(predictions, settings, config.perception)
+    means = variant_means(rows)
+    for name, values in means.items():
+        run.metrics({f"{name}/{metric}": value for metric, value in values.items() if value is not None})
+    run.table("metrics", rows)
+    print_means(means, settings.protocol)
+    with tempfile.TemporaryDirectory() as folder:
+        files = _videos(predictions, settings.videos, Path(folder))
+        for path in files:
+            run.file(path, "side_by_side")
+        collection = _commit(predictions, settings, rows, means, {path.name: path.read_bytes() for path in files})
+    run.dataset("metrics", collection.uri, collection.id, context="output")
+    failed = sum(row["frames"] is None for row in rows)
+    training = predictions.manifest["training"]
+    return f"{len(rows) - failed} predictions measured, {failed} without metrics; {training}; in {collection.uri}"
+
+
+def _measure(
+    predictions: Collection, settings: EvaluateSettings, perception: PerceptionSettings
+) -> list[dict[str, Any]]:
+    measured = run_actors(
+        predictions.table("predictions").to_pylist(),
+        MeasurePair,
+        (perception, settings.protocol),
+        what="measuring predictions",
+        actors=settings.actors,
+        cpus=settings.cpus_per_actor,
+        gpus=settings.gpus_per_actor,
+    )
+    table = pa.Table.from_pylist(list(measured), schema=METRICS)
+    return table.sort_by([("pair_id", "ascending"), ("face_optimisation", "ascending")]).to_pylist()
+
+
+def variant_means(rows: list[dict[str, Any]]) -> dict[str, dict[str, float | None]]:
+    """Means over frames of each variant (`mean_over_frames`), and the number of pairs that they stand for."""
+    means: dict[str, dict[str, float | None]] = {}
+    for optimised, name in VARIANTS.items():
+        of_variant = [row for row in rows if row["face_optimisation"] == optimised]
+        metrics = [each for each in map(metrics_of, of_variant) if each is not None]
+        if metrics:
+            means[name] = {"pairs": len(metrics), **mean_over_frames(metrics)}
+    return means
+
+
+def print_means(means: dict[str, dict[str, float | None]], protocol: ProtocolName) -> None:
+    """A small table on stdout, one line for each variant."""
+    table = Table("variant", "pairs", *COLUMNS, title=f"means over frames, protocol {protocol}")
+    for name, values in means.items():
+        table.add_row(name, f"{values['pairs']:.0f}", *(_shown(values[column]) for column in COLUMNS))
+    Console(width=120).print(table)
+
+
+def _shown(value: float | None) -> str:
+    return "–" if value is None else f"{value:.4g}"
+
+
+def _log_inputs(run: Run, predictions: Collection) -> None:
+    pairs = predictions.manifest["pairs"]
+    run.dataset("benchmark", pairs["uri"], pairs["sha256"])
+    run.dataset("predictions", predictions.uri, predictions.id)
+    run.tag("model", predictions.manifest["model"])
+    run.tag("training", predictions.manifest["training"])
+
+
+def _videos(predictions: Collection, count: int, folder: Path) -> list[Path]:
+    """Side-by-side videos of the first `count` pairs that are done, and a sheet of their middle frames."""
+    pairs: dict[str, list[Prediction]] = {}
+    for row in predictions.table("predictions").to_pylist():
+        if row["status"] == "done":
+            pairs.setdefault(row["pair_id"], []).append(row)
+    files: list[Path] = []
+    strips: list[Image] = []
+    for number, variants in enumerate(list(pairs.values())[:count]):
+        try:
+            frames = list(side_by_side(variants))
+        except RowError:
+            continue  # its row of metrics says why
+        files.append(folder / f"{number:03d}.mp4")
+        with VideoReader(variants[0]["prediction_uri"]) as video:
+            write_mp4(files[-1], frames, video.info.fps)
+        strips.append(frames[len(frames) // 2])
+    if strips:
+        files.append(folder / "contact_sheet.png")
+        cv2.imwrite(str(files[-1]), np.ascontiguousarray(sheet(strips)[..., ::-1]))
+    return files
+
+
+def _commit(
+    predictions: Collection,
+    settings: EvaluateSettings,
+    rows: list[dict[str, Any]],
+    means: dict[str, dict[str, float | None]],
+    files: dict[str, bytes],
+) -> Collection:
+    content = {
+        "predictions": predictions.id,
+        "pairs": predictions.manifest["pairs"],
+        "protocol": settings.protocol,
+        "means": means,
+    }
+    table = pa.Table.from_pylist(rows, schema=METRICS)
+    return predictions.store.commit(
+        "metrics", content=content, tables={"metrics": table}, build={"host": platform.node()}, files=files
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(entry.main("evaluate", run))

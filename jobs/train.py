@@ -1,0 +1,106 @@
+"""Train U-Net, FaceEncoder and PoseNet: reads shards and an aligner, writes a model that `jobs.animate` reads."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from jobs import entry, run_folder
+from jobs.config import Config
+from jobs.denoiser_task import DenoiserTask
+from jobs.settings import WITHOUT_EFFECT, TrainSettings
+from jobs.tracking import Run
+from jobs.train_loop import run_training
+from pipelines.shard_reader import ShardRows, ShardShapes
+from pipelines.store import Collection, Store
+from stableanimator.errors import ConfigError
+from stableanimator.models.animator import ModelSettings
+
+
+def run(config: Config, run: Run) -> str:
+    """Returns what was trained and where the model is.
+
+    Raises:
+        InputError: there are no such shards, no training rows in them, or no such aligner.
+        ConfigError: model and shards do not fit, the run's name belongs to another training, or the cluster is too
+            small for it.
+    """
+    settings = config.train
+    store = Store(config.root)
+    shards = store.open("shards", settings.shards)
+    run.dataset("shards", shards.uri, shards.id)
+    check_model(ShardRows(shards, "train").shapes(), config.model, settings)
+    aligner, aligner_folder = _aligner(store, settings)
+    if aligner is not None:
+        run.dataset("aligner", aligner.uri, aligner.id)
+    content = {
+        "train": deciding(settings),
+        "model": asdict(config.model),
+        "shards": shards.id,
+        "encoders": shards.manifest["encoders"],
+        "aligner": None if aligner is None else aligner.id,
+    }
+    folder = run_folder.claim(config.root, "models", settings.name, content)
+    task = DenoiserTask(settings, config.model, shards, aligner_folder, content)
+    loop = settings.loop
+    run.params(
+        {
+            "name": folder.name,
+            "rows": len(task.rows),
+            "held_out_rows": len(task.held_out),
+            **{name: getattr(loop, name) for name in ("batch_size", "learning_rate", "seed")},
+            **{name: getattr(loop.engine, name) for name in ("workers", "zero_stage", "precision")},
+        }
+    )
+    outcome = run_training(task, loop, folder, (run.uri, run.run_id))
+    model = run_folder.commit(store, "models", folder, content, {"seconds": outcome.seconds})
+    run.dataset("model", model.uri, model.id, context="output")
+    epochs = outcome.checkpoint.state["samples"] / len(task.rows)
+    return (
+        f"{folder.name} {outcome.describe()} ({epochs:.1f} epochs of {len(task.rows)} rows); model {model.uri}, "
+        f"weights in {outcome.checkpoint.folder}"
+    )
+
+
+def deciding(settings: TrainSettings) -> dict[str, Any]:
+    """The settings on which the model depends, beside shards and aligner, which have ids of their own."""
+    fields = {name: value for name, value in asdict(settings).items() if name not in ("name", "shards", "aligner")}
+    engine = fields["loop"]["engine"]
+    fields["loop"]["engine"] = {name: value for name, value in engine.items() if name not in WITHOUT_EFFECT}
+    return fields
+
+
+def check_model(shapes: ShardShapes, model: ModelSettings, settings: TrainSettings) -> None:
+    """Refuse a model that cannot read these shards.
+
+    Raises:
+        ConfigError: with the setting, its value, and what the shards need.
+    """
+    fits = {
+        "model.unet.latent_channels": (model.unet.latent_channels, shapes.latent_channels),
+        "model.unet.cross_attention_dim": (model.unet.cross_attention_dim, shapes.image_width),
+        "model.face_encoder.embedding_width": (model.face_encoder.embedding_width, shapes.face_width),
+        "model.pose_net.widths (pixels a latent)": (model.pose_net.factor, shapes.factor),
+    }
+    for name, (given, needed) in fits.items():
+        if given != needed:
+            raise ConfigError(f"{name}: the model has {given}, the shards have {needed}; change it, or encode again")
+    if settings.step.frames > shapes.frames:
+        raise ConfigError(
+            f"train.step.frames: {settings.step.frames} frames, and the shards' rows have {shapes.frames}; use fewer, "
+            "or encode again with a larger encode.frames_per_row"
+        )
+    if settings.step.needs_aligner and settings.aligner is None:
+        raise ConfigError("train.aligner: train.step aligns by `learned`, which needs an aligner; name one")
+
+
+def _aligner(store: Store, settings: TrainSettings) -> tuple[Collection | None, Path | None]:
+    if settings.aligner is None:
+        return None, None
+    return run_folder.trained_folder(store, "aligners", settings.aligner)
+
+
+if __name__ == "__main__":
+    sys.exit(entry.main("train", run))

@@ -1,0 +1,48 @@
+"""Settings of `pipelines.encode`, importable without Ray."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from stableanimator.framing import Size, check_sizes
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class EncodeSettings:
+    """How accepted clips become training shards."""
+
+    buckets: tuple[Size, ...] = ((512, 512), (1024, 576))
+    """Heights and widths in pixels. A clip goes to the nearest aspect ratio, covers it and is cut around its centre.
+    The paper mixes 512x512 and portraits of 576x1024 (width x height)."""
+    frames_per_row: int = 16
+    """Measured frames in one shard row. Released: 16. A clip with fewer is not encoded (`too_short`)."""
+    references: int = 4
+    """Candidate reference frames of a clip at most, spread evenly over its frames with a face."""
+    max_people: int = 4
+    """Skeletons kept in a frame at most, in the order of the detector (best first)."""
+    reference_noise: float = 0.02
+    """Standard deviation of the noise on a reference picture in [-1, 1], before the VAE. Released: 0.02. Latents are
+    what shards hold, so a candidate's noise is drawn once, here."""
+    batch: int = 8
+    """Frames in one pass of the encoders; bounds their memory and leaves the result as it is."""
+    actors: int = 1
+    """Processes that encode side by side, each with the encoders in memory."""
+    cpus_per_actor: float = 1.0
+    """CPU cores reserved for each."""
+    gpus_per_actor: float = 1.0
+    """GPUs reserved for each; 0 encodes on the CPU."""
+
+    def __post_init__(self) -> None:
+        check_sizes("buckets", self.buckets)
+        for name in ("frames_per_row", "references", "max_people", "batch", "actors"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1")
+        if self.reference_noise < 0:
+            raise ValueError("reference_noise must not be negative")
+        if self.cpus_per_actor <= 0 or self.gpus_per_actor < 0:
+            raise ValueError("cpus_per_actor must be above 0 and gpus_per_actor not below 0")
+
+    @property
+    def device(self) -> str:
+        """Where an actor puts the encoders."""
+        return "cuda" if self.gpus_per_actor > 0 else "cpu"

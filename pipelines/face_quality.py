@@ -1,0 +1,112 @@
+"""Faces in the sampled frames of a shot: how often, how large, how sharp, turned how far, and whose."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from pipelines.frames import Frame
+
+NAME = "face_quality"
+VERSION = 1
+"""Raise when a column's meaning changes."""
+
+_CROP = 112  # pixels: what ArcFace sees
+
+
+class FoundFace(Protocol):
+    """What this measure reads of a face (stableanimator.perception.faces.Face)."""
+
+    @property
+    def box(self) -> NDArray[np.float32]: ...
+    @property
+    def score(self) -> float: ...
+    @property
+    def landmarks(self) -> NDArray[np.float32]: ...
+    @property
+    def embedding(self) -> NDArray[np.float32]: ...
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FaceQualitySettings:
+    """Which faces are kept. Which are good enough is decided later, by thresholds."""
+
+    max_faces: int = 8
+    """Faces kept in a frame, the largest first."""
+
+    def __post_init__(self) -> None:
+        if self.max_faces < 1:
+            raise ValueError(f"max_faces must be at least 1, got {self.max_faces}")
+
+
+class FaceQuality:
+    """The measure of one shot: `add` its sampled frames in order, then read `columns`.
+
+    `analyser(image)` gives faces, the largest first; `yaw(landmarks)` the head's angle in degrees
+    (stableanimator.perception.faces).
+    """
+
+    def __init__(
+        self,
+        settings: FaceQualitySettings,
+        analyser: Callable[[NDArray[np.uint8]], Sequence[FoundFace]],
+        yaw: Callable[[NDArray[np.float32]], float],
+    ) -> None:
+        self._settings = settings
+        self._analyser = analyser
+        self._yaw = yaw
+        self._faces: list[Sequence[FoundFace]] = []
+        self._sharpness: list[float] = []
+
+    def add(self, frame: Frame) -> None:
+        """Find the faces of a frame."""
+        faces = self._analyser(frame.image)[: self._settings.max_faces]
+        self._faces.append(faces)
+        if faces:
+            self._sharpness.append(sharpness(frame.image, faces[0].box))
+
+    def columns(self) -> dict[str, Any]:
+        """The columns of FACE_QUALITY behind the samples' head. Without a face, what describes one is null."""
+        main = [faces[0] for faces in self._faces if faces]
+        return {
+            "face_share": len(main) / len(self._faces),
+            "face_size": _median([float(min(face.box[2:] - face.box[:2])) for face in main]),
+            "face_score": _median([face.score for face in main]),
+            "face_sharpness": _median(self._sharpness),
+            "face_yaw": _median([abs(self._yaw(face.landmarks)) for face in main]),
+            "face_consistency": consistency(np.stack([face.embedding for face in main])) if main else None,
+            "face_boxes": [[face.box.tolist() for face in faces] for faces in self._faces],
+            "face_scores": [[face.score for face in faces] for faces in self._faces],
+            "face_landmarks": [[face.landmarks.reshape(-1).tolist() for face in faces] for faces in self._faces],
+            "face_embedding": [faces[0].embedding.tolist() if faces else None for faces in self._faces],
+        }
+
+
+def _median(values: list[float]) -> float | None:
+    return float(np.median(values)) if values else None
+
+
+def sharpness(image: NDArray[np.uint8], box: NDArray[np.float32]) -> float:
+    """Variance of the Laplacian of the face, grey levels squared, at the size at which ArcFace sees it.
+
+    All faces are brought to 112x112 first, so that a small face counts as the blur that it is.
+    """
+    height, width = image.shape[:2]
+    x0, y0, x1, y1 = np.round(box).astype(int)
+    x0, y0 = max(0, min(x0, width - 1)), max(0, min(y0, height - 1))
+    crop = image[y0 : max(y0 + 1, y1), x0 : max(x0 + 1, x1)]
+    shrinks = crop.shape[0] > _CROP
+    face = cv2.resize(crop, (_CROP, _CROP), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
+    return float(cv2.Laplacian(cv2.cvtColor(face, cv2.COLOR_RGB2GRAY), cv2.CV_64F).var())
+
+
+def consistency(embeddings: NDArray[np.float32]) -> float:
+    """Mean cosine of unit embeddings [F, E] to their mean: 1 for one identity, sqrt(1/2) for two unrelated halves."""
+    mean = embeddings.astype(np.float64).mean(0)
+    length = float(np.linalg.norm(mean))
+    return float((embeddings @ mean).mean() / length) if length > 0 else 0.0

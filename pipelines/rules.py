@@ -1,0 +1,151 @@
+"""Thresholds: which shots are good enough, and every reason why one is not.
+
+Each `min_<column>` or `max_<column>` of `SelectSettings` is a rule on that column of VERDICTS, and the rule's name in
+`failed_rules`. None switches a rule off. A rule on a measure that did not run does not apply.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, fields
+from typing import Any
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SelectSettings:
+    """Which shots are accepted. Defaults say what the number means; none was fitted to a set of clips."""
+
+    min_seconds: float | None = 2.0
+    """Seconds. A training row is 16 frames at 8 per second (the released spacing of 4 frames at 30 per second)."""
+
+    max_seconds: float | None = None
+    """Seconds."""
+
+    min_width: float | None = 256
+    """Pixels. The published tables are measured at 256x256; with less, detail would have to be invented."""
+
+    min_height: float | None = 256
+    """Pixels; see `min_width`."""
+
+    min_people_median: float | None = 1
+    """People in the median frame. Without one there is nothing to animate."""
+
+    max_people_most: float | None = 1
+    """People who are not in the background, in all but the tenth of the frames with most. One reference picture
+    and one skeleton teach nothing about a second person; raise it for a set with several people."""
+
+    min_face_share: float | None = 0.5
+    """Share of the sampled frames with a face. Identity can only be learned from frames that show it: half of them."""
+
+    min_face_size: float | None = 32
+    """Pixels, shorter side of the median face. ArcFace reads 112x112: below 32, twelve of thirteen pixels that it
+    reads are interpolated, and in SVD's latents, 8 times smaller, the face is 4 cells wide."""
+
+    min_face_score: float | None = None
+    """Detection score of the median face, 0 to 1; the detector's own threshold holds already."""
+
+    min_face_sharpness: float | None = None
+    """Grey levels squared; see pipelines.face_quality. Depends on codec and skin, so there is no default."""
+
+    max_face_yaw: float | None = None
+    """Degrees of the median face. Turning dancers are wanted, so there is no default."""
+
+    min_face_consistency: float | None = None
+    """Mean cosine to the mean identity: 1 for one identity, 0.71 for two halves. Depends on the recogniser."""
+
+    min_keypoint_coverage: float | None = 0.3
+    """Share of the joints that should be there and are, mean over the frames. StableAnimator++, IV-B, removes videos
+    whose skeletons lack more than 70 % of the keypoints."""
+
+    max_keypoint_missing_share: float | None = None
+    """Share of frames whose skeleton lacks more than 70 % of its joints."""
+
+    max_camera_translation: float | None = 0.02
+    """Shares of the picture's diagonal per second, in the median step. A phone's diagonal sees about 70 degrees, so
+    this is 1.4 degrees per second: a hand that holds still stays below. Film makers' slowest pans take about seven
+    seconds for the width of the picture, six times as fast."""
+
+    max_camera_rotation: float | None = 2.0
+    """Degrees per second about the viewing axis. It moves the corners as far as `max_camera_translation` does."""
+
+    max_camera_zoom: float | None = 0.03
+    """|log scale| per second, about 3 % a second. It moves the corners nearly as far as `max_camera_translation`."""
+
+    max_camera_drift: float | None = 0.15
+    """Share of the picture's diagonal between the two farthest camera positions of the shot. Beyond that another
+    part of the world is shown, however slowly the camera went there."""
+
+    max_background_change: float | None = 0.5
+    """Share of background tracks that no camera motion explains, in the median step: sea, crowds, screens, or a
+    dissolve. Above one half, more of the background moves by itself than stays in place."""
+
+    accept_unseen_background: bool = True
+    """Accept a shot whose camera motion cannot be told because the background shows nothing to track: a plain studio
+    wall, or a person who fills the picture. What cannot be seen cannot be learned wrongly either."""
+
+    min_subject_motion: float | None = 0.001
+    """Heights of the person per second, of the fastest tenth of the tracks on people relative to the camera. 1.7 mm
+    per second of a grown person: quiet breathing moves a chest by more, and tracking noise (0.1 pixels of 512 in a
+    second, on a person of half the picture's height) makes 0.0004. Rejects statues, posters and frozen pictures."""
+
+    heldout_share: float = 0.02
+    """Share of the videos that are kept out of training, for benchmark sets: 100 of the paper's 5,000."""
+
+    seed: int = 0
+    """Which videos are kept out: a video's split depends on its content and this number alone."""
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.heldout_share <= 1:
+            raise ValueError(f"heldout_share must lie in [0, 1], got {self.heldout_share}")
+        for rule in fields(self):
+            kind, _, column = rule.name.partition("_")
+            low, high = getattr(self, f"min_{column}", None), getattr(self, f"max_{column}", None)
+            if kind == "min" and low is not None and high is not None and low > high:
+                raise ValueError(f"{rule.name} is {low}, above max_{column}, which is {high}")
+
+
+CAMERA_COLUMNS = ("camera_translation", "camera_rotation", "camera_zoom", "camera_drift", "background_change")
+"""Columns that are null where the background shows nothing to track."""
+
+
+def rules_of(settings: SelectSettings) -> list[tuple[str, str, str, float]]:
+    """(rule, column, "min" or "max", threshold) of every rule that is switched on, in the order of the fields."""
+    rules = []
+    for field in fields(settings):
+        kind, _, column = field.name.partition("_")
+        threshold = getattr(settings, field.name)
+        if kind in ("min", "max") and threshold is not None:
+            rules.append((field.name, column, kind, float(threshold)))
+    return rules
+
+
+def failed_rules(
+    shot: Mapping[str, Any], errors: Mapping[str, str], known: Collection[str], settings: SelectSettings
+) -> list[dict[str, Any]]:
+    """Every rule that a shot fails, as rows {rule, value, threshold, error}; empty means accept.
+
+    Args:
+        shot: columns of SHOTS and of the measures by name; missing or None where not measured.
+        errors: reason by measure, of measures that failed on this shot.
+        known: columns of SHOTS and of the measures that ran; rules on others do not apply.
+    """
+    if shot["error"] is not None:
+        return [_failure("decode", error=shot["error"])]
+    failures = [_failure(measure, error=reason) for measure, reason in errors.items()]
+    for rule, column, kind, threshold in rules_of(settings):
+        if column not in known:
+            continue
+        value = shot.get(column)
+        if value is None:
+            unseen = column in CAMERA_COLUMNS and settings.accept_unseen_background
+            if not unseen and not errors:
+                failures.append(_failure(rule, threshold=threshold, error="unmeasured"))
+        elif value < threshold if kind == "min" else value > threshold:
+            failures.append(_failure(rule, value=float(value), threshold=threshold))
+    return failures
+
+
+def _failure(
+    rule: str, *, value: float | None = None, threshold: float | None = None, error: str | None = None
+) -> dict[str, Any]:
+    return {"rule": rule, "value": value, "threshold": threshold, "error": error}

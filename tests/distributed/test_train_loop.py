@@ -1,0 +1,192 @@
+"""The training loop on a real local cluster: real DeepSpeed, real networks at small widths, two CPU workers."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import ray
+import torch
+
+from jobs import run_folder, tracking
+from jobs.denoiser_task import DenoiserTask
+from jobs.run_folder import RunFolder
+from jobs.sample_order import validation_passes
+from jobs.settings import EngineSettings, LoopSettings, TrainSettings
+from jobs.train_loop import Outcome, run_training
+from pipelines.store import Collection, Store
+from stableanimator.errors import ConfigError
+from stableanimator.models.animator import ModelSettings
+from stableanimator.models.checkpoints import load_model_folder
+from stableanimator.models.face_encoder import FaceEncoderSettings
+from stableanimator.models.pose_net import PoseNetSettings
+from stableanimator.models.unet import UNetSettings
+from stableanimator.training_settings import TrainingSettings
+
+pytestmark = pytest.mark.slow
+
+MODEL = ModelSettings(
+    unet=UNetSettings(
+        block_out_channels=(32, 32),
+        down_block_types=("CrossAttnDownBlockSpatioTemporal", "DownBlockSpatioTemporal"),
+        up_block_types=("UpBlockSpatioTemporal", "CrossAttnUpBlockSpatioTemporal"),
+        layers_per_block=1,
+        num_attention_heads=(2, 2),
+        cross_attention_dim=32,
+        addition_time_embed_dim=16,
+    ),
+    face_encoder=FaceEncoderSettings(embedding_width=16, cross_attention_dim=32, layers=1, heads=2, head_dim=8),
+    pose_net=PoseNetSettings(widths=(8, 8, 8), final_width=16),
+)
+ENGINE = EngineSettings(
+    workers=2,
+    cpus_per_worker=1,
+    gpus_per_worker=0,
+    zero_stage=2,
+    precision="fp32",
+    warmup_steps=2,
+    checkpoint_every=2,
+    keep_last=2,
+    log_every=1,
+    validate_every=6,
+    loader_processes=0,
+    max_failures=0,
+)
+SETTINGS = TrainSettings(
+    aligner=None,
+    loop=LoopSettings(steps=6, batch_size=4, learning_rate=1e-3, engine=ENGINE),
+    step=TrainingSettings(frames=2, max_spacing=2),
+)
+
+
+Trained = tuple[Outcome, RunFolder, dict[str, list[float]]]
+
+
+def _train(shards: Collection, settings: TrainSettings) -> Trained:
+    """Train, and read the figures of every step back from MLflow."""
+    folder = run_folder.claim(shards.store.root, "models", settings.name, {"name": settings.name})
+    task = DenoiserTask(settings, MODEL, shards, None, {"told": "to people"})
+    with tracking.job_run("train", "loop", settings.name or "") as run:
+        outcome = run_training(task, settings.loop, folder, (run.uri, run.run_id))
+    client = tracking.MlflowClient(tracking_uri=run.uri)
+    figures = {}
+    for name in ("loss", "gradient_norm", "learning_rate", "validation_loss"):
+        history = client.get_metric_history(run.run_id, name)
+        figures[name] = [value for _, value in sorted({(point.step, point.value) for point in history})]
+    return outcome, folder, figures
+
+
+@pytest.fixture(scope="module", autouse=True)
+def mlflow_server(tmp_path_factory: pytest.TempPathFactory) -> None:
+    os.environ["MLFLOW_TRACKING_URI"] = f"sqlite:///{tmp_path_factory.mktemp('mlflow')}/mlflow.db"
+
+
+@pytest.fixture(scope="module")
+def undisturbed(cluster: str, shards: Collection) -> Trained:
+    """Two workers, ZeRO 2, six steps."""
+    return _train(shards, replace(SETTINGS, name="undisturbed"))
+
+
+def test_two_workers_learn_what_one_learns(shards: Collection, undisturbed: Trained) -> None:
+    outcome, _, two = undisturbed
+    alone = replace(ENGINE, workers=1, batch_per_pass=2, zero_stage=0)
+    _, _, one = _train(shards, replace(SETTINGS, name="alone", loop=replace(SETTINGS.loop, engine=alone)))
+    assert (outcome.checkpoint.step, outcome.resumed_from) == (6, None)
+    assert len(two["loss"]) == 6
+    # The same sums in another order: float32 rounding, which Adam's division by small gradients enlarges.
+    assert two["loss"] == pytest.approx(one["loss"], rel=1e-3)
+    assert two["loss"][0] == pytest.approx(one["loss"][0], rel=1e-5)  # before any optimiser step
+    assert two["gradient_norm"][0] == pytest.approx(one["gradient_norm"][0], rel=1e-4)
+    assert two["validation_loss"] == pytest.approx(one["validation_loss"], rel=1e-3)
+    assert one["learning_rate"] == pytest.approx([5e-4] + [1e-3] * 5)
+    assert max(two["loss"]) > 1.01 * min(two["loss"])
+
+
+def test_the_exported_weights_are_those_that_were_validated(shards: Collection, undisturbed: Trained) -> None:
+    outcome, folder, figures = undisturbed
+    assert [checkpoint.step for checkpoint in folder.checkpoints()] == [4, 6]  # keep_last 2
+    state = json.loads((folder.path / "step_6" / "state.json").read_text())
+    assert state == {"step": 6, "total_steps": 6, "epoch": 3, "samples": 24, "seed": 0, "workers": 2}
+    loaded = load_model_folder(outcome.checkpoint.folder)
+    assert loaded.config == {"told": "to people"}
+    assert all(value.dtype == torch.float32 for value in loaded.animator.state_dict().values())
+    assert _held_out_loss(loaded.animator, shards) == pytest.approx(figures["validation_loss"][0], rel=1e-5)
+    earlier = load_model_folder(folder.step_folder(4)).animator
+    assert _held_out_loss(earlier, shards) != pytest.approx(figures["validation_loss"][0], rel=1e-5)
+
+
+def _held_out_loss(animator: torch.nn.Module, shards: Collection) -> float:
+    """By one process, without DeepSpeed, all held-out rows at once."""
+    task = DenoiserTask(SETTINGS, MODEL, shards, None, {})
+    (piece,) = validation_passes(task.validation_groups(), 0, 1, 2)
+    with torch.no_grad():
+        return float(task.loss(animator, task.load(piece), piece, torch.device("cpu")))
+
+
+def test_zero_3_shares_the_weights_and_exports_them_whole(shards: Collection, undisturbed: Trained) -> None:
+    engine = replace(ENGINE, zero_stage=3, validate_every=1)
+    outcome, _, figures = _train(
+        shards, replace(SETTINGS, name="three", loop=replace(SETTINGS.loop, steps=2, engine=engine))
+    )
+    assert figures["loss"] == pytest.approx(undisturbed[2]["loss"][:2], rel=1e-3)  # the tolerance of two and one worker
+    loaded = load_model_folder(outcome.checkpoint.folder)
+    assert _held_out_loss(loaded.animator, shards) == pytest.approx(figures["validation_loss"][1], rel=1e-5)
+
+
+def test_killed_and_started_again_equals_undisturbed(cluster: str, shards: Collection, undisturbed: Trained) -> None:
+    settings = replace(SETTINGS, name="killed")
+    folder = RunFolder(Path(shards.store.root) / "models" / "killed")
+    driver = subprocess.Popen([sys.executable, __file__, cluster, shards.store.root, shards.id])
+    deadline = time.monotonic() + 300
+    while folder.newest() is None and driver.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.02)
+    driver.send_signal(signal.SIGKILL)
+    assert driver.wait() == -signal.SIGKILL
+    interrupted = folder.newest()
+    assert interrupted is not None
+    assert interrupted.step in (2, 4)
+    half_written = folder.step_folder(5)  # newer, and without state.json
+    half_written.mkdir()
+    (half_written / "unet.safetensors").write_bytes(b"cut sho")
+
+    outcome, _, figures = _train(shards, settings)
+    assert outcome.resumed_from == interrupted.step
+    # Also equal where steps were done twice: those have one value each. The same operations in the same order.
+    assert figures["loss"] == pytest.approx(undisturbed[2]["loss"], rel=1e-6)
+    assert figures["gradient_norm"] == pytest.approx(undisturbed[2]["gradient_norm"], rel=1e-5)
+    weights, wanted = (
+        load_model_folder(each.checkpoint.folder).animator.state_dict() for each in (outcome, undisturbed[0])
+    )
+    for name, value in weights.items():
+        torch.testing.assert_close(value, wanted[name], rtol=1e-5, atol=1e-7)
+
+
+def test_a_finished_training_says_so_and_does_nothing(shards: Collection, undisturbed: Trained) -> None:
+    before = (undisturbed[1].path / "step_6" / "state.json").stat().st_mtime_ns
+    outcome, folder, _ = _train(shards, replace(SETTINGS, name="undisturbed"))
+    assert outcome.was_finished
+    assert outcome.describe() == "was finished already after 6 steps"
+    assert (folder.path / "step_6" / "state.json").stat().st_mtime_ns == before
+
+
+def test_more_workers_than_the_cluster_holds_are_refused(shards: Collection, cluster: str) -> None:
+    engine = replace(ENGINE, cpus_per_worker=2)
+    with pytest.raises(ConfigError, match=r"2 workers with 2 CPU cores and 0 GPUs each, .* places for 1"):
+        _train(shards, replace(SETTINGS, name="large", loop=replace(SETTINGS.loop, engine=engine)))
+
+
+def _main(address: str, root: str, shards_id: str) -> None:
+    """The driver that a test kills."""
+    ray.init(address=address, logging_level="WARNING", log_to_driver=False)
+    _train(Store(root).open("shards", shards_id), replace(SETTINGS, name="killed"))
+
+
+if __name__ == "__main__":
+    _main(*sys.argv[1:])

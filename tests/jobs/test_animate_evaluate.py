@@ -1,0 +1,220 @@
+"""The animate and evaluate jobs on real clips, with tiny random networks, local Ray and MLflow on SQLite."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import mlflow
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import ray
+import torch
+
+from jobs import animate, entry, evaluate, tracking
+from jobs.batch_settings import AnimateJobSettings, EvaluateSettings
+from jobs.config import Config
+from pipelines.store import Store
+from pipelines.tables import METRICS, PAIRS, PREDICTIONS
+from stableanimator.animate import AnimateSettings
+from stableanimator.diffusion.hjb import FaceOptimisationSettings
+from stableanimator.diffusion.sampler import SamplerSettings
+from stableanimator.errors import CheckpointError, WeightsError
+from stableanimator.models.animator import Animator, ModelSettings
+from stableanimator.models.checkpoints import save_model_folder
+from stableanimator.models.encoders import CLIPSettings, Encoders, EncoderSettings, VAESettings
+from stableanimator.models.face_encoder import FaceEncoderSettings
+from stableanimator.models.pose_net import PoseNetSettings
+from stableanimator.models.unet import UNetSettings
+from stableanimator.perception.settings import FaceSettings, PerceptionSettings, PoseSettings
+from stableanimator.video import VideoReader
+
+pytestmark = [pytest.mark.real_data, pytest.mark.slow]
+
+ENCODERS = EncoderSettings(
+    vae=VAESettings(block_out_channels=(32, 32, 32), layers_per_block=1, scaling_factor=1.0),
+    clip=CLIPSettings(
+        hidden_size=16, intermediate_size=16, layers=1, heads=1, image_size=28, patch_size=14, projection_dim=16
+    ),
+)
+MODEL = ModelSettings(
+    unet=UNetSettings(
+        block_out_channels=(32, 64),
+        down_block_types=("CrossAttnDownBlockSpatioTemporal", "DownBlockSpatioTemporal"),
+        up_block_types=("UpBlockSpatioTemporal", "CrossAttnUpBlockSpatioTemporal"),
+        layers_per_block=1,
+        num_attention_heads=(2, 2),
+        cross_attention_dim=16,
+        addition_time_embed_dim=32,
+    ),
+    face_encoder=FaceEncoderSettings(
+        embedding_width=128, cross_attention_dim=16, tokens=2, layers=1, heads=1, head_dim=16
+    ),
+    pose_net=PoseNetSettings(widths=(8, 8), final_width=8),
+)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def local_ray() -> Iterator[None]:
+    owned = not ray.is_initialized()
+    if owned:
+        os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+        ray.init(num_cpus=2, include_dashboard=False, logging_level="WARNING")
+    yield
+    if owned:
+        ray.shutdown()
+
+
+def _pair(pair_id: str, **columns: Any) -> dict[str, Any]:
+    return {"pair_id": pair_id, "seed": 1, **columns}
+
+
+@pytest.fixture(scope="module")
+def config(real_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Config:
+    """One pair that works (a talking head drives itself, misaligned), a reference without a face, a lost video."""
+    folder = tmp_path_factory.mktemp("jobs")
+    torch.manual_seed(0)
+    save_model_folder(folder / "model", Animator(MODEL), None, {"encoders": Encoders(ENCODERS).fingerprint})
+    (folder / "model" / "state.json").write_text(json.dumps({"step": 7}))
+    clip, dog = str(real_data / "media/videos/lp_d18.mp4"), str(real_data / "media/images/dog.jpg")
+    pairs = [
+        _pair(
+            "good", reference_uri=f"{clip}#frame=0", driving_uri=clip, start=10, end=40, truth_uri=clip, rotation=10.0
+        ),
+        _pair("no face/here", reference_uri=dog, driving_uri=clip, end=20),
+        _pair("lost", reference_uri=f"{clip}#frame=0", driving_uri=str(folder / "gone.mp4")),
+    ]
+    pq.write_table(pa.Table.from_pylist(pairs, schema=PAIRS), folder / "pairs.parquet")
+    weights = real_data / "weights"
+    return Config(
+        experiment="test",
+        root=str(folder / "root"),
+        encoders=ENCODERS,
+        perception=PerceptionSettings(
+            faces=FaceSettings(pack_root=str(weights / "insightface"), pack="small"),
+            pose=PoseSettings(
+                detector=str(weights / "dwpose/yolox_nano_640.onnx"),
+                pose=str(weights / "dwpose/simplepose_as_wholebody133.onnx"),
+            ),
+        ),
+        animate=AnimateJobSettings(
+            pairs=str(folder / "pairs.parquet"),
+            model=str(folder / "model"),
+            fps=5.0,
+            precision="float32",
+            cpus_per_actor=0.5,
+            gpus_per_actor=0,
+            settings=AnimateSettings(
+                sizes=((64, 64),),
+                max_frames=3,
+                sampler=SamplerSettings(steps=2),
+                alignment="svd",
+                face_optimisation=FaceOptimisationSettings(denoising_steps=1, optimisation_steps=2),
+            ),
+        ),
+        evaluate=EvaluateSettings(cpus_per_actor=0.5),
+    )
+
+
+@pytest.fixture(scope="module", autouse=True)
+def tracking_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    uri = f"sqlite:///{tmp_path_factory.mktemp('mlflow')}/mlflow.db"
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("MLFLOW_TRACKING_URI", uri)
+        yield uri
+    mlflow.end_run()
+
+
+@pytest.fixture(scope="module")
+def animated(config: Config, tracking_server: str) -> str:
+    with tracking.job_run("animate", "test", "a") as run:
+        return animate.run(config, run)
+
+
+def test_every_pair_and_variant_is_a_row_and_what_worked_is_a_video(config: Config, animated: str) -> None:
+    table = Store(config.root).open("predictions").table("predictions")
+    assert table.schema == PREDICTIONS
+    rows = {(row["pair_id"], row["face_optimisation"]): row for row in table.to_pylist()}
+    assert len(rows) == 6
+    reasons = {key: (row["status"], row["reason"]) for key, row in rows.items()}
+    for variant in (False, True):
+        assert reasons["good", variant] == ("done", None)
+        assert reasons["no face/here", variant] == ("failed", "no_reference_face")
+        assert reasons["lost", variant] == ("failed", "not_found")
+    good, optimised = rows["good", False], rows["good", True]
+    assert good["frame_index"][0] == 10
+    assert len(good["frame_index"]) == 3
+    assert good["detail"].startswith("driven by the first 3 of")
+    for row in (good, optimised):
+        for uri in (row["prediction_uri"], row["skeleton_uri"]):
+            with VideoReader(uri) as video:
+                assert (video.info.frame_count, video.info.height, video.info.width) == (3, 64, 64)
+    assert good["face_loss_before"] is None
+    assert optimised["face_loss_after"] < optimised["face_loss_before"]
+
+
+def test_the_last_line_says_what_was_made_and_how_far_the_model_was_trained(animated: str) -> None:
+    assert animated.startswith("2 videos of 3 pairs, failed: 2 no_reference_face, 2 not_found")
+    assert "the model was trained for 7 steps: pictures will be poor" in animated
+    assert "VAE and image encoder have random weights" in animated
+
+
+def test_a_second_run_animates_nothing_and_tries_failed_pairs_again(config: Config, animated: str) -> None:
+    root = Path(config.root, "predictions/videos")
+    before = {path: path.stat().st_mtime_ns for path in root.rglob("*.mp4")}
+    with tracking.job_run("animate", "test", "b") as run:
+        again = animate.run(config, run)
+    assert {path: path.stat().st_mtime_ns for path in root.rglob("*.mp4")} == before
+    assert again == animated
+
+
+def test_evaluate_logs_both_variants_and_the_dataset(config: Config, animated: str, tracking_server: str) -> None:
+    with tracking.job_run("evaluate", "test", "c") as run:
+        line = evaluate.run(config, run)
+        run_id = run.run_id
+    assert line.startswith("2 predictions measured, 4 without metrics; the model was trained for 7 steps")
+    collection = Store(config.root).open("metrics")
+    table = collection.table("metrics")
+    assert table.schema == METRICS
+    rows = table.to_pylist()
+    assert [row["reason"] for row in rows if row["pair_id"] == "lost"] == ["not_found"] * 2
+    logged = mlflow.tracking.MlflowClient(tracking_server).get_run(run_id)
+    for row in rows:
+        if row["pair_id"] == "good":
+            variant = "hjb" if row["face_optimisation"] else "plain"
+            assert logged.data.metrics[f"{variant}/psnr"] == pytest.approx(row["psnr"])
+            assert 3 < row["psnr"] < 25  # random networks
+            assert row["psnr_uint8"] > 24.17
+    pairs = Store(config.root).open("predictions").manifest["pairs"]
+    assert logged.data.tags["dataset.benchmark"] == pairs["sha256"]
+    files = sorted(path.name for path in Path(config.root, collection.folder).glob("*.*"))
+    assert files == ["000.mp4", "build.json", "contact_sheet.png", "manifest.json", "metrics.parquet"]
+
+
+def test_a_model_without_aligner_is_one_line_for_the_user(config: Config, tracking_server: str) -> None:
+    settings = config.animate.settings
+    job = replace(config.animate, settings=replace(settings, alignment="learned"))
+    with (
+        tracking.job_run("animate", "test", "d") as run,
+        pytest.raises(Exception, match="has no aligner") as caught,
+    ):
+        animate.run(config.model_copy(update={"animate": job}), run)
+    assert isinstance(entry.user_error(caught.value), CheckpointError)
+
+
+def test_face_models_that_are_missing_are_one_line_for_the_user(
+    config: Config, animated: str, tmp_path: Path, tracking_server: str
+) -> None:
+    assert config.perception is not None
+    perception = replace(config.perception, faces=FaceSettings(pack_root=str(tmp_path), pack="none"))
+    with (
+        tracking.job_run("evaluate", "test", "e") as run,
+        pytest.raises(Exception, match=r"none has no \*\.onnx") as caught,
+    ):
+        evaluate.run(config.model_copy(update={"perception": perception}), run)
+    assert isinstance(entry.user_error(caught.value), WeightsError)

@@ -1,0 +1,75 @@
+"""A YAML file and arguments become settings; each mistake is one line that names the key."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from jobs.config import dump, load
+from stableanimator.errors import ConfigError
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Path:
+    path = tmp_path / "config.yaml"
+    path.write_text("experiment: dance\nroot: /data/dance\nencode:\n  batch: 4\n")
+    return path
+
+
+def test_arguments_replace_values_of_the_file(config: Path) -> None:
+    loaded = load(str(config), ["encode.batch=2", "train.loop.engine.cpus_per_worker=3", "root=/elsewhere"])
+    assert (loaded.encode.batch, loaded.train.loop.engine.cpus_per_worker, loaded.root) == (2, 3, "/elsewhere")
+
+
+def test_numbers_in_scientific_notation_are_numbers(config: Path) -> None:
+    # PyYAML reads 1e-5 as a string.
+    assert load(str(config), ["train.loop.learning_rate=1e-5"]).train.loop.learning_rate == 1e-5
+
+
+def test_variables_are_expanded(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DANCE", "/mnt/dance")
+    assert load(str(config), ["root=${DANCE}/v1"]).root == "/mnt/dance/v1"
+
+
+def test_what_is_dumped_loads_to_the_same_settings(config: Path, tmp_path: Path) -> None:
+    import yaml
+
+    loaded = load(str(config))
+    copy = tmp_path / "copy.yaml"
+    copy.write_text(yaml.safe_dump(dump(loaded)))
+    assert load(str(copy)) == loaded
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["encode.bacth=2"], r"unknown setting 'encode.bacth'; did you mean 'batch'\?"),
+        (["encod.batch=2"], r"unknown setting 'encod'; did you mean 'encode'\?"),
+        (["encode.batch=many"], r"setting 'encode.batch': .*integer.*'many'"),
+        (["encode.batch=0"], r"setting 'encode'?.*batch"),
+        (["encode.batch"], r"argument 'encode.batch' is not of the form section.key=value"),
+        (["root=data/dance"], r"setting 'root': 'data/dance' is a relative path"),
+        (["encoders.svd=weights/svd"], r"setting 'encoders.svd': 'weights/svd' is a relative path"),
+        (["root=${NOT_SET_ANYWHERE}/x"], r"root: the environment variable NOT_SET_ANYWHERE is not set"),
+        (["experiment="], r"setting 'experiment'"),
+    ],
+)
+def test_a_mistake_is_one_line_that_names_the_key(config: Path, overrides: list[str], message: str) -> None:
+    with pytest.raises(ConfigError, match=message) as caught:
+        load(str(config), overrides)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("text", ["experiment: [", "just words", ""])
+def test_a_file_that_is_not_settings_is_one_line(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "broken.yaml"
+    path.write_text(text)
+    with pytest.raises(ConfigError, match=r"broken\.yaml") as caught:
+        load(str(path))
+    assert "\n" not in str(caught.value)
+
+
+def test_a_missing_file_is_named() -> None:
+    with pytest.raises(ConfigError, match=r"/no/such\.yaml"):
+        load("/no/such.yaml")

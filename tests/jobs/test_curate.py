@@ -1,0 +1,110 @@
+from __future__ import annotations
+
+import functools
+import http.server
+import os
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+import ray
+from mlflow.tracking import MlflowClient
+
+from jobs import curate, tracking
+from jobs.config import Config
+from pipelines.crawl import CrawlSettings
+from pipelines.curation import CurateSettings
+from pipelines.rules import SelectSettings
+from pipelines.store import Store
+from stableanimator.errors import ConfigError
+from stableanimator.video import write_mp4
+
+
+@pytest.fixture(scope="module", autouse=True)
+def local_ray() -> Iterator[None]:
+    owned = not ray.is_initialized()
+    if owned:
+        os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+        ray.init(num_cpus=2, include_dashboard=False, logging_level="WARNING")
+    yield
+    if owned:
+        ray.shutdown()
+
+
+def _clip(path: Path, seed: int) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    coarse = np.random.default_rng(seed).integers(0, 255, (20, 32, 3), np.uint8)
+    write_mp4(path, [cv2.resize(coarse, (320, 200), interpolation=cv2.INTER_CUBIC)] * 24, 24.0)
+
+
+class _Quiet(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, *args: Any) -> None:
+        pass
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Iterator[str]:
+    """A web site with one clip and one page."""
+    _clip(tmp_path / "site" / "served.mp4", 1)
+    (tmp_path / "site" / "page.html").write_text("<!doctype html><p>a page")
+    handler = functools.partial(_Quiet, directory=str(tmp_path / "site"))
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    server.server_close()
+    thread.join()
+
+
+def _config(tmp_path: Path, sources: tuple[str, ...], **select: Any) -> Config:
+    crawl = CrawlSettings(
+        sources=sources, allow_private_addresses=True, seconds_between_requests=0, retries=0, timeout_s=5
+    )
+    loose = {"min_seconds": 0.5, "min_width": None, "min_height": None, "min_subject_motion": None}
+    settings = CurateSettings(crawl=crawl, measures=("camera_motion",), select=SelectSettings(**{**loose, **select}))
+    return Config(experiment="curation", root=str(tmp_path / "root"), curate=settings)
+
+
+def test_urls_and_files_become_a_release_in_the_store_and_a_run_in_mlflow(
+    tmp_path: Path, site: str, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow.db")
+    _clip(tmp_path / "clips" / "mine.mp4", 2)
+    (tmp_path / "clips" / "broken.mp4").write_bytes((tmp_path / "clips" / "mine.mp4").read_bytes()[:500])
+    urls = (f"{site}/served.mp4", f"{site}/gone.mp4", f"{site}/page.html")
+    config = _config(tmp_path, (str(tmp_path / "clips"), *urls), heldout_share=1.0)
+    with tracking.job_run("curate", config.experiment, "key") as run:
+        line = curate.run(config, run)
+        again = curate.run(config, run)
+        stricter = curate.run(_config(tmp_path, (str(tmp_path / "clips"), *urls), min_seconds=9.0), run)
+    release = Store(config.root).open("releases", line.rsplit("/", 1)[1])
+    assert line == f"accepted 2 of 3 shots from 5 sources: {release.uri}"
+    assert again == line
+    assert stricter.startswith("accepted 0 of 3 shots from 5 sources: ")
+    sources = {row["source_uri"].rsplit("/", 1)[1]: row["reason"] for row in release.table("sources").to_pylist()}
+    assert sources == {
+        "broken.mp4": None,
+        "mine.mp4": None,
+        "served.mp4": None,
+        "gone.mp4": "http_404",
+        "page.html": "html_instead_of_video",
+    }
+    other = Store(config.root).open("releases", stricter.rsplit("/", 1)[1])
+    assert other.build()["frames_decoded_now"] == 0
+    report = (tmp_path / "root" / other.folder / "report.html").read_text()
+    assert "0 clips of 3 shots: min_seconds rejects 2" in report
+    logged = MlflowClient(f"sqlite:///{tmp_path}/mlflow.db").get_run(run.run_id).data
+    assert logged.metrics["shots"] == 3
+    assert logged.metrics["sources_failed"] == 2
+    assert logged.tags["dataset.release"] == other.id  # the last of the three
+
+
+def test_without_its_section_there_is_nothing_to_do(tmp_path: Path):
+    config = Config(experiment="curation", root=str(tmp_path))
+    with pytest.raises(ConfigError, match=r"curate\.crawl\.sources"):
+        curate.run(config, tracking.Run(f"sqlite:///{tmp_path}/mlflow.db", "unused"))

@@ -1,0 +1,53 @@
+"""The train job refuses a model that does not fit its shards before anything starts."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from jobs.settings import TrainSettings
+from jobs.train import check_model, deciding
+from pipelines.shard_reader import ShardShapes
+from stableanimator.alignment.misalignment import MisalignmentSettings
+from stableanimator.errors import ConfigError
+from stableanimator.models.animator import ModelSettings
+from stableanimator.training_settings import TrainingSettings
+
+SHAPES = ShardShapes(frames=16, latent_channels=4, factor=8, image_width=1024, face_width=512)
+
+
+def test_the_released_sizes_fit() -> None:
+    check_model(SHAPES, ModelSettings(), TrainSettings())
+
+
+@pytest.mark.parametrize(
+    ("shapes", "settings", "message"),
+    [
+        (
+            replace(SHAPES, latent_channels=8),
+            TrainSettings(),
+            "model.unet.latent_channels: the model has 4, the shards",
+        ),
+        (
+            replace(SHAPES, face_width=128),
+            TrainSettings(),
+            r"model.face_encoder.embedding_width: the model has 512, .*128",
+        ),
+        (replace(SHAPES, factor=4), TrainSettings(), "model.pose_net.widths"),
+        (replace(SHAPES, image_width=32), TrainSettings(), "model.unet.cross_attention_dim"),
+        (replace(SHAPES, frames=8), TrainSettings(), "train.step.frames: 16 frames, and the shards' rows have 8"),
+        (
+            SHAPES,
+            TrainSettings(aligner=None, step=TrainingSettings(misalignment=MisalignmentSettings())),
+            "train.aligner: .* needs an aligner",
+        ),
+    ],
+)
+def test_what_does_not_fit_is_named(shapes: ShardShapes, settings: TrainSettings, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        check_model(shapes, ModelSettings(), settings)
+
+
+def test_shards_and_aligner_name_the_run_by_their_ids_alone() -> None:
+    assert deciding(TrainSettings(shards="latest")) == deciding(TrainSettings(shards="abc", aligner=None, name="x"))

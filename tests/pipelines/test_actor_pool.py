@@ -1,0 +1,64 @@
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import ray
+
+from pipelines.actor_pool import require_resources, run_actors
+from stableanimator.errors import ConfigError, WeightsError
+
+
+@pytest.fixture(scope="module", autouse=True)
+def local_ray() -> Iterator[None]:
+    owned = not ray.is_initialized()
+    if owned:
+        os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+        ray.init(num_cpus=2, include_dashboard=False, logging_level="WARNING")
+    yield
+    if owned:
+        ray.shutdown()
+
+
+class Adder:
+    def __init__(self, amount: int) -> None:
+        if amount < 0:
+            raise WeightsError("weights file x is missing")
+        self.amount = amount
+
+    def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
+        if row["value"] == 13:
+            raise ValueError("thirteen")
+        return {"value": row["value"] + self.amount, "process": os.getpid()}
+
+
+def _run(values: list[int], amount: int) -> list[dict[str, Any]]:
+    rows = [{"value": value} for value in values]
+    return list(run_actors(rows, Adder, (amount,), what="adding", actors=2, cpus=0.5))
+
+
+def test_every_row_goes_to_an_actor_and_comes_back() -> None:
+    results = _run(list(range(7)), 10)
+    assert sorted(row["value"] for row in results) == list(range(10, 17))
+    assert os.getpid() not in {row["process"] for row in results}
+    assert _run([], -1) == []
+
+
+def test_a_users_mistake_in_the_actors_making_comes_back_as_itself() -> None:
+    with pytest.raises(WeightsError) as caught:
+        _run([1], -1)
+    assert type(caught.value) is WeightsError
+    assert str(caught.value) == "weights file x is missing"
+
+
+def test_a_failure_stays_a_failure() -> None:
+    with pytest.raises(ray.exceptions.RayTaskError, match="thirteen"):
+        _run([13], 1)
+
+
+def test_an_actor_that_fits_nowhere_is_an_error_and_not_a_wait() -> None:
+    require_resources("encode", 1)
+    with pytest.raises(ConfigError, match=r"lower encode\.cpus_per_actor"):
+        require_resources("encode", 640)

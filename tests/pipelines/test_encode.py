@@ -1,0 +1,216 @@
+"""Encoding of a small release, made here of real files and the real schemas, with tiny random encoders."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+import ray
+import torch
+
+from pipelines.encode import encode_release
+from pipelines.encode_settings import EncodeSettings
+from pipelines.store import Collection, Store, media_path
+from pipelines.tables import CLIPS, FRAMES, SHARDS
+from stableanimator.errors import ConfigError
+from stableanimator.models.encoders import CLIPSettings, Encoders, EncoderSettings, VAESettings
+from stableanimator.video import VideoReader, write_mp4
+
+ENCODERS = EncoderSettings(
+    vae=VAESettings(block_out_channels=(32, 32, 32), layers_per_block=1, scaling_factor=0.5),
+    clip=CLIPSettings(
+        hidden_size=32, intermediate_size=32, layers=1, heads=2, image_size=28, patch_size=14, projection_dim=16
+    ),
+)
+SETTINGS = EncodeSettings(
+    buckets=((32, 32), (32, 64)), frames_per_row=4, references=3, batch=3, gpus_per_actor=0, cpus_per_actor=0.5
+)
+HEIGHT, WIDTH = 48, 100  # nearest to 32x64: scaled by 2/3 to 32x67, one column cut on the left
+SCALE_X, SCALE_Y, LEFT = 67 / 100, 32 / 48, 1
+EMBEDDING = np.array([0.6, 0.8, 0, 0], np.float32)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def local_ray() -> Iterator[None]:
+    owned = not ray.is_initialized()
+    if owned:
+        os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+        ray.init(num_cpus=2, include_dashboard=False, logging_level="WARNING")
+    yield
+    if owned:
+        ray.shutdown()
+
+
+def _put_video(store: Store, folder: Path, seed: int) -> str:
+    """A smooth moving pattern, so that H.264 keeps it."""
+    y, x = np.mgrid[0:HEIGHT, 0:WIDTH]
+    waves = [np.sin((x + 3 * t) / (9 + seed)) + np.cos((y - 2 * t) / 7) for t in range(24)]
+    frames = [np.stack([127 + 50 * wave, 90 + 40 * wave, 200 - 40 * wave], -1).astype(np.uint8) for wave in waves]
+    path = folder / f"{seed}.mp4"
+    write_mp4(path, frames, 12)
+    return store.put_media(path, ".mp4")[0]
+
+
+def _clip(video_id: str, start: int, end: int) -> dict[str, Any]:
+    where = {"shot_id": f"{video_id}:{start}-{end}", "video_id": video_id, "media": media_path(video_id, ".mp4")}
+    size = {"fps": 12.0, "width": WIDTH, "height": HEIGHT, "seconds": (end - start) / 12}
+    return {**where, **size, "start": start, "end": end, "split": "train"}
+
+
+def _frame(shot_id: str, index: int, *, face: bool) -> dict[str, Any]:
+    """A person whose nose is at (20 + index, 10), and a face box of 12x12 around (30, 24)."""
+    keypoints = np.zeros((133, 3), np.float32)
+    keypoints[0] = [20 + index, 10, 0.9]
+    keypoints[1:] = [np.nan, np.nan, 0]
+    return {
+        "shot_id": shot_id,
+        "frame_index": index,
+        "time": index / 12,
+        "person_boxes": [[0, 0, 50, 48]],
+        "person_scores": [0.9],
+        "keypoints": [keypoints.ravel().tolist()],
+        "face_boxes": [[24.0, 18.0, 36.0, 30.0]] if face else [],
+        "face_scores": [0.9] if face else [],
+        "face_landmarks": [[0.0] * 10] if face else [],
+        "face_embedding": EMBEDDING.tolist() if face else None,
+    }
+
+
+@pytest.fixture(scope="module")
+def release(tmp_path_factory: pytest.TempPathFactory) -> Collection:
+    """Video A: a shot of six frames measured (every second one), a shot with three. Video B: a shot without a face."""
+    folder = tmp_path_factory.mktemp("release")
+    store = Store(str(folder / "root"))
+    a, b = _put_video(store, folder, 0), _put_video(store, folder, 1)
+    clips = [_clip(a, 0, 12), _clip(a, 12, 18), _clip(b, 0, 12)]
+    frames = [_frame(clips[0]["shot_id"], i, face=i != 4) for i in range(0, 12, 2)]
+    frames += [_frame(clips[1]["shot_id"], i, face=True) for i in range(12, 18, 2)]
+    frames += [_frame(clips[2]["shot_id"], i, face=False) for i in range(0, 12, 2)]
+    unmeasured = _frame(clips[0]["shot_id"], 5, face=True) | {"keypoints": None, "person_boxes": None}
+    tables = {
+        "clips": pa.Table.from_pylist(clips, schema=CLIPS),
+        "frames": pa.Table.from_pylist([*frames, unmeasured], schema=FRAMES),
+    }
+    return store.commit("releases", content={}, tables=tables, build={})
+
+
+@pytest.fixture(scope="module")
+def shards(release: Collection) -> Collection:
+    return encode_release(release, SETTINGS, ENCODERS)
+
+
+def _rows(shards: Collection) -> list[dict[str, Any]]:
+    tables = [shards.store.read_parquet(part["path"], part["sha256"]) for part in shards.manifest["parts"]]
+    assert all(table.schema == SHARDS for table in tables)
+    return [row for table in tables for row in table.to_pylist()]
+
+
+def _direct(release: Collection, indices: list[int]) -> tuple[Encoders, torch.Tensor]:
+    """The same frames by another way: area resampling by torch, then one pass of the encoders."""
+    media = release.table("clips")["media"][0].as_py()
+    with VideoReader(release.store.local_file(media)) as video:
+        frames = video.read(indices)
+    pictures = torch.from_numpy(frames).permute(0, 3, 1, 2).double()
+    # Exact area resampling as a matrix: row i of the target covers source [i / scale, (i + 1) / scale).
+    rows, columns = _area(HEIGHT, 32), _area(WIDTH, 67)
+    resized = (rows @ pictures @ columns.T).round()[..., LEFT : LEFT + 64]
+    return Encoders(ENCODERS), (resized / 127.5 - 1).float()
+
+
+def _area(source: int, target: int) -> torch.Tensor:
+    edges = torch.arange(target + 1, dtype=torch.float64) * source / target
+    cells = torch.arange(source, dtype=torch.float64)
+    overlap = torch.minimum(edges[1:, None], cells + 1) - torch.maximum(edges[:-1, None], cells)
+    return overlap.clamp(min=0) * target / source
+
+
+def test_the_report_says_what_became_of_every_accepted_clip(release: Collection, shards: Collection) -> None:
+    report = {row["shot_id"]: row for row in shards.table("report").to_pylist()}
+    by_clip = [report[clip["shot_id"]] for clip in release.table("clips").to_pylist()]
+    assert [(row["rows"], row["reason"]) for row in by_clip] == [(2, None), (0, "too_short"), (0, "no_reference_face")]
+    assert by_clip[1]["detail"] == "3 measured frames, a row needs 4"
+    assert shards.manifest["release"] == release.id
+    assert shards.manifest["counts"] == {
+        "clips": 3,
+        "encoded": 1,
+        "rows": 2,
+        "reasons": {"no_reference_face": 1, "too_short": 1},
+    }
+    (part,) = shards.manifest["parts"]
+    assert (part["rows"], part["split"], part["bucket"]) == (2, "train", "32x64")
+
+
+def test_rows_are_windows_of_the_measured_frames(shards: Collection) -> None:
+    rows = _rows(shards)
+    assert [row["frame_index"] for row in rows] == [[0, 2, 4, 6], [4, 6, 8, 10]]  # 5 has no keypoints
+    # Frames with a face are 0 2 6 8 10; three of them evenly spread are 0, 6, 10, and those inside the window go.
+    assert [row["reference_index"] for row in rows] == [[10], [0]]
+    assert {row["bucket"] for row in rows} == {"32x64"}
+    assert {row["encoders"] for row in rows} == {Encoders(ENCODERS).fingerprint}
+
+
+def test_latents_equal_a_direct_encoding_of_the_same_frames(release: Collection, shards: Collection) -> None:
+    encoders, pictures = _direct(release, [0, 2, 4, 6])
+    row = _rows(shards)[0]
+    latents = np.array(row["latents"], np.float32).reshape(4, 4, 8, 16)
+    expected = encoders.encode(pictures).numpy()
+    assert expected.std() > 0.05
+    # 16-bit floats, and a grey level here and there by the rounding of two resamplers.
+    np.testing.assert_allclose(latents, expected, atol=0.05 * expected.std())
+    assert np.abs(latents - expected[::-1]).max() > 0.2 * expected.std()
+
+
+def test_references_carry_their_embeddings_and_keypoints(release: Collection, shards: Collection) -> None:
+    encoders, pictures = _direct(release, [10])
+    row = _rows(shards)[0]
+    embedding = np.array(row["clip_embedding"], np.float32).reshape(1, 1, 16)
+    np.testing.assert_allclose(embedding, encoders.embed(pictures).numpy(), atol=5e-3)
+    np.testing.assert_allclose(row["face_embedding"], EMBEDDING, atol=1e-3)
+    keypoints = np.array(row["reference_keypoints"]).reshape(1, 133, 3)
+    np.testing.assert_allclose(keypoints[0, 0], [30 * SCALE_X - LEFT, 10 * SCALE_Y, 0.9], rtol=1e-6)
+    # The reference is the picture with noise of 0.02 before the VAE: near the clean latent, and not equal to it.
+    latent = np.array(row["reference_latent"], np.float32).reshape(1, 4, 8, 16)
+    clean = encoders.encode(pictures).numpy()
+    noisy = encoders.encode(pictures + 0.02 * torch.randn(pictures.shape, generator=torch.Generator().manual_seed(1)))
+    wanted = np.abs(noisy.numpy() - clean).mean()
+    assert np.abs(latent - clean).mean() == pytest.approx(wanted, rel=0.3)
+
+
+def test_keypoints_masks_and_presence(shards: Collection) -> None:
+    row = _rows(shards)[0]
+    assert row["people"] == 1
+    keypoints = np.array(row["keypoints"]).reshape(4, 1, 133, 3)
+    nose_x = np.array([20, 22, 24, 26]) * SCALE_X - LEFT
+    np.testing.assert_allclose(keypoints[:, 0, 0, 0], nose_x, rtol=1e-6)
+    assert np.isnan(keypoints[:, 0, 1:, :2]).all()
+    assert row["face_present"] == [True, True, False, True]
+    # x 24..36 -> 15.08..23.12, in cells of 4 pixels 3..5; y 18..30 -> 12..20, cells 3..4.
+    expected = np.zeros((8, 16), np.uint8)
+    expected[3:5, 3:6] = 1
+    masks = np.array(row["face_mask"], np.uint8).reshape(4, 8, 16)
+    np.testing.assert_array_equal(masks, [expected, expected, np.zeros_like(expected), expected])
+
+
+def test_a_second_run_encodes_nothing_and_gives_the_same_collection(release: Collection, shards: Collection) -> None:
+    before = {path.name: path.stat().st_mtime_ns for path in Path(release.store.root, "parts").rglob("*.parquet")}
+    again = encode_release(release, SETTINGS, ENCODERS)
+    after = {path.name: path.stat().st_mtime_ns for path in Path(release.store.root, "parts").rglob("*.parquet")}
+    assert after == before
+    assert again.id == shards.id
+
+
+def test_a_lost_part_is_made_again_with_the_same_bytes(release: Collection, shards: Collection) -> None:
+    path = Path(release.store.root, shards.manifest["parts"][0]["path"])
+    path.unlink()
+    assert encode_release(release, SETTINGS, ENCODERS).id == shards.id
+    assert path.exists()
+
+
+def test_an_actor_that_fits_nowhere_is_an_error_and_not_a_wait(release: Collection) -> None:
+    with pytest.raises(ConfigError, match=r"encode\.cpus_per_actor"):
+        encode_release(release, EncodeSettings(cpus_per_actor=64, gpus_per_actor=0), ENCODERS)
