@@ -195,6 +195,8 @@ def _commit(
 def _report(run: Run, rows: list[dict[str, Any]], collection: Collection, training: str) -> str:
     done = [row for row in rows if row["status"] == "done"]
     run.metrics({"predictions": len(done), "predictions_failed": len(rows) - len(done)})
+    losses = face_losses(done)
+    run.metrics(losses)
     run.table("predictions", rows)
     run.tag("training", training)
     run.dataset("predictions", collection.uri, collection.id, context="output")
@@ -205,8 +207,16 @@ def _report(run: Run, rows: list[dict[str, Any]], collection: Collection, traini
         f"{len(done)} videos of {len({row['pair_id'] for row in rows})} pairs"
         + (f", failed: {failed}" if failed else "")
         + (f", {cut} driven by their first frames only" if cut else "")
+        + ("; HJB face loss {face_loss_before:.3f} to {face_loss_after:.3f}".format(**losses) if losses else "")
         + f"; {training}; in {collection.uri}"
     )
+
+
+def face_losses(rows: list[dict[str, Any]]) -> dict[str, float]:
+    """Means of the HJB loss before and after the last optimised step; empty where nothing was optimised."""
+    optimised = [row for row in rows if row["face_loss_before"] is not None]
+    names = ("face_loss_before", "face_loss_after") if optimised else ()
+    return {name: sum(row[name] for row in optimised) / len(optimised) for name in names}
 
 
 if __name__ == "__main__":

@@ -40,7 +40,8 @@ def user_error(error: BaseException | None) -> UserError | None:
         current = pending.pop()
         if current is None or id(current) in seen:
             continue
-        if isinstance(current, UserError):
+        # Ray's wrapper of a task's error is also of the error's own class, with a traceback for a message.
+        if isinstance(current, UserError) and getattr(current, "cause", None) is None:
             return current
         seen.add(id(current))
         pending += [current.__cause__, current.__context__, getattr(current, "cause", None)]

@@ -117,6 +117,7 @@ def _videos(predictions: Collection, count: int, folder: Path) -> list[Path]:
             pairs.setdefault(row["pair_id"], []).append(row)
     files: list[Path] = []
     strips: list[Image] = []
+    note = predictions.manifest["training"]
     for number, variants in enumerate(list(pairs.values())[:count]):
         try:
             frames = list(side_by_side(variants))
@@ -128,7 +129,7 @@ def _videos(predictions: Collection, count: int, folder: Path) -> list[Path]:
         strips.append(frames[len(frames) // 2])
     if strips:
         files.append(folder / "contact_sheet.png")
-        cv2.imwrite(str(files[-1]), np.ascontiguousarray(sheet(strips)[..., ::-1]))
+        cv2.imwrite(str(files[-1]), np.ascontiguousarray(sheet(strips, note)[..., ::-1]))
     return files
 
 

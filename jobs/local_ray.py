@@ -64,8 +64,8 @@ def local_head(num_cpus: int) -> Iterator[str]:
     """Start a head, yield the address of its job server (http://127.0.0.1:port), and stop it at the end.
 
     The head gets a token of its own (Ray's job server refuses callers without one) through RAY_AUTH_TOKEN, which
-    with RAY_ADDRESS is also set in this process while the head lives. `num_cpus` is logical: training workers and actors of one
-    small machine may share its cores.
+    with RAY_ADDRESS is also set in this process while the head lives. `num_cpus` is logical: training workers and
+    actors of one small machine may share its cores.
 
     Raises:
         StableAnimatorError: it did not answer within two minutes.

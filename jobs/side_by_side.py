@@ -16,6 +16,7 @@ _TITLE = 24
 _GAP = 4
 _BACKGROUND = 32
 _FONT_SCALE = 0.45
+_INK = (230, 230, 230)
 
 
 def strip(panels: Mapping[str, Image]) -> Image:
@@ -27,17 +28,21 @@ def strip(panels: Mapping[str, Image]) -> Image:
         column = np.full((_TITLE + height, _width(picture, height) + _GAP, 3), _BACKGROUND, np.uint8)
         column[_TITLE:, :-_GAP] = _resized(picture, height)
         place = (2, _TITLE - 8)
-        cv2.putText(column, title, place, cv2.FONT_HERSHEY_SIMPLEX, _FONT_SCALE, (230, 230, 230), 1, cv2.LINE_AA)
+        cv2.putText(column, title, place, cv2.FONT_HERSHEY_SIMPLEX, _FONT_SCALE, _INK, 1, cv2.LINE_AA)
         columns.append(column)
     return np.concatenate(columns, axis=1)
 
 
-def sheet(strips: Sequence[Image]) -> Image:
-    """Strips below one another, the narrower ones filled up on the right."""
+def sheet(strips: Sequence[Image], note: str = "") -> Image:
+    """Strips below one another, the narrower ones filled up on the right, and a note at the foot."""
     width = max(each.shape[1] for each in strips)
     rows = [
         np.pad(each, ((0, _GAP), (0, width - each.shape[1]), (0, 0)), constant_values=_BACKGROUND) for each in strips
     ]
+    if note:
+        foot = np.full((_TITLE, width, 3), _BACKGROUND, np.uint8)
+        cv2.putText(foot, note, (2, _TITLE - 8), cv2.FONT_HERSHEY_SIMPLEX, _FONT_SCALE, _INK, 1, cv2.LINE_AA)
+        rows.append(foot)
     return np.concatenate(rows)
 
 

@@ -53,6 +53,7 @@ def test_every_module_is_in_the_readmes_tree() -> None:
 def test_every_shipped_configuration_loads(path: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("SA_ROOT", str(tmp_path))
     monkeypatch.setenv("SA_REAL_DATA", str(tmp_path))
+    monkeypatch.setenv("SA_WEIGHTS", str(tmp_path))
     assert load(str(path)).experiment
 
 
