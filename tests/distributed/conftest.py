@@ -1,30 +1,16 @@
-"""A local Ray cluster, and a small shards collection made through the real store and schema."""
+"""A small shards collection made through the real store and schema."""
 
 from __future__ import annotations
-
-import os
-from collections.abc import Iterator
 
 import numpy as np
 import pyarrow as pa
 import pytest
-import ray
 
 from pipelines.store import Collection, Store
 from pipelines.tables import SHARDS
 
 FRAMES, SIZE, FACTOR = 5, 64, 8
 CHANNELS, IMAGE_WIDTH, FACE_WIDTH = 4, 32, 16
-
-
-@pytest.fixture(scope="session")
-def cluster() -> Iterator[str]:
-    """Address of a cluster with three logical CPUs."""
-    os.environ["RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO"] = "0"
-    # Workers' logs stay in their files: without a dashboard Ray Train repeats a warning every second.
-    context = ray.init(num_cpus=3, include_dashboard=False, logging_level="WARNING", log_to_driver=False)
-    yield context.address_info["address"]
-    ray.shutdown()
 
 
 def _row(random: np.random.Generator, number: int, split: str) -> dict[str, object]:

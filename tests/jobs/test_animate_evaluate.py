@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -13,7 +12,6 @@ import mlflow
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-import ray
 import torch
 
 from jobs import animate, entry, evaluate, tracking
@@ -34,7 +32,7 @@ from stableanimator.models.unet import UNetSettings
 from stableanimator.perception.settings import FaceSettings, PerceptionSettings, PoseSettings
 from stableanimator.video import VideoReader
 
-pytestmark = [pytest.mark.real_data, pytest.mark.slow]
+pytestmark = [pytest.mark.real_data, pytest.mark.slow, pytest.mark.usefixtures("cluster")]
 
 ENCODERS = EncoderSettings(
     vae=VAESettings(block_out_channels=(32, 32, 32), layers_per_block=1, scaling_factor=1.0),
@@ -57,17 +55,6 @@ MODEL = ModelSettings(
     ),
     pose_net=PoseNetSettings(widths=(8, 8), final_width=8),
 )
-
-
-@pytest.fixture(scope="module", autouse=True)
-def local_ray() -> Iterator[None]:
-    owned = not ray.is_initialized()
-    if owned:
-        os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
-        ray.init(num_cpus=2, include_dashboard=False, logging_level="WARNING")
-    yield
-    if owned:
-        ray.shutdown()
 
 
 def _pair(pair_id: str, **columns: Any) -> dict[str, Any]:

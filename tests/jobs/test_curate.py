@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import functools
 import http.server
-import os
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,7 +10,6 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
-import ray
 from mlflow.tracking import MlflowClient
 
 from jobs import curate, tracking
@@ -23,16 +21,7 @@ from pipelines.store import Store
 from stableanimator.errors import ConfigError
 from stableanimator.video import write_mp4
 
-
-@pytest.fixture(scope="module", autouse=True)
-def local_ray() -> Iterator[None]:
-    owned = not ray.is_initialized()
-    if owned:
-        os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
-        ray.init(num_cpus=2, include_dashboard=False, logging_level="WARNING")
-    yield
-    if owned:
-        ray.shutdown()
+pytestmark = pytest.mark.usefixtures("cluster")
 
 
 def _clip(path: Path, seed: int) -> None:

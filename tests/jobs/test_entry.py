@@ -13,6 +13,8 @@ from jobs.config import Config
 from jobs.tracking import Run
 from stableanimator.errors import InputError, UserError
 
+pytestmark = pytest.mark.usefixtures("cluster")
+
 
 @ray.remote
 def _fails_with_the_users_mistake() -> None:

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -10,16 +9,7 @@ import ray
 from pipelines.actor_pool import require_resources, run_actors
 from stableanimator.errors import ConfigError, WeightsError
 
-
-@pytest.fixture(scope="module", autouse=True)
-def local_ray() -> Iterator[None]:
-    owned = not ray.is_initialized()
-    if owned:
-        os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
-        ray.init(num_cpus=2, include_dashboard=False, logging_level="WARNING")
-    yield
-    if owned:
-        ray.shutdown()
+pytestmark = pytest.mark.usefixtures("cluster")
 
 
 class Adder:

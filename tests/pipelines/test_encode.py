@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pytest
-import ray
 import torch
 
 from pipelines.encode import encode_release
@@ -20,6 +17,8 @@ from pipelines.tables import CLIPS, FRAMES, SHARDS
 from stableanimator.errors import ConfigError
 from stableanimator.models.encoders import CLIPSettings, Encoders, EncoderSettings, VAESettings
 from stableanimator.video import VideoReader, write_mp4
+
+pytestmark = pytest.mark.usefixtures("cluster")
 
 ENCODERS = EncoderSettings(
     vae=VAESettings(block_out_channels=(32, 32, 32), layers_per_block=1, scaling_factor=0.5),
@@ -33,17 +32,6 @@ SETTINGS = EncodeSettings(
 HEIGHT, WIDTH = 48, 100  # nearest to 32x64: scaled by 2/3 to 32x67, one column cut on the left
 SCALE_X, SCALE_Y, LEFT = 67 / 100, 32 / 48, 1
 EMBEDDING = np.array([0.6, 0.8, 0, 0], np.float32)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def local_ray() -> Iterator[None]:
-    owned = not ray.is_initialized()
-    if owned:
-        os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
-        ray.init(num_cpus=2, include_dashboard=False, logging_level="WARNING")
-    yield
-    if owned:
-        ray.shutdown()
 
 
 def _put_video(store: Store, folder: Path, seed: int) -> str:

@@ -1,13 +1,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
-import ray
 
 from pipelines.actor_pool import run_actors
 from pipelines.crawl import CrawlSettings, crawl
@@ -20,19 +19,10 @@ from pipelines.video_measures import Video
 from stableanimator.errors import ConfigError, WeightsError
 from stableanimator.perception.settings import FaceSettings, PerceptionSettings, PoseSettings
 
+pytestmark = pytest.mark.usefixtures("cluster")
+
 SETTINGS = CurateSettings(measures=("camera_motion",))
 LOOSE = SelectSettings(min_seconds=0.5, min_width=None, min_height=None, min_subject_motion=None)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def local_ray() -> Iterator[None]:
-    owned = not ray.is_initialized()
-    if owned:
-        os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
-        ray.init(num_cpus=2, include_dashboard=False, logging_level="WARNING")
-    yield
-    if owned:
-        ray.shutdown()
 
 
 @pytest.fixture(scope="module")
