@@ -156,7 +156,8 @@ def _explain(error: ValidationError) -> str:
         near = difflib.get_close_matches(str(location[-1]), known, n=1, cutoff=0.5)
         hint = f"did you mean {near[0]!r}?" if near else f"known keys: {', '.join(known)}"
         return f"unknown setting {key!r}; {hint}"
-    message = fault["msg"].removeprefix("Value error, ")
+    is_section = fault["type"] in {"dataclass_type", "model_type"}
+    message = "must hold settings, as `key: value`" if is_section else fault["msg"].removeprefix("Value error, ")
     value = "" if fault["type"] == "missing" or isinstance(fault["input"], dict) else f" (got {fault['input']!r})"
     return f"setting {key!r}: {message}{value}"
 

@@ -53,6 +53,7 @@ def test_what_is_dumped_loads_to_the_same_settings(config: Path, tmp_path: Path)
         (["encoders.svd=weights/svd"], r"setting 'encoders.svd': 'weights/svd' is a relative path"),
         (["root=${NOT_SET_ANYWHERE}/x"], r"root: the environment variable NOT_SET_ANYWHERE is not set"),
         (["experiment="], r"setting 'experiment'"),
+        (["encode=5"], r"setting 'encode': must hold settings, as `key: value` \(got 5\)"),
     ],
 )
 def test_a_mistake_is_one_line_that_names_the_key(config: Path, overrides: list[str], message: str) -> None:
