@@ -75,7 +75,9 @@ def _settings_of_content(settings: CurateSettings) -> dict[str, Any]:
 def judge(measured: Measured, settings: CurateSettings) -> list[dict[str, Any]]:
     """Rows of VERDICTS, one for every shot, sorted by shot_id. A shot is accepted when no rule fails."""
     failures = {(one["shot_id"], one["measure"]): one["reason"] for one in measured.failures}
-    known = [*SHOTS.names, *(name for measure in settings.measures for name in scalar_columns(measure))]
+    known = {*SHOTS.names, *(name for measure in settings.measures for name in scalar_columns(measure))}
+    if "people" not in settings.measures:
+        known.discard("subject_motion")  # camera_motion tells it only of people whom another measure found
     scalars = {name: _scalar_rows(table, name) for name, table in measured.cached.measures.items()}
     rows = []
     for shot in measured.cached.shots.to_pylist():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import os
 import subprocess
@@ -18,7 +19,7 @@ from mlflow.tracking import MlflowClient
 
 from jobs.local_ray import local_head
 from jobs.submit import VERBS
-from pipelines.store import Store
+from pipelines.store import Store, file_sha256
 
 CONFIGS = Path(__file__).resolve().parents[2] / "jobs" / "configs"
 REPOSITORY = CONFIGS.parents[1]
@@ -131,11 +132,18 @@ def test_drawn_clips_are_curated_without_weights(tmp_path: Path) -> None:
     """What `make demo` does on a machine without real clips."""
     environment = {**os.environ, "SA_ROOT": str(tmp_path), "SA_REAL_DATA": "", "MLFLOW_TRACKING_URI": ""}
     clips = tmp_path / "drawn_clips" / "sources"
-    render = [sys.executable, "-m", "stableanimator.synthetic.render", "--count", "4", "--seed", "3", "--out"]
+    render = [sys.executable, "-m", "stableanimator.synthetic.render", "--count", "6", "--seed", "3", "--out"]
     subprocess.run([*render, str(clips)], env=environment, cwd=REPOSITORY, check=True, capture_output=True)
     command = [sys.executable, "-m", "jobs.curate", "--config", str(CONFIGS / "drawn_clips.yaml")]
     done = subprocess.run(command, env=environment, cwd=REPOSITORY, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-3000:]
     release = Store(str(tmp_path / "drawn_clips")).open("releases")
-    assert release.table("sources").num_rows == 4
-    assert release.table("verdicts").num_rows >= 4
+    assert release.table("sources").num_rows == 6
+    listed = csv.DictReader((clips / "clips.csv").read_text().splitlines())
+    moving = {file_sha256(clips / row["file"]): row["camera"] != "static" for row in listed}
+    verdicts = release.table("verdicts").to_pylist()
+    assert {row["video_id"] for row in verdicts} == set(moving)
+    accepted = {row["video_id"] for row in verdicts if row["verdict"] == "accept"}
+    assert not any(moving[video_id] for video_id in accepted)
+    # A person who fills the picture looks like a moving background; those who do not are accepted.
+    assert len(accepted) >= 2
