@@ -140,3 +140,17 @@ def test_without_its_manifest_a_collection_does_not_exist(tmp_path: Path):
     manifest.unlink()
     with pytest.raises(InputError):
         store.open("releases")
+
+
+def test_a_root_may_be_a_uri(tmp_path: Path):
+    video = tmp_path / "clip.mp4"
+    video.write_bytes(b"frames")
+    store = Store(f"file://{tmp_path}/root")
+    collection = store.commit("releases", content={}, tables={"clips": pa.table({"shot_id": ["a"]})}, build={})
+    video_id, _ = store.put_media(video, ".mp4")
+
+    same = Store(str(tmp_path / "root"))
+    assert collection.uri == f"file://{tmp_path}/root/releases/{collection.id}"
+    assert same.open("releases").table("clips")["shot_id"].to_pylist() == ["a"]
+    assert store.open("releases", collection.id[:6]).id == collection.id
+    assert Path(store.local_file(media_path(video_id, ".mp4"))).read_bytes() == b"frames"
