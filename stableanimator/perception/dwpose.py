@@ -24,8 +24,8 @@ _STRIDES = (8, 16, 32)
 _PERSON_CLASS = 0
 _PAD_GREY = 114  # YOLOX's letterbox
 _BOX_PADDING = 1.25  # context around a person that the pose network was trained with
-_MEAN = np.array([123.675, 116.28, 103.53], np.float32)  # ImageNet's, RGB, grey levels
-_STD = np.array([58.395, 57.12, 57.375], np.float32)
+IMAGENET_MEAN = np.array([123.675, 116.28, 103.53], np.float32)  # ImageNet's, RGB, grey levels
+IMAGENET_STD = np.array([58.395, 57.12, 57.375], np.float32)
 
 
 class PersonDetector:
@@ -150,7 +150,7 @@ class WholeBodyPose:
         """
         if len(boxes) == 0:
             return np.zeros((0, KEYPOINT_COUNT, 3), np.float32)
-        warps = np.stack([_crop_warp(box, self._width, self._height) for box in np.asarray(boxes, np.float64)])
+        warps = np.stack([crop_warp(box, self._width, self._height) for box in np.asarray(boxes, np.float64)])
         crops = np.stack([self._crop(frame, warp) for warp in warps])
         batches = crops[:, None] if self._one_by_one else crops[None]
         name = self._session.get_inputs()[0].name
@@ -161,10 +161,10 @@ class WholeBodyPose:
 
     def _crop(self, frame: NDArray[np.uint8], warp: NDArray[np.float64]) -> NDArray[np.float32]:
         crop = cv2.warpAffine(frame, warp, (self._width, self._height), flags=cv2.INTER_LINEAR)
-        return ((crop.astype(np.float32) - _MEAN) / _STD).transpose(2, 0, 1)
+        return ((crop.astype(np.float32) - IMAGENET_MEAN) / IMAGENET_STD).transpose(2, 0, 1)
 
 
-def _crop_warp(box: NDArray[np.float64], width: int, height: int) -> NDArray[np.float64]:
+def crop_warp(box: NDArray[np.float64], width: int, height: int) -> NDArray[np.float64]:
     """[2, 3] frame -> network input: the padded box, widened to the input's shape, on its centre."""
     centre = (box[:2] + box[2:]) / 2
     size = np.maximum(box[2:] - box[:2], 1.0) * _BOX_PADDING

@@ -5,13 +5,15 @@ from __future__ import annotations
 import math
 import warnings
 from dataclasses import dataclass
-from pathlib import Path
 
+import cv2
 import numpy as np
 from insightface.app import FaceAnalysis
+from insightface.app.common import Face as InsightFace
 from numpy.typing import NDArray
 
 from stableanimator.errors import WeightsError
+from stableanimator.paths import local_path
 from stableanimator.perception.onnx_session import first_line, providers_of, session_options, weights_sha256
 from stableanimator.perception.settings import Device, FaceSettings
 
@@ -33,8 +35,9 @@ class Face:
     """Of the detector, 0 to 1."""
     landmarks: NDArray[np.float32]
     """[5, 2] x, y in pixels: two eyes, nose, two corners of the mouth; the left one in the picture first."""
-    embedding: NDArray[np.float32]
-    """[E] identity, unit length."""
+    embedding: NDArray[np.float32] | None
+    """[E] identity, unit length, of the frame's main face. None of the others: nothing asks who they are, and the
+    recogniser is the dearest of InsightFace's networks."""
 
 
 class FaceAnalyser:
@@ -49,7 +52,7 @@ class FaceAnalyser:
 
     def __init__(self, settings: FaceSettings, threads: int = 1, device: Device = "cpu") -> None:
         self.settings = settings
-        folder = Path(settings.pack_root) / "models" / settings.pack
+        folder = local_path(settings.pack_root) / "models" / settings.pack
         if not any(folder.glob("*.onnx")):
             raise WeightsError(
                 f"{folder} has no *.onnx; unpack InsightFace's {settings.pack}.zip there, or set pack_root and pack"
@@ -65,35 +68,45 @@ class FaceAnalyser:
             raise WeightsError(f"{folder} has no face detector (an SCRFD *.onnx)") from error
         except Exception as error:  # onnxruntime's and protobuf's exceptions share no base class
             raise WeightsError(f"{folder} holds an unreadable model: {first_line(error)}") from error
-        recogniser = self._analysis.models.get("recognition")
-        if recogniser is None:
+        self._recogniser = self._analysis.models.get("recognition")
+        if self._recogniser is None:
             raise WeightsError(f"{folder} has no face recogniser (an ArcFace *.onnx)")
         sizes = [(size, size) for size in settings.detector_sizes]
         self._analysis.prepare(ctx_id=0, det_thresh=settings.min_score, det_size=sizes)
-        self.recogniser_path = str(recogniser.model_file)
+        self.recogniser_path = str(self._recogniser.model_file)
         """The recogniser's ONNX file, for `ArcFace.from_onnx`."""
-        self.embedding_width = int(recogniser.output_shape[-1])
+        self.embedding_width = int(self._recogniser.output_shape[-1])
         self.weights_sha256 = weights_sha256([self._analysis.det_model.model_file, self.recogniser_path])
 
     def __call__(self, frame: NDArray[np.uint8]) -> list[Face]:
         """Faces of an RGB frame [H, W, 3], the largest (the main face) first."""
         height, width = frame.shape[:2]
         limits = np.array([width, height, width, height], np.float32)
-        faces = [
-            Face(
-                box=np.clip(found.bbox, 0, limits).astype(np.float32),
-                score=float(found.det_score),
-                # InsightFace counts from the centre of the first pixel when it crops; we from its corner.
-                landmarks=found.kps.astype(np.float32) + np.float32(0.5),
-                embedding=found.normed_embedding.astype(np.float32),
+        bgr = np.asarray(cv2.cvtColor(frame, cv2.COLOR_RGB2BGR), np.uint8)
+        found, points = self._analysis.det_model.detect(bgr)
+        boxes = np.clip(found[:, :4], 0, limits).astype(np.float32)
+        faces: list[Face] = []
+        for place in np.argsort(-_areas(boxes), kind="stable"):
+            landmarks = points[place]
+            faces.append(
+                Face(
+                    box=boxes[place],
+                    score=float(found[place, 4]),
+                    # InsightFace counts from the centre of the first pixel when it crops; we from its corner.
+                    landmarks=landmarks.astype(np.float32) + np.float32(0.5),
+                    embedding=None if faces else self._embed(bgr, landmarks),
+                )
             )
-            for found in self._analysis.get(np.ascontiguousarray(frame[..., ::-1]))
-        ]
-        return sorted(faces, key=_area, reverse=True)
+        return faces
+
+    def _embed(self, bgr: NDArray[np.uint8], landmarks: NDArray[np.float32]) -> NDArray[np.float32]:
+        face = InsightFace(kps=landmarks)
+        self._recogniser.get(bgr, face)
+        return np.asarray(face.normed_embedding, np.float32)
 
 
-def _area(face: Face) -> float:
-    return float((face.box[2] - face.box[0]) * (face.box[3] - face.box[1]))
+def _areas(boxes: NDArray[np.float32]) -> NDArray[np.float32]:
+    return (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
 
 
 def head_yaw(landmarks: NDArray[np.floating]) -> float:

@@ -10,6 +10,7 @@ import onnx
 import onnxruntime as ort
 
 from stableanimator.errors import ConfigError, WeightsError
+from stableanimator.paths import local_path
 from stableanimator.perception.settings import Device
 
 ort.set_default_logger_severity(3)
@@ -43,7 +44,7 @@ def require_file(path: str | Path, what: str) -> Path:
     Raises:
         WeightsError: it is not; `what` says which file belongs there.
     """
-    file = Path(path)
+    file = local_path(path)
     if not file.is_file():
         raise WeightsError(f"{file} is missing; put {what} there, or name another file in the settings")
     return file
@@ -71,16 +72,18 @@ def open_session(path: str | Path, what: str, threads: int, device: Device) -> o
 
 
 def weights_sha256(paths: Sequence[str | Path]) -> str:
-    """SHA-256 (hex) over ONNX files in the given order, each with the external files that hold its weights."""
+    """SHA-256 (hex) over weights files in the given order, ONNX files with the external files that hold weights."""
     digest = hashlib.sha256()
     for path in paths:
-        for file in [Path(path), *_external_files(Path(path))]:
+        for file in [local_path(path), *_external_files(local_path(path))]:
             with file.open("rb") as handle:
                 digest.update(hashlib.file_digest(handle, "sha256").digest())
     return digest.hexdigest()
 
 
 def _external_files(path: Path) -> list[Path]:
+    if path.suffix != ".onnx":
+        return []
     graph = onnx.load(str(path), load_external_data=False).graph
     names = {entry.value for tensor in graph.initializer for entry in tensor.external_data if entry.key == "location"}
     return [path.parent / name for name in sorted(names)]

@@ -54,6 +54,9 @@ class OnnxModule(nn.Module):
             attributes = {entry.name: onnx.helper.get_attribute_value(entry) for entry in node.attribute}
             if node.op_type == "Constant":
                 weights[node.output[0]] = _constant(path, attributes)
+            elif node.op_type == "Cast" and node.input[0] in weights and attributes["to"] == onnx.TensorProto.FLOAT:
+                # a weight that the file keeps in 16 bits
+                weights[node.output[0]] = weights.pop(node.input[0]).astype(np.float32)
             else:
                 operator = _operator(path, node, attributes)
                 self._steps.append((operator, list(node.input), node.output[0], attributes))

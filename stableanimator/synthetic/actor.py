@@ -71,6 +71,7 @@ def figure_of(actor: Actor, poses: Array, expression: Expression, view: View) ->
         face=face_outline(head, actor.traits.hairline),
         face_seen=head.toward[:, 2] > -0.1,
         head_angles=head.angles(),
+        stature=actor.body.stature * view.scale,
         shadow=_shadow(skeleton),
     )
 

@@ -37,6 +37,15 @@ class Proportions:
     waist: float
     """Width of the waist, 1 is average."""
 
+    @property
+    def stature(self) -> float:
+        """Height of the crown above the ground, without hair, when the person stands upright; about 1."""
+        return _ANKLE + self.shin + self.thigh + self.torso + self.neck + 1.8 * self.head
+
+
+_ANKLE = 0.035
+"""Height of the ankles above the ground, body heights."""
+
 
 def draw_proportions(generator: np.random.Generator) -> Proportions:
     """Someone's body; total height about 1."""

@@ -108,8 +108,7 @@ def view_of(framing: str, actor: Actor, aspect: float) -> Framing:
     Raises:
         KeyError: no such framing.
     """
-    head = actor.body.head
-    crown = -(0.035 + actor.body.shin + actor.body.thigh + actor.body.torso + actor.body.neck + 1.8 * head)
+    crown = -actor.body.stature
     top, bottom, width = {
         "full body": (crown - 0.17, 0.16, 1.2),
         "half body": (crown - 0.13, crown + 0.60, 0.72),

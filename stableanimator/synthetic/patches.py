@@ -64,5 +64,7 @@ class Figure:
     """[F] whether the front of the head looks at the camera."""
     head_angles: Array
     """[F, 3] yaw, pitch, roll in degrees."""
+    stature: Array
+    """[F] how tall the person is when standing upright."""
     shadow: Array
     """[F, N, 2] outline of the shadow on the ground."""

@@ -86,6 +86,7 @@ class ClipRenderer:
             face_boxes=np.full((count, people, 4), np.nan, np.float32),
             face_landmarks=np.full((count, people, 5, 2), np.nan, np.float32),
             head_angles=np.full((count, people, 3), np.nan, np.float32),
+            statures=np.full((count, people), np.nan, np.float32),
             identities=np.array(identities, np.float32).reshape(people, len(GENES)),
             alive=np.array([actor.alive for actor in self.clip.cast], bool),
             camera=np.zeros((count, 2, 3)),
@@ -150,6 +151,7 @@ class ClipRenderer:
         truth.face_landmarks[rows, person] = to_picture(figure.landmarks, camera)
         roll = np.degrees(np.arctan2(camera[:, 1, 0], camera[:, 0, 0]))
         truth.head_angles[rows, person] = figure.head_angles + roll[:, None] * (0, 0, 1)
+        truth.statures[rows, person] = figure.stature * np.hypot(camera[:, 0, 0], camera[:, 1, 0])
 
     def _look(self, person: int, figure: Figure, artist: FigureArtist, frame: int, row: int) -> None:
         """What can be seen of a person in the picture that has just been drawn."""

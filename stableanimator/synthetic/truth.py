@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from stableanimator.errors import InputError
 from stableanimator.synthetic.camera import step_similarities
 
-VERSION = 1
+VERSION = 2
 """Raise when a field's meaning changes."""
 
 OUTSIDE, HIDDEN, SEEN = 0, 1, 2
@@ -52,6 +52,9 @@ class Truth:
     """[F, P, 5, 2] eyes, nose, corners of the mouth in InsightFace's order; NaN where no face is visible."""
     head_angles: NDArray[np.float32]
     """[F, P, 3] degrees: yaw (to the picture's right), pitch (down), roll (clockwise)."""
+    statures: NDArray[np.float32]
+    """[F, P] pixels from the ground to the crown of the person standing upright there, whatever they do and however
+    much of them is in the picture."""
     identities: NDArray[np.float32]
     """[P, G] the genes of each face (stableanimator.synthetic.identity.GENES)."""
     alive: NDArray[np.bool_]

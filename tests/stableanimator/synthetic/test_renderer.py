@@ -33,6 +33,21 @@ def people_only(clip: Clip, frames: list[int]) -> tuple[np.ndarray, np.ndarray, 
     return pictures, changed, truth
 
 
+def test_a_stature_is_the_height_of_who_stands_upright() -> None:
+    clip = write_clip("dance", 8, ClipSettings(width=256, height=256))
+    upright = replace(clip.shots[0], roles=(Role(0, "statue"),))
+    clip = replace(clip, shots=(upright,))
+    _, truth = draw_clip(clip, [0])
+    _, top, _, bottom = truth.person_boxes[0, 0]
+    assert 0.9 < (bottom - top) / truth.statures[0, 0] < 1.15
+    near = replace(upright, view=replace(upright.view, height=upright.view.height / 3))
+    _, cropped = draw_clip(replace(clip, shots=(near,)), [0])
+    assert cropped.statures[0, 0] == pytest.approx(3 * truth.statures[0, 0])
+    small = replace(upright, roles=(replace(upright.roles[0], scale=0.5),))
+    _, half = draw_clip(replace(clip, shots=(small,)), [0])
+    assert half.statures[0, 0] == pytest.approx(0.5 * truth.statures[0, 0])
+
+
 def test_the_same_script_gives_the_same_pixels_and_truth() -> None:
     first, second = (draw_clip(write_clip("cut_sets", 5, SMALL), np.arange(0, 120, 20)) for _ in range(2))
     np.testing.assert_array_equal(first[0], second[0])
