@@ -58,17 +58,12 @@ class Config(BaseModel):
 def load(path: str, overrides: Sequence[str] = ()) -> Config:
     """Read a YAML file, expand `${NAME}`, apply `a.b=value` overrides, and check everything.
 
+    A file may begin with `extends: other.yaml`: it then says only what differs from the other file.
+
     Raises:
         ConfigError: one line that names the file or key, what is wrong with it, and what would be right.
     """
-    try:
-        tree = yaml.safe_load(Path(path).read_text())
-    except OSError as error:
-        raise ConfigError(f"--config {path}: {error.strerror}; give the path of a YAML file") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ConfigError(f"--config {path} is not YAML: {' '.join(str(error).split())}") from error
-    if not isinstance(tree, dict):
-        raise ConfigError(f"--config {path} holds no settings; it must be a mapping such as `experiment: name`")
+    tree = _read(Path(path), ())
     for override in overrides:
         _apply(tree, override)
     try:
@@ -77,6 +72,33 @@ def load(path: str, overrides: Sequence[str] = ()) -> Config:
         raise ConfigError(_explain(error)) from error
     _check_paths(config, "")
     return config
+
+
+def _read(path: Path, readers: tuple[Path, ...]) -> dict[str, Any]:
+    """The settings of a file on top of those of the file that it `extends`, which is named relative to it."""
+    if path.resolve() in readers:
+        raise ConfigError(f"--config {path} extends itself; take the key extends out of one of the files")
+    try:
+        tree = yaml.safe_load(path.read_text())
+    except OSError as error:
+        raise ConfigError(f"--config {path}: {error.strerror}; give the path of a YAML file") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ConfigError(f"--config {path} is not YAML: {' '.join(str(error).split())}") from error
+    if not isinstance(tree, dict):
+        raise ConfigError(f"--config {path} holds no settings; it must be a mapping such as `experiment: name`")
+    base = tree.pop("extends", None)
+    if base is None:
+        return tree
+    return _on_top(_read(path.parent / str(base), (*readers, path.resolve())), tree)
+
+
+def _on_top(base: dict[str, Any], tree: dict[str, Any]) -> dict[str, Any]:
+    """`base` with the values of `tree`; sections are merged, anything else is replaced."""
+    merged = dict(base)
+    for name, value in tree.items():
+        below = merged.get(name)
+        merged[name] = _on_top(below, value) if isinstance(below, dict) and isinstance(value, dict) else value
+    return merged
 
 
 def dump(config: Config) -> dict[str, Any]:

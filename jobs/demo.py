@@ -1,7 +1,7 @@
 """`make demo`: the whole line on a Ray head of its own, from a list of videos to rows in MLflow.
 
-With real clips and weights at hand (SA_REAL_DATA) it runs all six jobs on them. Without, it draws clips of its own
-and curates those by what needs no weights: shots and camera motion.
+With real clips and weights at hand (SA_REAL_DATA) it runs on those. Without, it draws clips of its own, and uses the
+small networks that come with the package and know drawn people.
 """
 
 from __future__ import annotations
@@ -36,22 +36,22 @@ def _real_data() -> Path | None:
 
 def _draw_clips(folder: Path) -> None:
     subprocess.run(
-        [sys.executable, "-m", "stableanimator.synthetic.render", "--count", "12", "--seed", "1", "--out", str(folder)],
+        [sys.executable, "-m", "stableanimator.synthetic.render", "--count", "24", "--seed", "1", "--out", str(folder)],
         check=True,
     )
 
 
-def _plan() -> tuple[str, tuple[str, ...]]:
-    """Name of the configuration and the verbs to run."""
+def _plan() -> str:
+    """Name of the configuration; draws clips where there are no real ones."""
     real_data = _real_data()
     if real_data is not None:
         os.environ["SA_REAL_DATA"] = str(real_data)
         print(f"demo: all six jobs on the real clips of {real_data}")
-        return "real_clips.yaml", VERBS
-    clips = Path(default_root()) / "drawn_clips" / "sources"
-    print(f"demo: no real clips and weights here (SA_REAL_DATA), so clips are drawn in {clips} and curated")
+        return "real_clips.yaml"
+    clips = Path(default_root()) / "tiny" / "sources"
+    print(f"demo: all six jobs on clips that are drawn in {clips}; no real ones here (SA_REAL_DATA)")
     _draw_clips(clips)
-    return "drawn_clips.yaml", ("curate",)
+    return "tiny.yaml"
 
 
 def main() -> int:
@@ -59,10 +59,9 @@ def main() -> int:
     console = Console()
     summary = Table("job", "seconds", "exit code", title="demo")
     try:
-        name, verbs = _plan()
-        config = load(str(files("jobs") / "configs" / name))
+        config = load(str(files("jobs") / "configs" / _plan()))
         with local_head(LOGICAL_CPUS) as address:
-            for verb in verbs:
+            for verb in VERBS:
                 started = time.monotonic()
                 code = submit(verb, config, address=address)
                 summary.add_row(verb, f"{time.monotonic() - started:.0f}", str(code))

@@ -32,6 +32,26 @@ def test_variables_are_expanded(config: Path, monkeypatch: pytest.MonkeyPatch) -
     assert load(str(config), ["root=${DANCE}/v1"]).root == "/mnt/dance/v1"
 
 
+def test_a_file_says_only_what_differs_from_the_one_it_extends(config: Path, tmp_path: Path) -> None:
+    other = tmp_path / "variants" / "other.yaml"
+    other.parent.mkdir()
+    other.write_text("extends: ../config.yaml\nexperiment: other\nencode:\n  frames_per_row: 12\n")
+    loaded = load(str(other))
+    assert (loaded.experiment, loaded.root) == ("other", "/data/dance")
+    assert (loaded.encode.batch, loaded.encode.frames_per_row) == (4, 12)
+
+
+@pytest.mark.parametrize(
+    ("base", "message"),
+    [("missing.yaml", r"missing\.yaml: No such file"), ("broken.yaml", r"broken\.yaml extends itself")],
+)
+def test_what_cannot_be_extended_is_named(tmp_path: Path, base: str, message: str) -> None:
+    path = tmp_path / "broken.yaml"
+    path.write_text(f"extends: {base}\nexperiment: x\n")
+    with pytest.raises(ConfigError, match=message):
+        load(str(path))
+
+
 def test_what_is_dumped_loads_to_the_same_settings(config: Path, tmp_path: Path) -> None:
     import yaml
 
