@@ -4,12 +4,15 @@ A tracker follows points outside people (their outlines, see pipelines.person_ou
 points give one similarity for each step (pipelines.background_motion). Where the background shows nothing to track
 the columns are null: a plain wall is no proof of a still camera. Without the measure `people` every point counts as
 background, and what the most points do counts as the camera.
+
+The tracker is named in the settings and never another: KLT needs nothing, CoTracker its package and weights. Both give
+the same columns. Samples wait until the tracker has as many as it looks at together.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, Protocol
 
 import numpy as np
@@ -19,10 +22,10 @@ from pipelines.background_motion import ConsensusSettings, Step, step_motion, su
 from pipelines.frames import Frame
 from pipelines.person_outline import person_outline
 from pipelines.subject_motion import SubjectMotion
-from stableanimator.perception.settings import KltSettings
+from stableanimator.perception.settings import CoTrackerSettings, Device, KltSettings
 
 NAME = "camera_motion"
-VERSION = 1
+VERSION = 2
 """Raise when a column's meaning changes."""
 
 Boxes = NDArray[np.float32]
@@ -36,16 +39,11 @@ class Tracked(Protocol):
 
 
 class Tracker(Protocol):
-    """Tracks points through windows of frames (stableanimator.perception.point_tracks.KltTracker)."""
+    """Tracks points through windows of frames (stableanimator.perception.point_tracks.PointTracker)."""
 
-    def push(self, frames: NDArray[np.uint8], boxes: Sequence[NDArray[np.floating]]) -> Tracked: ...
-
-
-def _klt_settings() -> KltSettings:
-    return KltSettings(
-        box_margin=0.0,  # outlines allow for hair and clothes already
-        min_gradient=0.6,  # noise of one grey level gives 0.4
-    )
+    @property
+    def wanted(self) -> int: ...
+    def push(self, frames: Sequence[NDArray[np.uint8]], boxes: Sequence[NDArray[np.floating]]) -> Tracked: ...
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -55,11 +53,15 @@ class CameraMotionSettings:
     motion_fps: float = 8.0
     """Samples per second. Hands shake at 2 to 10 Hz, walking at 2; faster samples cost time and add noise."""
 
-    tracker: Literal["klt"] = "klt"
-    """Which tracker: klt (OpenCV's pyramidal Lucas-Kanade)."""
+    tracker: Literal["klt", "cotracker"] = "klt"
+    """Which tracker: klt (OpenCV's pyramidal Lucas-Kanade) or cotracker (CoTracker3, on perception.device; without the
+    section perception on the CPU)."""
 
-    klt: KltSettings = field(default_factory=_klt_settings)
+    klt: KltSettings = field(default_factory=KltSettings)
     """Of the tracker klt."""
+
+    cotracker: CoTrackerSettings | None = None
+    """Of the tracker cotracker."""
 
     consensus: ConsensusSettings = field(default_factory=ConsensusSettings)
     """When the background points agree on a motion."""
@@ -67,56 +69,81 @@ class CameraMotionSettings:
     def __post_init__(self) -> None:
         if self.motion_fps <= 0:
             raise ValueError(f"motion_fps must be above 0, got {self.motion_fps}")
+        if self.tracker == "cotracker" and self.cotracker is None:
+            raise ValueError("tracker is cotracker; say where its weights are in cotracker.checkpoint")
+
+
+@dataclass(frozen=True, slots=True)
+class _Sample:
+    """What a sample that waits for the tracker will be asked for."""
+
+    image: NDArray[np.uint8]
+    time: float
+    people: Boxes
+    outlines: Boxes
 
 
 class CameraMotion:
     """The measure of one shot: `add` its samples in order, then read `columns`.
 
-    Reads `frame.people` and `frame.keypoints`, of the same frame or of the last one that had them. `new_tracker` makes
-    a tracker; two are used, one for the background and one for people.
+    Reads `frame.people` and `frame.keypoints`, of the same frame or of the last one that had them. `new_tracker`
+    (see `tracker_maker`) makes a tracker; two are used, one for the background and one for people.
     """
 
     def __init__(self, settings: CameraMotionSettings, new_tracker: Callable[[], Tracker]) -> None:
         self._settings = settings
         self._tracker = new_tracker()
         self._subject = SubjectMotion(new_tracker())
-        self._time: float | None = None  # of the last sample
+        self._waiting: list[_Sample] = []
+        self._time: float | None = None  # of the last sample that was tracked
         self._size = (0, 0)
         self._steps: list[Step] = []
 
     def add(self, frame: Frame) -> None:
-        """Follow the points into the next sample."""
+        """Take the next sample."""
         people = np.zeros((0, 4), np.float32) if frame.people is None else frame.people
         outlines = [
             person_outline(box, None if frame.keypoints is None else frame.keypoints[number])
             for number, box in enumerate(people)
         ]
         excluded = np.concatenate(outlines) if outlines else np.zeros((0, 4), np.float32)
-        points = self._tracker.push(frame.image[None], [excluded]).points
         self._size = (frame.image.shape[0], frame.image.shape[1])
-        step = None
-        if self._time is not None:
-            step = self._step(points, excluded, people, frame.time - self._time)
-            self._steps.append(step)
-        self._subject.add(frame.image, frame.time, people, step)
-        self._time = frame.time
+        self._waiting.append(_Sample(frame.image, frame.time, people, excluded))
+        if len(self._waiting) == self._tracker.wanted:
+            self._follow()
+        if frame.people is not None:  # else nobody looks for people in this shot
+            self._subject.add(frame.image, frame.time, people)
 
-    def _step(self, points: NDArray[np.float32], excluded: Boxes, people: Boxes, seconds: float) -> Step:
-        start = points[0][np.isfinite(points[0]).all(-1)]
-        start = start[~_inside(start, excluded)]  # a point that a person now hides is not lost
-        seen = np.isfinite(points[:2]).all((0, 2))
+    def _follow(self) -> None:
+        """Track through the samples that wait, and take the steps towards them."""
+        if not self._waiting:
+            return
+        points = self._tracker.push(
+            [sample.image for sample in self._waiting], [sample.outlines for sample in self._waiting]
+        ).points
+        for number, sample in enumerate(self._waiting, start=len(points) - len(self._waiting)):
+            if self._time is not None:
+                self._steps.append(self._step(points[number - 1], points[number], sample, sample.time - self._time))
+            self._time = sample.time
+        self._waiting = []
+
+    def _step(self, before: NDArray[np.float32], after: NDArray[np.float32], sample: _Sample, seconds: float) -> Step:
+        start = before[np.isfinite(before).all(-1)]
+        start = start[~_inside(start, sample.outlines)]  # a point that a person now hides is not lost
+        seen = np.isfinite(before).all(-1) & np.isfinite(after).all(-1)
         return step_motion(
             start,
-            points[0][seen],
-            points[1][seen],
+            before[seen],
+            after[seen],
             self._size,
             seconds,
             self._settings.consensus,
-            doubtful=_inside(start, people),  # outlines are not perfect: a skirt flares, hair flies
+            doubtful=_inside(start, sample.people),  # outlines are not perfect: a skirt flares, hair flies
         )
 
     def columns(self) -> dict[str, Any]:
         """The columns of CAMERA_MOTION behind the samples' head."""
+        self._follow()
         diagonal = float(np.hypot(*self._size))
         return {
             **summarise(self._steps, self._size),
@@ -134,3 +161,31 @@ def _inside(points: NDArray[np.float32], boxes: Boxes) -> NDArray[np.bool_]:
     x, y = points[:, :1], points[:, 1:]
     inside = (x >= boxes[:, 0]) & (x <= boxes[:, 2]) & (y >= boxes[:, 1]) & (y <= boxes[:, 3])
     return np.asarray(inside.any(1), np.bool_)
+
+
+def tracker_maker(settings: CameraMotionSettings, device: Device) -> Callable[[], Tracker]:
+    """How to make the tracker of the settings, for each shot anew. Loads its weights.
+
+    Raises:
+        ConfigError: the tracker's package is not installed, or the device is not there.
+        WeightsError: its weights are missing or unusable.
+    """
+    # Imported here: a run needs one of them.
+    if settings.cotracker is not None and settings.tracker == "cotracker":
+        from stableanimator.perception.cotracker_tracks import CoTracker, load_network
+
+        cotracker = settings.cotracker
+        network = load_network(cotracker, device)
+        return lambda: CoTracker(network, cotracker)
+    from stableanimator.perception.point_tracks import KltTracker
+
+    return lambda: KltTracker(settings.klt)
+
+
+def identity(settings: CameraMotionSettings) -> dict[str, Any]:
+    """What the columns depend on beside frames and weights: the settings of the tracker that is not used are not in it,
+    nor is the place of its weights."""
+    values = asdict(settings)
+    values = {name: values[name] for name in ("motion_fps", "tracker", settings.tracker, "consensus")}
+    values[settings.tracker].pop("checkpoint", None)
+    return values

@@ -2,24 +2,28 @@
 
     F frames   T tracks   P boxes in a frame
 
-A tracker is anything that returns `Tracks`; here it is OpenCV's pyramidal Lucas-Kanade (Bouguet 2000) with a check that
-each point finds its way back (Kalal et al., ICPR 2010).
+A tracker is fed a video in windows (`PointTracker`). Here it is OpenCV's pyramidal Lucas-Kanade (Bouguet 2000) with a
+check that each point finds its way back (Kalal et al., ICPR 2010); cotracker_tracks has CoTracker.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from stableanimator.perception.point_seeds import free_of_boxes, in_mask, new_corners
 from stableanimator.perception.settings import KltSettings
 
-_BLOCK = 3  # pixels over which OpenCV sums gradients
-# A 3x3 Sobel filter gives 8 times the gradient; OpenCV divides by 4, by the block and by white.
-_SOBEL_GAIN, _SOBEL_SCALE = 8, 4
+Frames = NDArray[np.uint8] | Sequence[NDArray[np.uint8]]
+"""RGB [F, H, W, 3], as one array or frame by frame."""
+
+Boxes = Sequence[NDArray[np.floating]]
+"""F arrays [P, 4] x0, y0, x1, y1 in pixels: where no points may be."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,37 +40,48 @@ class Tracks:
         return before[seen], after[seen]
 
 
-def track_klt(
-    frames: NDArray[np.uint8], boxes: Sequence[NDArray[np.floating]], settings: KltSettings | None = None
-) -> Tracks:
-    """Track points through RGB frames [F, H, W, 3], outside `boxes`: F arrays [P, 4] (x0, y0, x1, y1 in pixels)."""
+class PointTracker(Protocol):
+    """Follows points through one video that comes in windows, so that memory stays bounded.
+
+        while frames remain:
+            tracks = tracker.push(frames, boxes)    # the next tracker.wanted of them
+
+    From the second push on, the first row of `Tracks` is the last frame of the push before: the steps of all pushes
+    together are the steps of the video. Its first tracks are those seen at the end of the push before, in their order.
+    """
+
+    @property
+    def wanted(self) -> int:
+        """Frames of a push; the last may have fewer."""
+        ...
+
+    def push(self, frames: Frames, boxes: Boxes) -> Tracks:
+        """Track through the next frames.
+
+        Raises:
+            ValueError: the counts of frames and boxes differ.
+        """
+        ...
+
+
+def track_klt(frames: Frames, boxes: Boxes, settings: KltSettings | None = None) -> Tracks:
+    """Track points through all frames of a video at once."""
     return KltTracker(settings).push(frames, boxes)
 
 
 class KltTracker:
-    """The same for a video that comes in windows, so that memory stays bounded.
+    """Lucas-Kanade as a `PointTracker`. It takes any number of frames; what a push gives does not depend on it."""
 
-        tracker = KltTracker(KltSettings())
-        for frames, boxes in windows:
-            tracks = tracker.push(frames, boxes)
-
-    From the second window on, the first row of `Tracks` is the last frame of the window before: the steps of all
-    windows together are the steps of the video, and equal those of `track_klt` on the whole.
-    """
+    wanted = 1
 
     def __init__(self, settings: KltSettings | None = None) -> None:
         self.settings = settings or KltSettings()
         self._grey: NDArray[np.uint8] | None = None
         self._places = np.zeros((0, 2), np.float32)  # live points of the last frame, pixels of the shrunk frame
 
-    def push(self, frames: NDArray[np.uint8], boxes: Sequence[NDArray[np.floating]]) -> Tracks:
-        """Track through the next window; arguments as `track_klt`.
-
-        Raises:
-            ValueError: the counts of frames and boxes differ.
-        """
-        if len(frames) != len(boxes):
-            raise ValueError(f"{len(frames)} frames, but boxes for {len(boxes)}")
+    def push(self, frames: Frames, boxes: Boxes) -> Tracks:
+        """Track through the next frames; see `PointTracker.push`."""
+        check_counts(frames, boxes)
         rows: list[dict[int, NDArray[np.float32]]] = []
         names = list(range(len(self._places)))  # of the live points
         if self._grey is not None:
@@ -76,16 +91,17 @@ class KltTracker:
         for frame, excluded in zip(frames, boxes, strict=True):
             grey = self._shrink(frame)
             scale = np.array(grey.shape[::-1]) / (frame.shape[1], frame.shape[0])
-            allowed = self._allowed(grey.shape, excluded, scale)
+            mask = free_of_boxes(grey.shape, excluded, scale, self.settings.seeds.box_margin)
             if self._grey is not None:
-                kept = self._follow(self._grey, grey, allowed)
+                kept = self._follow(self._grey, grey, mask)
                 names = [names[place] for place in kept]
-            fresh = self._seed(grey, allowed)
-            names += range(used, used + fresh)
-            used += fresh
+            fresh = new_corners(grey, mask, self._places, self.settings.seeds)
+            self._places = np.concatenate([self._places, fresh])
+            names += range(used, used + len(fresh))
+            used += len(fresh)
             self._grey = grey
             rows.append(dict(zip(names, self._places, strict=True)))
-        return Tracks(_table(rows, used, scale))
+        return table_of(rows, used, scale)
 
     def _shrink(self, frame: NDArray[np.uint8]) -> NDArray[np.uint8]:
         grey = cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY)
@@ -96,19 +112,8 @@ class KltTracker:
             grey = cv2.resize(grey, size, interpolation=cv2.INTER_AREA)
         return np.asarray(grey, np.uint8)
 
-    def _allowed(
-        self, shape: tuple[int, ...], excluded: NDArray[np.floating], scale: NDArray[np.float64]
-    ) -> NDArray[np.uint8]:
-        """[h, w] 255 where points may be."""
-        mask = np.full(shape, 255, np.uint8)
-        for x0, y0, x1, y1 in np.asarray(excluded, np.float64).reshape(-1, 4) * np.tile(scale, 2):
-            margin_x, margin_y = (x1 - x0) * self.settings.box_margin, (y1 - y0) * self.settings.box_margin
-            left, top = max(0, int(x0 - margin_x)), max(0, int(y0 - margin_y))
-            mask[top : max(0, int(np.ceil(y1 + margin_y))), left : max(0, int(np.ceil(x1 + margin_x)))] = 0
-        return mask
-
     def _follow(
-        self, before: NDArray[np.uint8], after: NDArray[np.uint8], allowed: NDArray[np.uint8]
+        self, before: NDArray[np.uint8], after: NDArray[np.uint8], mask: NDArray[np.uint8]
     ) -> NDArray[np.int64]:
         """Move the live points into the next frame; returns which survived."""
         if len(self._places) == 0:
@@ -117,13 +122,8 @@ class KltTracker:
         moved, found = self._flow(before, after, start)
         back, found_back = self._flow(after, before, moved)
         error = np.linalg.norm(back - start, axis=-1)[:, 0]
-        good = found & found_back & (error <= self.settings.max_return_error)
-        places = moved[:, 0]
-        rows, columns = np.round(places[:, 1]).astype(int), np.round(places[:, 0]).astype(int)
-        height, width = allowed.shape
-        good &= (rows >= 0) & (rows < height) & (columns >= 0) & (columns < width)
-        good[good] = allowed[rows[good], columns[good]] > 0
-        self._places = places[good]
+        good = found & found_back & (error <= self.settings.max_return_error) & in_mask(moved[:, 0], mask)
+        self._places = moved[:, 0][good]
         return np.flatnonzero(good)
 
     def _flow(
@@ -137,42 +137,22 @@ class KltTracker:
         )
         return moved, found[:, 0] == 1
 
-    def _seed(self, grey: NDArray[np.uint8], allowed: NDArray[np.uint8]) -> int:
-        """Look for new points where too few are left, away from those; returns how many were found."""
-        wanted = self.settings.max_points - len(self._places)
-        if len(self._places) >= self.settings.reseed_share * self.settings.max_points:
-            return 0
-        free = allowed.copy()
-        for x, y in self._places:
-            cv2.circle(free, (round(float(x)), round(float(y))), int(self.settings.min_distance), 0, -1)
-        quality = max(self.settings.quality, self._least_quality(grey, free))
-        if quality >= 1:
-            return 0
-        corners = cv2.goodFeaturesToTrack(grey, wanted, quality, self.settings.min_distance, mask=free)
-        if corners is None:
-            return 0
-        self._places = np.concatenate([self._places, corners.reshape(-1, 2).astype(np.float32)])
-        return len(corners)
 
-    def _least_quality(self, grey: NDArray[np.uint8], allowed: NDArray[np.uint8]) -> float:
-        """`min_gradient` as a share of the strongest corner's strength."""
-        if self.settings.min_gradient == 0 or not allowed.any():
-            return 0.0
-        strongest = float(cv2.cornerMinEigenVal(grey, _BLOCK)[allowed > 0].max())
-        return _corner_strength(self.settings.min_gradient) / strongest if strongest > 0 else 1.0
+def check_counts(frames: Frames, boxes: Boxes) -> None:
+    """Each frame needs its boxes, if only an empty array of them.
+
+    Raises:
+        ValueError: the counts differ.
+    """
+    if len(frames) != len(boxes):
+        raise ValueError(f"{len(frames)} frames, but boxes for {len(boxes)}")
 
 
-def _corner_strength(gradient: float) -> float:
-    """What `cv2.cornerMinEigenVal` gives over 3x3 pixels where both directions have this gradient (levels/pixel)."""
-    return _BLOCK**2 * (_SOBEL_GAIN * gradient / (_SOBEL_SCALE * _BLOCK * 255)) ** 2
-
-
-def _table(
-    rows: Sequence[dict[int, NDArray[np.float32]]], tracks: int, scale: NDArray[np.float64]
-) -> NDArray[np.float32]:
-    """[F, T, 2] in pixels of the full frame: OpenCV counts from the first pixel's centre, we from its corner."""
+def table_of(rows: Sequence[dict[int, NDArray[np.float32]]], tracks: int, scale: NDArray[np.float64]) -> Tracks:
+    """Tracks from places by number, frame by frame. Places count from the centre of a shrunk picture's first pixel, as
+    OpenCV's do, tracks from its corner in the full frame; `scale` [2] is the size of the one over that of the other."""
     points = np.full((len(rows), tracks, 2), np.nan, np.float32)
     for row, places in zip(points, rows, strict=True):
         for name, place in places.items():
             row[name] = (place + 0.5) / scale
-    return points
+    return Tracks(points)

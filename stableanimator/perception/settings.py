@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from stableanimator.paths import AbsolutePath
@@ -78,37 +78,92 @@ class PerceptionSettings:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class KltSettings:
-    """Point tracks by OpenCV's pyramidal Lucas-Kanade. Lengths are pixels of the shrunk frame."""
+class SeedSettings:
+    """Where points begin, for any tracker: corners outside the excluded boxes. Lengths are pixels of the picture that
+    the tracker sees."""
 
-    longer_side: int = 512
-    """Frames whose longer side is above this are shrunk to it, pixels: tracking a camera needs no detail."""
     max_points: int = 400
     """Points looked for in a frame. A global motion has four unknowns; the rest is for telling outliers."""
     min_distance: float = 8.0
     """Least distance between points, so that they spread over the frame."""
     quality: float = 0.01
     """Least corner strength, as a share of the strongest corner's; OpenCV's customary value."""
-    min_gradient: float = 0.0
+    min_gradient: float = 0.6
     """Least brightness gradient of a corner in its weakest direction, grey levels per pixel (root mean square over 3x3
-    pixels). On a plain wall the strongest corner is noise: above 0, such a wall has no points to track."""
+    pixels). On a plain wall the strongest corner is noise, of which one grey level gives 0.4: such a wall has no
+    points to track. 0 takes any corner."""
+    reseed_share: float = 0.5
+    """New points are looked for when fewer than this share of `max_points` is left."""
+    box_margin: float = 0.0
+    """Excluded boxes grow by this share of their width and height on each side. None by default: what is excluded are
+    people's outlines (pipelines.person_outline), which allow for hair and clothes already."""
+
+    def __post_init__(self) -> None:
+        for name in ("max_points", "min_distance", "quality"):
+            _check_positive(name, getattr(self, name))
+        _check_share("reseed_share", self.reseed_share)
+        for name in ("box_margin", "min_gradient"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"{name} is {getattr(self, name)}; it must not be negative")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class KltSettings:
+    """Point tracks by OpenCV's pyramidal Lucas-Kanade. Lengths are pixels of the shrunk frame."""
+
+    longer_side: int = 512
+    """Frames whose longer side is above this are shrunk to it, pixels: tracking a camera needs no detail."""
+    seeds: SeedSettings = field(default_factory=SeedSettings)
+    """Where points begin."""
     window: int = 21
     """Side of the window that is matched; OpenCV's default."""
     levels: int = 4
     """Levels of the pyramid above the full size; with a window of 21, four follow motions of about 150 pixels."""
     max_return_error: float = 1.0
     """A point tracked forwards and back again must come back to within this distance."""
-    reseed_share: float = 0.5
-    """New points are looked for when fewer than this share of `max_points` is left."""
-    box_margin: float = 0.1
-    """Excluded boxes grow by this share of their width and height on each side: hair, hands and shadows stick out."""
 
     def __post_init__(self) -> None:
-        for name in ("longer_side", "max_points", "min_distance", "quality", "max_return_error"):
+        for name in ("longer_side", "max_return_error"):
             _check_positive(name, getattr(self, name))
         if self.window < 3 or self.levels < 0:
             raise ValueError(f"window is {self.window} and levels {self.levels}; at least 3 and 0")
-        _check_share("reseed_share", self.reseed_share)
-        for name in ("box_margin", "min_gradient"):
-            if getattr(self, name) < 0:
-                raise ValueError(f"{name} is {getattr(self, name)}; it must not be negative")
+
+
+CoTrackerMode = Literal["online", "offline"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CoTrackerSettings:
+    """Point tracks by CoTracker3 (Karaev et al., arXiv 2410.11831). Needs the extra `cotracker` and its weights."""
+
+    checkpoint: AbsolutePath
+    """scaled_online.pth or scaled_offline.pth of huggingface.co/facebook/cotracker3 (CC BY-NC 4.0)."""
+    mode: CoTrackerMode = "online"
+    """online: the network carries its tracks from one window to the next, half a window on. offline: each window is
+    tracked by itself, from the last frame of the one before. Each mode has its own checkpoint."""
+    window: int = 16
+    """Frames that the network sees at once; its memory grows with them, and up to as many full frames wait for it.
+    online: what the checkpoint was trained with, which is 16. offline: 2 to what it was trained with, which is 60."""
+    resolution: tuple[int, int] = (384, 512)
+    """Height and width in pixels that every frame is stretched to, multiples of 32; CoTracker3 was trained at this."""
+    iterations: int = 6
+    """Updates of the tracks of a window; what the package's predictors use."""
+    min_visibility: float = 0.6
+    """Visibility times confidence, 0 to 1, above which a point counts as seen; the package's online value."""
+    support_grid: int = 6
+    """Side of a regular grid of further points that are tracked and dropped: they show the network the whole picture
+    where few points are asked for. The package's value; 0 for none."""
+    seeds: SeedSettings = field(default_factory=SeedSettings)
+    """Where points begin, in pixels of `resolution`."""
+
+    def __post_init__(self) -> None:
+        _check_positive("iterations", self.iterations)
+        _check_share("min_visibility", self.min_visibility)
+        if self.window < 2 or (self.mode == "online" and self.window % 2):
+            raise ValueError(f"window is {self.window}; at least 2, and even where mode is online")
+        if any(side < 32 or side % 32 for side in self.resolution):
+            raise ValueError(
+                f"resolution is {self.resolution}; give multiples of 32 (a quarter of it is halved thrice)"
+            )
+        if self.support_grid < 0:
+            raise ValueError(f"support_grid is {self.support_grid}; it must not be negative")

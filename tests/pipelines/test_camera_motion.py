@@ -1,22 +1,34 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
-from pipelines.camera_motion import CameraMotion, CameraMotionSettings
+from pipelines.camera_motion import CameraMotion, CameraMotionSettings, identity, tracker_maker
 from pipelines.frames import Frame
+from stableanimator.errors import WeightsError
 from stableanimator.perception.point_tracks import KltTracker
+from stableanimator.perception.settings import CoTrackerMode, CoTrackerSettings, KltSettings, SeedSettings
+from stableanimator.synthetic.clips import write_clip
+from stableanimator.synthetic.renderer import draw_clip
 
 Texture = Callable[..., np.ndarray]
 DIAGONAL = float(np.hypot(320, 200))
 PERSON = (120, 40, 200, 200)  # x0, y0, x1, y1
 
 
-def _columns(pictures: Iterable[np.ndarray], people: list[tuple[int, ...]] | None) -> dict[str, object]:
-    settings = CameraMotionSettings()
-    measure = CameraMotion(settings, lambda: KltTracker(settings.klt))
+def _columns(
+    pictures: Iterable[np.ndarray],
+    people: list[tuple[int, ...]] | None,
+    settings: CameraMotionSettings | None = None,
+    new_tracker: Callable[[], KltTracker] | None = None,
+) -> dict[str, object]:
+    settings = settings or CameraMotionSettings()
+    measure = CameraMotion(settings, new_tracker or tracker_maker(settings, "cpu"))
     for number, picture in enumerate(pictures):
         boxes = None if people is None else np.array(people, np.float32).reshape(-1, 4)
         measure.add(Frame(number, number / 8, np.ascontiguousarray(picture), people=boxes))
@@ -24,10 +36,12 @@ def _columns(pictures: Iterable[np.ndarray], people: list[tuple[int, ...]] | Non
 
 
 def _with_person(background: np.ndarray, person: np.ndarray, number: int, speed: float) -> np.ndarray:
-    """A textured rectangle in the person's box whose own texture moves."""
+    """A textured rectangle in the person's box; the texture of its upper third moves."""
     x0, y0, x1, y1 = PERSON
     picture = background.copy()
-    picture[y0:y1, x0:x1] = np.roll(person, round(speed * number), axis=1)[y0:y1, x0:x1]
+    picture[y0:y1, x0:x1] = person[y0:y1, x0:x1]
+    arms = y0 + (y1 - y0) // 3
+    picture[y0:arms, x0:x1] = np.roll(person, round(speed * number), axis=1)[y0:arms, x0:x1]
     return picture
 
 
@@ -87,6 +101,81 @@ def test_one_frame_has_no_steps(new_texture: Texture):
     assert columns["camera_translation"] is None
 
 
+@pytest.mark.parametrize("kind", ["dance", "pan", "zoom", "roll", "shake"])
+def test_the_steps_of_a_drawn_camera_are_those_it_was_drawn_by(kind: str):
+    clip = write_clip(kind, 7)
+    pictures, truth = draw_clip(clip, np.arange(0, 36, 3))
+    settings = CameraMotionSettings()
+    measure = CameraMotion(settings, tracker_maker(settings, "cpu"))
+    for number, (picture, boxes) in enumerate(zip(pictures, truth.person_boxes, strict=True)):
+        keypoints = truth.scored_keypoints(number)
+        measure.add(Frame(number, number * 0.12, picture, people=boxes[:1], keypoints=keypoints[:1]))
+    columns = measure.columns()
+    dx, dy, rotation, scale = truth.camera_steps().T
+    shift = np.hypot(columns["step_dx"] - dx, columns["step_dy"] - dy) / np.hypot(256, 256)
+    assert np.median(shift) < 0.002
+    assert np.median(np.abs(columns["step_rotation"] - rotation)) < 0.1
+    assert np.median(np.abs(columns["step_scale"] / scale - 1)) < 0.002
+
+
+class _Slow(KltTracker):
+    """Wants five frames at a time."""
+
+    wanted = 5
+
+
+@pytest.mark.parametrize("count", [1, 4, 5, 6, 12])
+def test_samples_that_wait_for_the_tracker_change_nothing(new_texture: Texture, count: int):
+    world, person = new_texture(1, width=400), new_texture(2)
+    pictures = [_with_person(world[:, 2 * n : 2 * n + 320], person, n, 4) for n in range(count)]
+    assert repr(_columns(pictures, [PERSON])) == repr(_columns(pictures, [PERSON], new_tracker=_Slow))
+
+
 def test_settings_out_of_range_are_refused():
     with pytest.raises(ValueError, match="motion_fps"):
         CameraMotionSettings(motion_fps=0)
+    with pytest.raises(ValueError, match=r"cotracker\.checkpoint"):
+        CameraMotionSettings(tracker="cotracker")
+
+
+def test_the_tracker_is_the_one_named(tmp_path: Path):
+    cotracker = CoTrackerSettings(checkpoint=str(tmp_path / "scaled_online.pth"))
+    assert isinstance(tracker_maker(CameraMotionSettings(cotracker=cotracker), "cpu")(), KltTracker)
+    with pytest.raises(WeightsError, match=r"scaled_online\.pth is missing"):
+        tracker_maker(CameraMotionSettings(cotracker=cotracker, tracker="cotracker"), "cpu")
+
+
+def test_columns_depend_on_the_tracker_that_is_used_and_not_on_where_its_weights_lie():
+    here = CameraMotionSettings(tracker="cotracker", cotracker=CoTrackerSettings(checkpoint="/here.pth"))
+    there = replace(here, cotracker=CoTrackerSettings(checkpoint="/there.pth"), klt=KltSettings(levels=2))
+    assert identity(here) == identity(there)
+    more = replace(here, cotracker=CoTrackerSettings(checkpoint="/here.pth", iterations=4))
+    klt = CameraMotionSettings()
+    assert len({repr(identity(one)) for one in (here, more, klt, replace(klt, klt=KltSettings(levels=2)))}) == 4
+    assert identity(klt) == identity(replace(here, tracker="klt"))
+
+
+@pytest.mark.parametrize(("mode", "trained"), [("online", 16), ("offline", 60)])
+def test_cotracker_gives_the_same_columns(tmp_path: Path, new_texture: Texture, mode: CoTrackerMode, trained: int):
+    """The package's own network with random weights: what it says is nothing, but it says it everywhere."""
+    pytest.importorskip("cotracker", reason="needs the package cotracker: pip install '.[cotracker]'")
+    from cotracker.models.build_cotracker import build_cotracker
+
+    network = build_cotracker(checkpoint=None, offline=mode == "offline", window_len=trained)
+    torch.save(network.state_dict(), tmp_path / "random.pth")
+    cotracker = CoTrackerSettings(
+        checkpoint=str(tmp_path / "random.pth"),
+        mode=mode,
+        resolution=(64, 96),
+        iterations=1,
+        min_visibility=0.0,
+        seeds=SeedSettings(max_points=60, min_distance=5),
+    )
+    pictures = [new_texture(1)] * 18
+    columns = _columns(pictures, [PERSON], CameraMotionSettings(tracker="cotracker", cotracker=cotracker))
+    like_klt = _columns(pictures, [PERSON])
+    assert {name: type(value) for name, value in columns.items()} == {
+        name: type(value) for name, value in like_klt.items()
+    }
+    assert len(columns["step_dx"]) == 17
+    assert columns["background_seen"] == 1

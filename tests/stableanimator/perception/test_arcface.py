@@ -11,6 +11,7 @@ import onnx
 import onnxruntime as ort
 import pytest
 import torch
+from insightface.app import FaceAnalysis
 from onnx import TensorProto, helper, numpy_helper
 from skimage.transform import SimilarityTransform
 
@@ -136,14 +137,16 @@ def test_a_file_that_is_no_recogniser_is_an_error(tmp_path: Path) -> None:
 
 @pytest.mark.real_data
 def test_embeddings_equal_insightface(real_data: Path) -> None:
-    analyser = FaceAnalyser(FaceSettings(pack_root=str(real_data / "weights/insightface"), pack="small"))
+    folder = real_data / "weights/insightface/models/small"
+    theirs = FaceAnalysis(str(folder), allowed_modules=["detection", "recognition"], providers=["CPUExecutionProvider"])
+    theirs.prepare(ctx_id=0, det_size=(640, 640))
     picture = read_image(real_data / "media/images/group_of_six.jpg")
-    faces = analyser(picture)
-    arcface = ArcFace.from_onnx(analyser.recogniser_path)
-    points = torch.from_numpy(np.stack([face.landmarks for face in faces]))
+    faces = theirs.get(np.ascontiguousarray(picture[..., ::-1]))
+    arcface = ArcFace.from_onnx(folder / "MobileFaceNet.onnx")
+    points = torch.from_numpy(np.stack([face.kps for face in faces]) + np.float32(0.5))
     frames = as_tensor(picture).expand(len(faces), -1, -1, -1)
     embeddings = arcface(align_crops(frames, points, torch.from_numpy(TEMPLATE))).numpy()
-    cosines = (embeddings * np.stack([face.embedding for face in faces])).sum(1)
+    cosines = (embeddings * np.stack([face.normed_embedding for face in faces])).sum(1)
     assert len(cosines) == 6
     assert cosines.min() > 0.999
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from insightface.app import FaceAnalysis
 
 from stableanimator.errors import WeightsError
 from stableanimator.perception.faces import FaceAnalyser, head_yaw
@@ -74,9 +75,29 @@ def test_six_faces_in_a_group(real_data: Path, analyser: FaceAnalyser) -> None:
     for face in faces:
         x0, y0, x1, y1 = face.box
         assert ((face.landmarks >= [x0, y0]) & (face.landmarks <= [x1, y1])).all()
-        assert np.linalg.norm(face.embedding) == pytest.approx(1, abs=1e-5)
-        assert face.embedding.shape == (analyser.embedding_width,) == (128,)
+    assert [face.embedding is None for face in faces] == [False] + [True] * 5  # only the main face is recognised
+    assert faces[0].embedding is not None
+    assert np.linalg.norm(faces[0].embedding) == pytest.approx(1, abs=1e-5)
+    assert faces[0].embedding.shape == (analyser.embedding_width,) == (128,)
     assert analyser(np.zeros((200, 300, 3), np.uint8)) == []
+
+
+@pytest.mark.real_data
+def test_faces_are_what_insightface_gives(real_data: Path, analyser: FaceAnalyser) -> None:
+    picture = read_image(real_data / "media/images/group_of_six.jpg")
+    folder = real_data / "weights/insightface/models/small"
+    theirs = FaceAnalysis(str(folder), allowed_modules=["detection", "recognition"], providers=["CPUExecutionProvider"])
+    theirs.prepare(ctx_id=0, det_size=[(640, 640), (320, 320)])
+    boxes = {tuple(np.round(face.bbox, 2)): face for face in theirs.get(np.ascontiguousarray(picture[..., ::-1]))}
+    faces = analyser(picture)
+    assert len(boxes) == len(faces)
+    for face in faces:  # all of them lie inside the picture
+        same = boxes[tuple(np.round(face.box, 2))]
+        np.testing.assert_allclose(face.landmarks, same.kps + 0.5, atol=1e-3)
+        assert face.score == pytest.approx(same.det_score, abs=1e-5)
+    main = boxes[tuple(np.round(faces[0].box, 2))]
+    assert faces[0].embedding is not None
+    assert faces[0].embedding @ main.normed_embedding == pytest.approx(1, abs=1e-5)
 
 
 @pytest.mark.real_data

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from stableanimator.perception.point_tracks import KltTracker, Tracks, track_klt
-from stableanimator.perception.settings import KltSettings
+from stableanimator.perception.settings import KltSettings, SeedSettings
 
 HEIGHT, WIDTH = 240, 320
 NO_BOXES = np.zeros((0, 4), np.float32)
@@ -85,7 +85,7 @@ def test_points_are_pixels_of_the_full_frame() -> None:
 def test_points_stay_out_of_boxes() -> None:
     frames = moved_frames(step_matrix(0, 1, 4, 0), 6, texture())
     boxes = [np.array([[100.0, 50.0, 180.0, 200.0]])] * 6
-    points = track_klt(frames, boxes, KltSettings(box_margin=0.1)).points
+    points = track_klt(frames, boxes, KltSettings(seeds=SeedSettings(box_margin=0.1))).points
     assert np.isfinite(points).any()
     x, y = points[..., 0], points[..., 1]
     inside = (x > 93) & (x < 187) & (y > 36) & (y < 214)  # the box and its margins of 8 and 15, less a pixel
@@ -96,7 +96,7 @@ def test_points_stay_out_of_boxes() -> None:
 
 
 def test_new_points_replace_lost_ones() -> None:
-    settings = KltSettings(max_points=100, reseed_share=0.8)
+    settings = KltSettings(seeds=SeedSettings(max_points=100, reseed_share=0.8))
     frames = moved_frames(step_matrix(0, 1, 20, 0), 10, texture())
     tracks = track_klt(frames, [NO_BOXES] * 10, settings)
     alive = np.isfinite(tracks.points[..., 0]).sum(1)
@@ -142,8 +142,8 @@ def test_a_noisy_wall_has_no_points_where_a_least_gradient_is_asked_for() -> Non
     noise = np.random.default_rng(0).normal(0, 1, (2, HEIGHT, WIDTH, 1))
     wall = np.repeat((90 + noise).round().astype(np.uint8), 3, axis=-1)
     frames = moved_frames(step_matrix(0, 1, 2, 1), 2, texture())
-    settings = KltSettings(min_gradient=2.0)
-    assert np.isfinite(track_klt(wall, [NO_BOXES] * 2).points[0]).any()
+    anything, settings = (KltSettings(seeds=SeedSettings(min_gradient=least)) for least in (0.0, 2.0))
+    assert np.isfinite(track_klt(wall, [NO_BOXES] * 2, anything).points[0]).any()
     assert track_klt(wall, [NO_BOXES] * 2, settings).points.shape[1] == 0
     assert len(track_klt(frames, [NO_BOXES] * 2, settings).step(0)[0]) > 100
 
@@ -154,4 +154,4 @@ def test_bad_arguments_are_refused() -> None:
     with pytest.raises(ValueError, match="window is 1"):
         KltSettings(window=1)
     with pytest.raises(ValueError, match="reseed_share is 2"):
-        KltSettings(reseed_share=2)
+        SeedSettings(reseed_share=2)
