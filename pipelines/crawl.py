@@ -6,101 +6,38 @@ remembered under the URL and never fetched again; local files are read anew each
 
 from __future__ import annotations
 
-import csv
+import errno
 import hashlib
-import json
 import logging
 import os
+import stat
 import tempfile
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote, urlsplit
 
 import pyarrow as pa
 
-from pipelines.fetch import EXTENSIONS, Fetcher, video_extension
+from pipelines.containers import container_seconds, video_extension
+from pipelines.crawl_settings import CrawlSettings
+from pipelines.failure_cap import FailureCap
+from pipelines.fetch import Fetcher
+from pipelines.guarded_http import STOPPED
 from pipelines.progress import track
-from pipelines.store import Store, fingerprint, media_path
+from pipelines.source_lists import RIGHTS, Listed, list_sources
+from pipelines.store import Store, file_sha256, fingerprint, media_path
 from pipelines.tables import SOURCES
-from stableanimator.errors import ConfigError, FetchError, InputError
-from stableanimator.paths import AbsolutePath, is_absolute
+from stableanimator.errors import FetchError
 
 log = logging.getLogger(__name__)
 
-_CACHE_KEY = fingerprint({"table": "sources", "version": 1})
-_RIGHTS = ("licence", "uploader", "consent", "language")
+Row = dict[str, Any]
 
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class CrawlSettings:
-    """What to fetch, and how politely."""
-
-    sources: tuple[AbsolutePath, ...] = ()
-    """Folders (every video below them), single files, and URLs."""
-
-    lists: tuple[AbsolutePath, ...] = ()
-    """CSV files with a header, or JSONL files, with a column `url` or `uri` and, where known, `licence`,
-    `uploader`, `consent` and `language`."""
-
-    allowed_schemes: tuple[str, ...] = ("http", "https")
-    """Schemes that a list may use. Add "file" for lists that you wrote yourself: it lets them name local files."""
-
-    allow_private_addresses: bool = False
-    """Fetch from loopback, private and link-local addresses. Off, so that a list from elsewhere, or a redirect,
-    cannot read what only this network can see."""
-
-    workers: int = 8
-    """Sources that are fetched at the same time."""
-
-    seconds_between_requests: float = 1.0
-    """Seconds between two requests to one host; the pace of a patient reader."""
-
-    retries: int = 4
-    """Further attempts after a failure that may pass (timeout, lost connection, 429, 5xx)."""
-
-    backoff_s: float = 1.0
-    """Seconds before the first further attempt; doubled each time."""
-
-    timeout_s: float = 30.0
-    """Seconds without a byte after which an attempt ends, and the longest pause between attempts."""
-
-    deadline_s: float = 1800.0
-    """Seconds after which a source that is still arriving is given up."""
-
-    max_bytes: int = 2_000_000_000
-    """Bytes of one video. 90 seconds (the longest in the paper) at 4K and 100 Mbit/s are 1.1 GB."""
-
-    retry_failed: bool = False
-    """Try URLs again that failed in an earlier run."""
-
-    user_agent: str = "stableanimator-ray (dataset crawler)"
-    """Sent with each request."""
-
-    def __post_init__(self) -> None:
-        for path in (*self.sources, *self.lists):
-            if not is_absolute(path):
-                raise ValueError(f"{path!r} is a relative path; give an absolute path or a URL")
-        if self.workers < 1:
-            raise ValueError(f"workers must be at least 1, got {self.workers}")
-        if self.retries < 0:
-            raise ValueError(f"retries must not be negative, got {self.retries}")
-        if min(self.timeout_s, self.deadline_s, self.max_bytes) <= 0:
-            raise ValueError("timeout_s, deadline_s and max_bytes must be above 0")
-        if min(self.seconds_between_requests, self.backoff_s) < 0:
-            raise ValueError("seconds_between_requests and backoff_s must not be negative")
-
-
-@dataclass(frozen=True, slots=True)
-class Listed:
-    """One listed source and what its list says about it."""
-
-    uri: str
-    rights: tuple[str | None, ...] = (None,) * len(_RIGHTS)
-    trusted: bool = True
-    """Named in the configuration itself, so local paths are meant."""
+_FAMILY = "sources"
+_FETCHED = fingerprint({"table": "sources", "status": "fetched", "version": 2})
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,179 +54,232 @@ class Crawl:
     """Bytes that were downloaded in this run."""
 
 
-# what is listed
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CrawlPlan:
+    """What a crawl would do. The others add up to `listed`."""
+
+    listed: int
+    """Sources that folders, lists and settings name."""
+    repeated: int
+    """Named before, so read once."""
+    unusable: int
+    """Cannot be tried: no URL in the entry, a scheme that is not allowed …"""
+    local: int
+    """Local files, which are read anew each time."""
+    remembered: int
+    """URLs whose video is in the store."""
+    failed_earlier: int
+    """URLs that failed in an earlier run and are not tried again; with `retry_failed` they are in `to_fetch`."""
+    to_fetch: int
+    """URLs that would be asked for."""
+    videos: tuple[str, ...] = field(default=(), compare=False)
+    """Ids of the videos of the remembered URLs."""
+    files: tuple[str, ...] = field(default=(), compare=False)
+    """Paths of the local files."""
 
 
-def list_sources(settings: CrawlSettings) -> list[Listed]:
-    """Every source that the settings name, in their order; a folder's files in name order.
+def plan_crawl(settings: CrawlSettings, store: Store) -> CrawlPlan:
+    """What `crawl` would do, from the lists, the folders and the store alone: no source is opened or asked for.
 
     Raises:
-        InputError: a folder, file or list that does not exist, or a list that cannot be read.
+        InputError, ConfigError: see `pipelines.source_lists.list_sources`.
     """
-    listed: list[Listed] = []
-    for source in settings.sources:
-        scheme = urlsplit(source).scheme
-        if scheme in ("http", "https"):
-            listed.append(Listed(source))
-        elif scheme not in ("", "file"):
-            raise ConfigError(f"crawl.sources: {source} has a scheme that cannot be crawled; use http, https or a path")
-        elif os.path.isdir(path := _local_path(source)):
-            listed.extend(Listed(file) for file in _videos_below(path))
-        elif os.path.lexists(path):
-            listed.append(Listed(path))
-        else:
-            raise InputError(f"crawl.sources: {source} does not exist")
-    for path in settings.lists:
-        listed.extend(_read_list(path))
-    return listed
+    listed = list_sources(settings)
+    first = _first_of_each(listed)
+    known = _remembered(store, settings, first.values())
+    kinds = Counter(_kind(source, known) for source in first.values())
+    return CrawlPlan(
+        listed=len(listed),
+        repeated=len(listed) - len(first),
+        **{name: kinds[name] for name in _KINDS},
+        videos=tuple(row["video_id"] for row in known.values() if row["video_id"] is not None),
+        files=tuple(source.path for source in first.values() if source.path is not None and source.error is None),
+    )
 
 
-def _local_path(uri: str) -> str:
-    parts = urlsplit(uri)
-    return unquote(parts.path) if parts.scheme == "file" else uri
+_KINDS = ("unusable", "local", "remembered", "failed_earlier", "to_fetch")
 
 
-def _videos_below(folder: str) -> Iterator[str]:
-    passed_over = 0
-    for directory, subfolders, names in os.walk(folder):  # does not follow links to folders, so loops end
-        subfolders.sort()
-        for name in sorted(names):
-            if name.lower().endswith(EXTENSIONS) and not name.startswith("."):
-                yield os.path.join(directory, name)
-            else:
-                passed_over += 1
-    if passed_over:
-        log.info("%s: %d files have no video extension and are not listed", folder, passed_over)
-
-
-def _read_list(path: str) -> Iterator[Listed]:
-    if not os.path.isfile(path):
-        raise InputError(f"crawl.lists: {path} does not exist")
-    try:
-        with open(path, encoding="utf-8-sig", newline="") as handle:
-            if path.endswith((".jsonl", ".ndjson")):
-                rows: list[Any] = [json.loads(line) for line in handle if line.strip()]
-            else:
-                rows = list(csv.DictReader(handle))
-    except (ValueError, csv.Error) as error:
-        raise InputError(f"crawl.lists: {path} cannot be read: {error}") from error
-    for number, row in enumerate(rows, start=1):
-        uri = (row.get("url") or row.get("uri")) if isinstance(row, dict) else None
-        if not uri:
-            raise InputError(f"crawl.lists: {path}: entry {number} has no value in a column `url` or `uri`")
-        yield Listed(str(uri).strip(), tuple(str(row[key]) if row.get(key) else None for key in _RIGHTS), trusted=False)
-
-
-# fetching
+def _kind(source: Listed, known: dict[str, Row]) -> str:
+    if source.error is not None:
+        return "unusable"
+    if source.path is not None:
+        return "local"
+    if source.key not in known:
+        return "to_fetch"
+    return "failed_earlier" if known[source.key]["status"] == "failed" else "remembered"
 
 
 def crawl(settings: CrawlSettings, store: Store) -> Crawl:
     """Fetch what is not in the store yet.
 
     A URL that is listed twice, or bytes that an earlier source had, give status `duplicate`. A source that cannot
-    be had gives status `failed` with a reason (see pipelines.fetch; and not_found, not_a_file, relative_path).
+    be had gives status `failed` with a reason (see pipelines.fetch and pipelines.source_lists).
 
     Raises:
-        InputError: see `list_sources`.
+        InputError: see `list_sources`; or more than `max_failed_share` of the sources fail, which is said as soon as
+            it is certain. What was fetched until then is stored and remembered.
     """
     listed = list_sources(settings)
-    first = {source.uri: source for source in reversed(listed)}
-    known = {} if not first else _remembered(store, settings.retry_failed)
+    first = _first_of_each(listed)
+    known = _remembered(store, settings, first.values())
+    cap = FailureCap(settings, len(first))
+    for row in known.values():
+        cap.remember(row)
+    cap.check()
+    tried = _try_all([source for key, source in first.items() if key not in known], settings, store, cap)
+    _log_forgotten(known)
+    rows = _listed_rows(listed, {**known, **tried})
+    now = [row for key, row in tried.items() if first[key].path is None and row["status"] == "fetched"]
+    return Crawl(pa.Table.from_pylist(rows, schema=SOURCES), len(now), sum(row["bytes"] for row in now))
+
+
+def _first_of_each(listed: list[Listed]) -> dict[str, Listed]:
+    """By key; one that can be tried before one that cannot (a file that the settings name and a list may not)."""
+    first: dict[str, Listed] = {}
+    for source in listed:
+        if source.key not in first or (first[source.key].error is not None and source.error is None):
+            first[source.key] = source
+    return first
+
+
+def _try_all(sources: list[Listed], settings: CrawlSettings, store: Store, cap: FailureCap) -> dict[str, Row]:
+    """Rows by key. The order of a hash spreads the requests over hosts, and makes what comes first a fair sample."""
+    rows: dict[str, Row] = {}
+    if not sources:
+        return rows
     fetcher = Fetcher(settings)
-
-    def one(source: Listed) -> tuple[dict[str, Any], bool]:
-        if (row := known.get(source.uri)) is not None:
-            return row, False
-        return _fetch_row(source, settings, fetcher, store)
-
-    unique = list(dict.fromkeys(source.uri for source in listed))
-    with ThreadPoolExecutor(settings.workers) as pool:
-        results = pool.map(lambda uri: one(first[uri]), unique)
-        fetched = dict(zip(unique, track(results, "fetching sources", len(unique)), strict=True))
-    rows = _listed_rows(listed, {uri: row for uri, (row, _) in fetched.items()})
-    new = [row for row, downloaded in fetched.values() if downloaded and row["status"] == "fetched"]
-    _log_forgotten(known, unique)
-    return Crawl(pa.Table.from_pylist(rows, schema=SOURCES), len(new), sum(row["bytes"] for row in new))
+    pool = ThreadPoolExecutor(settings.workers)
+    try:
+        order = sorted(sources, key=lambda source: _digest(source.key))
+        futures = {pool.submit(_source_row, source, settings, fetcher, store): source.key for source in order}
+        for future in track(as_completed(futures), "fetching sources", len(futures)):
+            row = rows[futures[future]] = future.result()
+            cap.add(row)
+            cap.check()
+    finally:
+        fetcher.stop()  # does nothing to a crawl that has come to its end
+        pool.shutdown(cancel_futures=True)
+    return rows
 
 
-def _log_forgotten(known: dict[str, dict[str, Any]], uris: list[str]) -> None:
-    failed = sum(known[uri]["status"] == "failed" for uri in uris if uri in known)
+def _digest(key: str) -> str:
+    return hashlib.sha256(key.encode()).hexdigest()
+
+
+def _log_forgotten(known: dict[str, Row]) -> None:
+    failed = sum(row["status"] == "failed" for row in known.values())
     if failed:
         log.info("%d sources failed in an earlier run and were not tried again (crawl.retry_failed=true does)", failed)
 
 
-def _remembered(store: Store, retry_failed: bool) -> dict[str, dict[str, Any]]:
-    """Rows of earlier runs by URL: fetched before failed, and only while their video is still stored."""
-    rows: dict[str, dict[str, Any]] = {}
-    for row in store.read_parts("sources", _CACHE_KEY, SOURCES).to_pylist():
-        if row["status"] == "failed":
-            if not retry_failed:
-                rows.setdefault(row["source_uri"], row)
-        elif store.exists(media_path(row["video_id"], row["extension"])):
-            rows[row["source_uri"]] = row
-    return rows
+# what earlier runs found
 
 
-def _fetch_row(source: Listed, settings: CrawlSettings, fetcher: Fetcher, store: Store) -> tuple[dict[str, Any], bool]:
-    """The row of one source, and whether it was downloaded. A URL's row is remembered in the store."""
-    local = urlsplit(source.uri).scheme in ("", "file")
-    row: dict[str, Any] = {**dict.fromkeys(SOURCES.names), "source_uri": source.uri}
+def _failures_key(settings: CrawlSettings) -> str:
+    """Under which failures are remembered: with other limits a source may be had after all."""
+    names = ("allowed_schemes", "allow_private_addresses", "max_bytes", "max_seconds", "deadline_s")
+    limits = [getattr(settings, name) for name in names]
+    return fingerprint({"table": "sources", "status": "failed", "version": 2, "limits": limits})
+
+
+def _remembered(store: Store, settings: CrawlSettings, listed: Iterable[Listed]) -> dict[str, Row]:
+    """Rows of earlier runs by key: fetched before failed, and only while their video is still stored."""
+    groups = {_digest(source.key) for source in listed if source.path is None and source.error is None}
+    if not groups:
+        return {}
+    with ThreadPoolExecutor(settings.workers) as pool:  # one small file for each URL, perhaps far away
+
+        def rows_of(part_key: str) -> list[Row]:
+            paths = [path for path in store.part_paths(_FAMILY, part_key) if path.split("/")[-2] in groups]
+            return [row for part in pool.map(store.read_part, paths) if part is not None for row in part.to_pylist()]
+
+        failed = [] if settings.retry_failed else rows_of(_failures_key(settings))
+        fetched = rows_of(_FETCHED)
+        paths = [media_path(row["video_id"], row["extension"]) for row in fetched]
+        stored = [row for row, there in zip(fetched, pool.map(store.exists, paths), strict=True) if there]
+    return {row["source_uri"]: row for row in (*failed, *stored)}
+
+
+# one source
+
+
+def _source_row(source: Listed, settings: CrawlSettings, fetcher: Fetcher, store: Store) -> Row:
+    """The row of one source, under its key; that of a URL is remembered in the store."""
+    row: Row = {**dict.fromkeys(SOURCES.names), "source_uri": source.key}
     try:
-        if local:
-            row.update(_store_file(_listed_file(source, settings), source.uri, settings, store))
+        if source.error is not None:
+            raise source.error
+        if source.path is not None:
+            row.update(_store_file(_regular_file(source.path), source.path, settings, store))
         else:
             with tempfile.TemporaryDirectory(prefix="stableanimator-fetch-") as folder:
-                path = fetcher.fetch(source.uri, Path(folder))
-                row.update(_store_file(path, source.uri, settings, store))
+                path = fetcher.fetch(source.key, Path(folder))
+                row.update(_store_file(path, path.name if path.suffix else source.key, settings, store))
     except FetchError as error:
         row.update(status="failed", reason=error.reason, detail=error.detail)
-    if not local:
-        group = hashlib.sha256(source.uri.encode()).hexdigest()
-        store.write_part("sources", _CACHE_KEY, group, pa.Table.from_pylist([row], schema=SOURCES))
-    return row, not local
+    if source.path is None and source.error is None and row["reason"] != STOPPED:
+        part_key = _FETCHED if row["status"] == "fetched" else _failures_key(settings)
+        store.write_part(_FAMILY, part_key, _digest(source.key), pa.Table.from_pylist([row], schema=SOURCES))
+    return row
 
 
-def _listed_file(source: Listed, settings: CrawlSettings) -> Path:
-    if not source.trusted and "file" not in settings.allowed_schemes:
-        raise FetchError("scheme_not_allowed", 'a local file; add "file" to crawl.allowed_schemes to allow it in lists')
-    path = Path(_local_path(source.uri))
-    if not path.is_absolute():
-        raise FetchError("relative_path", "give an absolute path or a URL")
-    if not path.exists():
-        raise FetchError("not_found", str(path))
-    if not path.is_file():
-        raise FetchError("not_a_file", str(path))
-    return path
-
-
-def _store_file(path: Path, name: str, settings: CrawlSettings, store: Store) -> dict[str, Any]:
-    size = path.stat().st_size
-    if size > settings.max_bytes:
-        raise FetchError("too_large", f"{size} bytes, above max_bytes = {settings.max_bytes}")
+def _regular_file(path: str) -> Path:
+    """Raises FetchError for what is not there, or would be read for ever (a pipe, a device)."""
     try:
-        extension = video_extension(path, name)
-        video_id, _ = store.put_media(path, extension)
+        mode = os.stat(path).st_mode
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise FetchError("not_found", str(error.strerror)) from error
     except OSError as error:
-        if path.exists() and os.access(path, os.R_OK):
-            raise  # the store, not the source
-        raise FetchError("unreadable", str(error)) from error
+        loop = error.errno == errno.ELOOP
+        raise FetchError("not_found" if loop else "unreadable", str(error.strerror)) from error
+    except ValueError as error:  # a null character
+        raise FetchError("not_found", str(error)) from error
+    if not stat.S_ISREG(mode):
+        raise FetchError("not_a_file", "a folder, pipe or device")
+    return Path(path)
+
+
+def _store_file(path: Path, name: str, settings: CrawlSettings, store: Store) -> Row:
+    try:
+        size = path.stat().st_size
+        if size > settings.max_bytes:
+            raise FetchError("too_large", f"{size} bytes, above max_bytes = {settings.max_bytes}")
+        extension = video_extension(path, name)
+    except OSError as error:
+        raise FetchError("unreadable", str(error.strerror)) from error
+    seconds = container_seconds(path)
+    if seconds is not None and settings.max_seconds is not None and seconds > settings.max_seconds:
+        raise FetchError("too_long", f"{seconds:.0f} s, above max_seconds = {settings.max_seconds:g}")
+    try:
+        video_id, _ = store.put_media(path, extension)
+    except OSError:
+        _read_again(path)
+        raise  # not the source's fault: the store cannot be written
     return {"status": "fetched", "video_id": video_id, "extension": extension, "bytes": size}
 
 
-def _listed_rows(listed: list[Listed], fetched: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:
+def _read_again(path: Path) -> None:
+    try:
+        file_sha256(path)
+    except OSError as error:
+        raise FetchError("unreadable", str(error.strerror)) from error
+
+
+def _listed_rows(listed: list[Listed], fetched: dict[str, Row]) -> list[Row]:
     """One row for each listed source, in order: later ones with a known URL or known bytes are duplicates."""
-    rows: list[dict[str, Any]] = []
-    seen_uris: set[str] = set()
+    rows: list[Row] = []
+    seen: set[str] = set()
     first_uri: dict[str, str] = {}
     for source in listed:
-        row = {**fetched[source.uri], **dict(zip(_RIGHTS, source.rights, strict=True))}
+        row = {**fetched[source.key], "source_uri": source.uri, **dict(zip(RIGHTS, source.rights, strict=True))}
         video_id = row["video_id"]
-        if source.uri in seen_uris:
+        if source.key in seen:
             row.update(status="duplicate", reason=None, detail="listed before")
         elif video_id in first_uri:
             row.update(status="duplicate", detail=f"same bytes as {first_uri[video_id]}")
         elif video_id is not None:
             first_uri[video_id] = source.uri
-        seen_uris.add(source.uri)
+        seen.add(source.key)
         rows.append(row)
     return rows

@@ -1,312 +1,268 @@
 from __future__ import annotations
 
-import contextlib
 import csv
 import hashlib
 import http.server
-import json
 import os
-import socket
 import threading
-from collections import Counter
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
-from pipelines.crawl import CrawlSettings, crawl, list_sources
+from pipelines.crawl import CrawlPlan, crawl, plan_crawl
+from pipelines.crawl_settings import CrawlSettings
 from pipelines.store import Store
 from pipelines.tables import SOURCES
-from stableanimator.errors import ConfigError, InputError
-
-
-class Site:
-    """A web site of this test: paths with bodies, and what was asked for."""
-
-    def __init__(self, clip: bytes) -> None:
-        self.clip = clip
-        self.long_clip = clip + bytes(400_000)
-        self.asked: Counter[str] = Counter()
-        self.ranges: list[str] = []
-        self.url = ""
-
-    def answer(self, handler: http.server.BaseHTTPRequestHandler) -> None:
-        path = handler.path
-        self.asked[path] += 1
-        if path in ("/clip.mp4", "/same.mp4"):
-            self._send(handler, 200, self.clip, "video/mp4")
-        elif path == "/page":
-            self._send(handler, 200, b"<!DOCTYPE html><p>hello", "text/html; charset=utf-8")
-        elif path == "/lies.mp4":  # says video, holds a page
-            self._send(handler, 200, b"\n<html><p>sign in", "video/mp4")
-        elif path == "/words.mp4x":
-            self._send(handler, 200, b'{"error": "quota"}', "application/json")
-        elif path == "/empty.mp4":
-            self._send(handler, 200, b"", "video/mp4")
-        elif path == "/busy.mp4" and self.asked[path] == 1:
-            handler.send_response(503)
-            handler.send_header("Retry-After", "0")
-            handler.end_headers()
-        elif path == "/busy.mp4":
-            self._send(handler, 200, self.clip + b"busy", "video/mp4")
-        elif path == "/breaks.mp4":
-            self._break(handler)
-        elif path == "/circle.mp4":
-            self._redirect(handler, "/circle.mp4")
-        elif path == "/moved.mp4":
-            self._redirect(handler, "/clip.mp4")
-        elif path == "/hangs.mp4":
-            threading.Event().wait(3)
-        else:
-            self._send(handler, 404, b"no", "text/plain")
-
-    def _send(self, handler: http.server.BaseHTTPRequestHandler, status: int, body: bytes, kind: str) -> None:
-        handler.send_response(status)
-        handler.send_header("Content-Type", kind)
-        handler.send_header("Content-Length", str(len(body)))
-        handler.end_headers()
-        handler.wfile.write(body)
-
-    def _redirect(self, handler: http.server.BaseHTTPRequestHandler, to: str) -> None:
-        handler.send_response(302)
-        handler.send_header("Location", to)
-        handler.end_headers()
-
-    def _break(self, handler: http.server.BaseHTTPRequestHandler) -> None:
-        """The first answer stops half way; the next ones give the range that is asked for."""
-        body = self.long_clip
-        asked = handler.headers.get("Range", "")
-        if not asked:
-            handler.send_response(200)
-            handler.send_header("Content-Length", str(len(body)))
-            handler.end_headers()
-            handler.wfile.write(body[: len(body) // 2])
-            return
-        self.ranges.append(asked)
-        start = int(asked.removeprefix("bytes=").rstrip("-"))
-        handler.send_response(206)
-        handler.send_header("Content-Range", f"bytes {start}-{len(body) - 1}/{len(body)}")
-        handler.send_header("Content-Length", str(len(body) - start))
-        handler.end_headers()
-        handler.wfile.write(body[start:])
+from stableanimator.errors import InputError
 
 
 @pytest.fixture
-def site(tmp_path: Path, make_clip: Callable[..., Path]) -> Iterator[Site]:
-    clip = make_clip(tmp_path / "served.mp4", frames=6).read_bytes()
-    site = Site(clip)
+def clip(site: Any, tmp_path: Path, make_clip: Callable[..., Path]) -> bytes:
+    """A clip of a quarter of a second that the site serves."""
+    body = make_clip(tmp_path / "served.mp4", frames=6).read_bytes()
+    site.file("/clip.mp4", body)
+    return body
 
-    class Handler(http.server.BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            with contextlib.suppress(ConnectionError):
-                site.answer(self)
 
-        def log_message(self, *args: Any) -> None:
-            pass
-
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
-    thread.start()
-    site.url = f"http://127.0.0.1:{server.server_port}"
-    yield site
-    server.shutdown()
-    server.server_close()
-    thread.join()
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return Store(str(tmp_path / "root"))
 
 
 def _settings(*sources: str, **options: Any) -> CrawlSettings:
-    quick = {"seconds_between_requests": 0, "backoff_s": 0.01, "timeout_s": 1.0, "retries": 1}
+    quick = {"seconds_between_requests": 0, "backoff_s": 0.01, "timeout_s": 10.0, "retries": 1}
     return CrawlSettings(sources=sources, **{"allow_private_addresses": True, **quick, **options})
 
 
-def _rows(tmp_path: Path, settings: CrawlSettings) -> list[dict[str, Any]]:
-    return crawl(settings, Store(str(tmp_path / "root"))).sources.to_pylist()
+def _rows(store: Store, settings: CrawlSettings) -> list[dict[str, Any]]:
+    return crawl(settings, store).sources.to_pylist()
 
 
-def _row(tmp_path: Path, settings: CrawlSettings) -> dict[str, Any]:
-    (row,) = _rows(tmp_path, settings)
+def _row(store: Store, settings: CrawlSettings) -> dict[str, Any]:
+    (row,) = _rows(store, settings)
     return row
 
 
-def test_a_url_becomes_a_video_named_by_its_bytes(tmp_path: Path, site: Site):
-    row = _row(tmp_path, _settings(f"{site.url}/clip.mp4"))
-    video_id = hashlib.sha256(site.clip).hexdigest()
+def test_a_url_becomes_a_video_named_by_its_bytes(store: Store, site: Any, clip: bytes):
+    row = _row(store, _settings(f"{site.url}/clip.mp4"))
+    video_id = hashlib.sha256(clip).hexdigest()
     assert (row["status"], row["video_id"], row["extension"]) == ("fetched", video_id, ".mp4")
-    assert row["bytes"] == len(site.clip)
-    stored = tmp_path / "root" / "media" / video_id[:2] / f"{video_id}.mp4"
-    assert stored.read_bytes() == site.clip
+    assert row["bytes"] == len(clip)
+    stored = Path(store.root) / "media" / video_id[:2] / f"{video_id}.mp4"
+    assert stored.read_bytes() == clip
 
 
-@pytest.mark.parametrize(
-    ("path", "reason"),
-    [
-        ("missing.mp4", "http_404"),
-        ("page", "html_instead_of_video"),
-        ("lies.mp4", "html_instead_of_video"),
-        ("words.mp4x", "not_a_video"),
-        ("empty.mp4", "empty_file"),
-        ("circle.mp4", "too_many_redirects"),
-        ("hangs.mp4", "timeout"),
-    ],
-)
-def test_what_cannot_be_had_is_a_row_with_a_reason(tmp_path: Path, site: Site, path: str, reason: str):
-    settings = _settings(f"{site.url}/{path}", timeout_s=0.3, retries=0)
-    row = _row(tmp_path, settings)
-    assert (row["status"], row["reason"], row["video_id"]) == ("failed", reason, None)
+def test_the_video_of_a_page_becomes_a_video(store: Store, site: Any, clip: bytes):
+    page = site.file("/page", b'<!DOCTYPE html><video src="/clip.mp4"></video>', "text/html")
+    row = _row(store, _settings(page))
+    assert (row["source_uri"], row["video_id"]) == (page, hashlib.sha256(clip).hexdigest())
 
 
-def test_a_host_that_does_not_answer_or_does_not_exist(tmp_path: Path):
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        port = taken.getsockname()[1]
-    urls = (f"http://127.0.0.1:{port}/a.mp4", "http://no-such-host.invalid/a.mp4")
-    reasons = [row["reason"] for row in _rows(tmp_path, _settings(*urls, allow_private_addresses=True))]
-    assert reasons[0] == "connection_failed"
-    public = _row(tmp_path, _settings(urls[1], allow_private_addresses=False, retry_failed=True))
-    assert public["reason"] == "unknown_host"
-
-
-@pytest.mark.parametrize("path", ["clip.mp4", "moved.mp4"])
-def test_private_addresses_are_refused_and_nothing_is_asked_of_them(tmp_path: Path, site: Site, path: str):
+def test_private_addresses_are_refused_and_nothing_is_asked_of_them(store: Store, site: Any, clip: bytes):
     for host in (site.url, site.url.replace("127.0.0.1", "localhost")):
-        row = _row(tmp_path, _settings(f"{host}/{path}", allow_private_addresses=False))
+        row = _row(store, _settings(f"{host}/clip.mp4", allow_private_addresses=False))
         assert row["reason"] == "private_address"
     assert site.asked == {}
 
 
-def test_a_redirect_is_followed(tmp_path: Path, site: Site):
-    assert _row(tmp_path, _settings(f"{site.url}/moved.mp4"))["status"] == "fetched"
+def test_what_other_limits_refused_is_tried_again_under_new_ones(store: Store, site: Any, clip: bytes):
+    url = f"{site.url}/clip.mp4"
+    for options, reason in (
+        ({"allow_private_addresses": False}, "private_address"),
+        ({"max_bytes": len(clip) - 1}, "too_large"),
+        ({"max_seconds": 0.1}, "too_long"),
+        ({}, None),
+    ):
+        assert _row(store, _settings(url, **options))["reason"] == reason
 
 
-def test_a_busy_server_is_asked_again(tmp_path: Path, site: Site):
-    assert _row(tmp_path, _settings(f"{site.url}/busy.mp4"))["status"] == "fetched"
-    assert site.asked["/busy.mp4"] == 2
-
-
-def test_a_broken_download_goes_on_where_it_stopped(tmp_path: Path, site: Site):
-    row = _row(tmp_path, _settings(f"{site.url}/breaks.mp4"))
-    assert row["video_id"] == hashlib.sha256(site.long_clip).hexdigest()
-    (resumed,) = site.ranges
-    start = int(resumed.removeprefix("bytes=").rstrip("-"))
-    assert len(site.long_clip) // 2 - (1 << 16) <= start <= len(site.long_clip) // 2
-
-
-def test_a_file_above_the_cap_is_refused(tmp_path: Path, site: Site):
-    limit = len(site.clip) - 1
-    assert _row(tmp_path, _settings(f"{site.url}/clip.mp4", max_bytes=limit))["reason"] == "too_large"
-
-
-def test_nothing_is_fetched_twice(tmp_path: Path, site: Site):
+def test_nothing_is_fetched_twice(store: Store, site: Any, clip: bytes):
     settings = _settings(f"{site.url}/clip.mp4", f"{site.url}/missing.mp4")
-    store = Store(str(tmp_path / "root"))
     first = crawl(settings, store)
     second = crawl(settings, store)
     assert second.sources.equals(first.sources)
     assert (first.fetched_now, second.fetched_now) == (1, 0)
+    assert (first.bytes_now, second.bytes_now) == (len(clip), 0)
     assert site.asked == {"/clip.mp4": 1, "/missing.mp4": 1}
     crawl(_settings(*settings.sources, retry_failed=True), store)
     assert site.asked == {"/clip.mp4": 1, "/missing.mp4": 2}
 
 
-def test_a_video_that_was_deleted_from_the_store_is_fetched_again(tmp_path: Path, site: Site):
-    row = _row(tmp_path, _settings(f"{site.url}/clip.mp4"))
-    (tmp_path / "root" / "media" / row["video_id"][:2] / f"{row['video_id']}.mp4").unlink()
-    assert _row(tmp_path, _settings(f"{site.url}/clip.mp4")) == row
+def test_a_source_that_failed_and_is_had_later_is_remembered_as_had(store: Store, site: Any, clip: bytes):
+    url = f"{site.url}/late.mp4"
+    assert _row(store, _settings(url))["reason"] == "http_404"
+    site.file("/late.mp4", clip)
+    assert _row(store, _settings(url))["reason"] == "http_404"
+    assert _row(store, _settings(url, retry_failed=True))["status"] == "fetched"
+    assert _row(store, _settings(url))["status"] == "fetched"
+    assert site.asked == {"/late.mp4": 2}
+
+
+def test_a_video_that_was_deleted_from_the_store_is_fetched_again(store: Store, site: Any, clip: bytes):
+    row = _row(store, _settings(f"{site.url}/clip.mp4"))
+    (Path(store.root) / "media" / row["video_id"][:2] / f"{row['video_id']}.mp4").unlink()
+    assert _row(store, _settings(f"{site.url}/clip.mp4")) == row
     assert site.asked == {"/clip.mp4": 2}
 
 
-def test_every_listed_source_is_one_row_and_repeats_are_duplicates(tmp_path: Path, site: Site):
-    urls = [f"{site.url}/clip.mp4", f"{site.url}/same.mp4", f"{site.url}/clip.mp4", f"{site.url}/missing.mp4"]
-    rows = _rows(tmp_path, _settings(*urls))
+def test_every_listed_source_is_one_row_and_repeats_are_duplicates(store: Store, site: Any, clip: bytes):
+    site.file("/same.mp4", clip)
+    spelled = site.url.replace("http", "HTTP") + "/clip.mp4"
+    urls = [f"{site.url}/clip.mp4", f"{site.url}/same.mp4", f"{site.url}/clip.mp4", spelled, f"{site.url}/missing.mp4"]
+    rows = _rows(store, _settings(*urls))
     assert [row["source_uri"] for row in rows] == urls
-    assert [row["status"] for row in rows] == ["fetched", "duplicate", "duplicate", "failed"]
-    assert len({row["video_id"] for row in rows[:3]}) == 1
+    assert [row["status"] for row in rows] == ["fetched", "duplicate", "duplicate", "duplicate", "failed"]
+    assert len({row["video_id"] for row in rows[:4]}) == 1
     assert site.asked["/clip.mp4"] == 1
 
 
-def test_lists_carry_what_is_known_about_rights(tmp_path: Path, site: Site):
-    table, lines = tmp_path / "list.csv", tmp_path / "list.jsonl"
+def test_lists_carry_what_is_known_about_rights_through_to_their_rows(
+    store: Store, site: Any, clip: bytes, tmp_path: Path
+):
+    table, other = tmp_path / "list.csv", tmp_path / "list.parquet"
     with open(table, "w", newline="") as handle:
-        writer = csv.writer(handle)
-        writer.writerows([["url", "licence", "consent"], [f"{site.url}/clip.mp4", "CC-BY-4.0", "signed"]])
-    lines.write_text(json.dumps({"uri": f"{site.url}/missing.mp4", "uploader": "Zoë", "language": "pt"}) + "\n\n")
-    rows = _rows(tmp_path, _settings(lists=(str(table), str(lines))))
-    assert (rows[0]["licence"], rows[0]["consent"], rows[0]["uploader"]) == ("CC-BY-4.0", "signed", None)
-    assert (rows[1]["uploader"], rows[1]["language"], rows[1]["reason"]) == ("Zoë", "pt", "http_404")
+        rows = [["url", "licence", "consent"], [f"{site.url}/clip.mp4", "CC-BY-4.0", "signed"], ["", "CC0", ""]]
+        csv.writer(handle).writerows(rows)
+    pq.write_table(pa.table({"uri": [f"{site.url}/missing.mp4"], "uploader": ["Zoë"], "language": ["pt"]}), other)
+    listed = _rows(store, _settings(lists=(str(table), str(other))))
+    names = ("status", "reason", "licence", "uploader", "consent", "language")
+    assert [tuple(row[name] for name in names) for row in listed] == [
+        ("fetched", None, "CC-BY-4.0", None, "signed", None),
+        ("failed", "no_url", "CC0", None, None, None),
+        ("failed", "http_404", None, "Zoë", None, "pt"),
+    ]
+    assert listed[1]["source_uri"] == f"{table}, entry 2"
 
 
-def test_a_list_may_name_local_files_only_when_allowed(tmp_path: Path, make_clip: Callable[..., Path]):
+def test_a_list_may_name_local_files_only_when_allowed(store: Store, tmp_path: Path, make_clip: Callable[..., Path]):
     clip = make_clip(tmp_path / "mine.mp4", frames=6)
     listing = tmp_path / "list.csv"
-    entries = [str(clip), clip.as_uri(), "relative/clip.mp4", "/no/such.mp4", str(tmp_path)]
-    listing.write_text("url\n" + "\n".join(entries) + "\n")
-    refused = _rows(tmp_path, _settings(lists=(str(listing),)))
+    listing.write_text("url\n" + "\n".join([str(clip), clip.as_uri(), "/no/such.mp4", str(tmp_path)]) + "\n")
+    refused = _rows(store, _settings(lists=(str(listing),)))
     assert {row["reason"] for row in refused} == {"scheme_not_allowed"}
-    rows = _rows(tmp_path, _settings(lists=(str(listing),), allowed_schemes=("http", "https", "file")))
-    assert [row["status"] for row in rows] == ["fetched", "duplicate", "failed", "failed", "failed"]
-    assert [row["reason"] for row in rows[2:]] == ["relative_path", "not_found", "not_a_file"]
+    rows = _rows(store, _settings(lists=(str(listing),), allowed_schemes=("http", "https", "file")))
+    assert [row["status"] for row in rows] == ["fetched", "duplicate", "failed", "failed"]
+    assert [row["reason"] for row in rows[2:]] == ["not_found", "not_a_file"]
 
 
-def test_a_folder_lists_its_videos_in_name_order(tmp_path: Path, make_clip: Callable[..., Path]):
-    folder = tmp_path / "clips"
-    (folder / "deeper").mkdir(parents=True)
-    make_clip(folder / "b.mp4", frames=6)
-    make_clip(folder / "deeper" / "ünïcode name.MP4", seeds=(2,), frames=6)
-    (folder / "notes.txt").write_text("not a video")
-    (folder / ".hidden.mp4").write_bytes(b"x")
-    (folder / "zero.avi").write_bytes(b"")
-    (folder / "broken.mp4").symlink_to(folder / "gone.mp4")
-    (folder / "loop").symlink_to(folder, target_is_directory=True)
-    rows = _rows(tmp_path, _settings(str(folder)))
-    names = [os.path.relpath(row["source_uri"], folder) for row in rows]
-    assert names == ["b.mp4", "broken.mp4", "zero.avi", "deeper/ünïcode name.MP4"]
-    assert [row["reason"] for row in rows] == [None, "not_found", "empty_file", None]
-
-
-def test_a_changed_local_file_is_seen(tmp_path: Path, make_clip: Callable[..., Path]):
+def test_a_file_that_the_settings_name_is_read_though_a_list_may_not_name_it(
+    store: Store, tmp_path: Path, make_clip: Callable[..., Path]
+):
     clip = make_clip(tmp_path / "mine.mp4", frames=6)
-    first = _row(tmp_path, _settings(str(clip)))
+    (tmp_path / "list.csv").write_text(f"url\n{clip}\n")
+    rows = _rows(store, _settings(str(clip), lists=(str(tmp_path / "list.csv"),)))
+    assert [row["status"] for row in rows] == ["fetched", "duplicate"]
+
+
+def test_a_changed_local_file_is_seen(store: Store, tmp_path: Path, make_clip: Callable[..., Path]):
+    clip = make_clip(tmp_path / "mine.mp4", frames=6)
+    first = _row(store, _settings(str(clip)))
     make_clip(clip, seeds=(2,), frames=6)
-    assert _row(tmp_path, _settings(str(clip)))["video_id"] != first["video_id"]
+    assert _row(store, _settings(str(clip)))["video_id"] != first["video_id"]
 
 
-def test_the_content_names_the_container_not_the_file_name(tmp_path: Path, make_clip: Callable[..., Path]):
-    clip = make_clip(tmp_path / "mine.mp4", frames=6)
-    renamed = clip.rename(tmp_path / "mine.avi")
-    assert _row(tmp_path, _settings(str(renamed)))["extension"] == ".mp4"
+def test_the_content_names_the_container_not_the_file_name(
+    store: Store, tmp_path: Path, make_clip: Callable[..., Path]
+):
+    clip = make_clip(tmp_path / "mine.mp4", frames=6).rename(tmp_path / "mine.avi")
+    assert _row(store, _settings(str(clip)))["extension"] == ".mp4"
 
 
-def test_what_the_user_named_and_is_not_there_is_an_error(tmp_path: Path):
-    with pytest.raises(InputError, match="does not exist"):
-        list_sources(_settings("/no/such/folder"))
-    with pytest.raises(InputError, match="does not exist"):
-        list_sources(_settings(lists=("/no/such/list.csv",)))
-    with pytest.raises(ConfigError, match="ftp://"):
-        list_sources(_settings("ftp://host/clip.mp4"))
-    bad = tmp_path / "bad.jsonl"
-    bad.write_text('{"title": "no url"}\n')
-    with pytest.raises(InputError, match="entry 1"):
-        list_sources(_settings(lists=(str(bad),)))
-    bad.write_text("{not json\n")
-    with pytest.raises(InputError, match="cannot be read"):
-        list_sources(_settings(lists=(str(bad),)))
+def test_local_files_are_capped_too(store: Store, tmp_path: Path, make_clip: Callable[..., Path]):
+    clip = make_clip(tmp_path / "mine.mp4", frames=48)
+    assert _row(store, _settings(str(clip), max_bytes=100))["reason"] == "too_large"
+    row = _row(store, _settings(str(clip), max_seconds=1.5))
+    assert (row["reason"], row["detail"]) == ("too_long", "2 s, above max_seconds = 1.5")
+    assert _row(store, _settings(str(clip), max_seconds=2.5))["status"] == "fetched"
 
 
-def test_nothing_listed_is_an_empty_table(tmp_path: Path):
-    assert crawl(_settings(), Store(str(tmp_path))).sources.equals(SOURCES.empty_table())
+def test_a_store_that_cannot_be_written_is_no_fault_of_the_source(
+    tmp_path: Path, make_clip: Callable[..., Path], site: Any, clip: bytes
+):
+    (tmp_path / "root").mkdir()
+    (tmp_path / "root" / "media").write_bytes(b"a file where a folder belongs")
+    with pytest.raises(OSError, match="media"):
+        crawl(_settings(str(make_clip(tmp_path / "mine.mp4", frames=6))), Store(str(tmp_path / "root")))
 
 
-@pytest.mark.parametrize(
-    ("settings", "message"),
-    [
-        ({"sources": ("clips/mine",)}, "relative path"),
-        ({"workers": 0}, "workers"),
-        ({"retries": -1}, "retries"),
-        ({"timeout_s": 0}, "timeout_s"),
-        ({"seconds_between_requests": -1}, "seconds_between_requests"),
-    ],
-)
-def test_settings_out_of_range_are_refused(settings: dict[str, Any], message: str):
-    with pytest.raises(ValueError, match=message):
-        CrawlSettings(**settings)
+def test_nothing_listed_is_an_empty_table(store: Store):
+    assert crawl(_settings(), store).sources.equals(SOURCES.empty_table())
+
+
+# most of a list fails
+
+
+def test_a_list_that_is_mostly_dead_ends_the_run_early_and_keeps_what_was_had(store: Store, site: Any, clip: bytes):
+    urls = [f"{site.url}/{number}.mp4" for number in range(300)]
+    for number in range(0, 300, 10):
+        site.file(f"/{number}.mp4", clip + bytes([number % 256]))
+    with pytest.raises(InputError, match=r"of 300 listed, above crawl\.max_failed_share = 0\.5: http_404") as error:
+        crawl(_settings(*urls, workers=4), store)
+    assert "\n" not in str(error.value)
+    asked = sum(site.asked.values())
+    assert 20 <= asked < 150
+    plan = plan_crawl(_settings(*urls), store)
+    assert plan.remembered + plan.failed_earlier >= asked - 4  # what the workers were at when it ended
+    assert plan.remembered > 0
+    everything = crawl(_settings(*urls, max_failed_share=1.0, workers=4), store)
+    assert everything.sources.num_rows == 300
+    assert sum(site.asked.values()) <= 304
+
+
+def test_a_crawl_that_ends_early_does_not_wait_for_what_is_still_arriving(store: Store, site: Any):
+    released = threading.Event()
+
+    def hang(handler: http.server.BaseHTTPRequestHandler) -> None:
+        released.wait(40)
+
+    slow = [site.on(f"/slow{number}.mp4", hang) for number in range(3)]
+    dead = [f"{site.url}/{number}.mp4" for number in range(100)]
+    started = time.monotonic()
+    with pytest.raises(InputError, match="http_404"):
+        crawl(_settings(*slow, *dead, timeout_s=40.0, workers=8), store)
+    assert time.monotonic() - started < 20
+    released.set()
+    plan = plan_crawl(_settings(*slow), store)
+    assert plan.to_fetch == 3  # that the crawl gave them up says nothing about them
+
+
+def test_what_failed_earlier_counts_until_it_is_tried_again(store: Store, site: Any, clip: bytes):
+    urls = [f"{site.url}/{number}.mp4" for number in range(20)]
+    crawl(_settings(*urls, max_failed_share=1.0), store)
+    with pytest.raises(InputError, match=r"20 of 20 in earlier runs.*retry_failed=true"):
+        crawl(_settings(*urls), store)
+    assert set(site.asked.values()) == {1}
+    for number in range(20):
+        site.file(f"/{number}.mp4", clip + bytes([number]))
+    assert crawl(_settings(*urls, retry_failed=True), store).fetched_now == 20
+
+
+# what would be done
+
+
+def test_a_plan_asks_nobody_and_adds_up(store: Store, site: Any, clip: bytes, tmp_path: Path):
+    known = _settings(f"{site.url}/clip.mp4", f"{site.url}/missing.mp4")
+    crawl(known, store)
+    site.asked.clear()
+    (tmp_path / "clips").mkdir()
+    (tmp_path / "clips" / "a.mp4").write_bytes(b"never opened")
+    os.mkfifo(tmp_path / "clips" / "b.mp4")
+    (tmp_path / "list.csv").write_text(f"url\n{site.url}/new.mp4\n\nftp://x\n{site.url}/clip.mp4\n")
+    sources = (*known.sources, str(tmp_path / "clips"))
+    settings = _settings(*sources, lists=(str(tmp_path / "list.csv"),))
+    plan = plan_crawl(settings, store)
+    assert plan == CrawlPlan(listed=7, repeated=1, unusable=1, local=2, remembered=1, failed_earlier=1, to_fetch=1)
+    again = plan_crawl(_settings(*sources, lists=settings.lists, retry_failed=True), store)
+    assert (again.failed_earlier, again.to_fetch) == (0, 2)
+    assert site.asked == {}
+
+
+def test_a_plan_needs_no_root_yet(tmp_path: Path, site: Any):
+    plan = plan_crawl(_settings(f"{site.url}/a.mp4"), Store(str(tmp_path / "nothing" / "here")))
+    assert (plan.listed, plan.to_fetch) == (1, 1)
+    assert not (tmp_path / "nothing").exists()
