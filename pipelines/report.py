@@ -1,114 +1,32 @@
-"""The page of a release for people: what came in, what was left at each step, why the rest was not, with pictures."""
+"""The page of a release for people: what came in, what was left at each step, why the rest was not, with pictures.
+
+One HTML file that loads nothing from elsewhere. Its size is bounded by settings, not by the number of shots.
+"""
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jinja2
+import numpy as np
 
+from pipelines.contact_sheet import contact_sheets, failure_text, link_to, shot_name
 from pipelines.curation import CurateSettings
-from pipelines.rules import rules_of
+from pipelines.histograms import histogram
+from pipelines.rule_columns import RULE_COLUMNS, number_text, reason_text
+from pipelines.rule_effects import NearMiss, RuleEffect, column_values, near_misses, rule_effects
 
-_TEMPLATE = """<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width">
-<title>Release report</title>
-<style>
-  body { font: 15px/1.45 system-ui, sans-serif; color: #1c2126; background: #fff; max-width: 1200px;
-         margin: 24px auto; padding: 0 20px; }
-  h1 { font-size: 26px; margin: 0 0 4px; } h2 { font-size: 19px; margin: 34px 0 10px; }
-  .lead { font-size: 17px; margin: 0 0 20px; } .quiet { color: #667079; font-size: 13px; }
-  table { border-collapse: collapse; font-size: 13px; } .wide { overflow-x: auto; }
-  th, td { text-align: left; padding: 4px 10px 4px 0; border-bottom: 1px solid #e3e7ea; vertical-align: top;
-           white-space: nowrap; }
-  th { color: #667079; font-weight: 600; } td.n, th.n { text-align: right; font-variant-numeric: tabular-nums; }
-  .bar { display: inline-block; height: 10px; background: #4c78a8; border-radius: 2px; vertical-align: middle; }
-  .bar.out { background: #d0763c; }
-  .accept { color: #1d7a3e; font-weight: 600; } .reject { color: #b4461b; font-weight: 600; }
-  .failed { background: #fbe9e1; }
-  .sheet { display: grid; grid-template-columns: repeat(auto-fill, minmax(150px, 1fr)); gap: 14px; }
-  figure { margin: 0; } figcaption { font-size: 12px; line-height: 1.35; overflow-wrap: anywhere; }
-  figure img { width: 100%; height: 130px; object-fit: contain; background: #f1f3f5; border-radius: 4px;
-               display: block; }
-  figure.reject-card img { opacity: .75; }
-</style>
-</head>
-<body>
-<h1>Release report</h1>
-<p class="lead">{{ summary }}</p>
+_MOST_ROWS = 200  # of the table of verdicts
+_MOST_EXAMPLES = 5  # of sources that failed for one reason
+_MOST_NEAR_MISSES = 5
 
-<h2>What was left at each step</h2>
-<table>
-{% for name, count, note in funnel %}
-<tr><td>{{ name }}</td><td class="n">{{ count }}</td>
-<td><span class="bar" style="width: {{ (220 * count / most) | round(0, 'ceil') | int }}px"></span></td>
-<td class="quiet">{{ note }}</td></tr>
-{% endfor %}
-</table>
-
-<h2>Why shots were rejected</h2>
-{% if reasons %}
-<table>
-<tr><th>rule</th><th class="n">threshold</th><th class="n">shots that fail it</th><th></th>
-<th class="n">that fail it alone</th></tr>
-{% for reason in reasons %}
-<tr><td>{{ reason.rule }}</td><td class="n">{{ reason.threshold }}</td><td class="n">{{ reason.count }}</td>
-<td><span class="bar out" style="width: {{ (220 * reason.count / most) | round(0, 'ceil') | int }}px"></span></td>
-<td class="n">{{ reason.only }}</td></tr>
-{% endfor %}
-</table>
-<p class="quiet">A shot can fail several rules. Switching one rule off would accept those that fail it alone.</p>
-{% else %}<p>None was.</p>{% endif %}
-
-{% if failed_sources %}
-<h2>Sources that could not be had</h2>
-<table>
-<tr><th>source</th><th>reason</th><th>detail</th></tr>
-{% for row in failed_sources %}
-<tr><td>{{ row.source_uri }}</td><td>{{ row.reason }}</td><td class="quiet">{{ row.detail or "" }}</td></tr>
-{% endfor %}
-</table>
-{% endif %}
-
-<h2>Shots</h2>
-<div class="sheet">
-{% for card in cards %}
-<figure class="{{ card.verdict }}-card">
-{% if card.picture %}<img alt="" src="data:image/jpeg;base64,{{ card.picture }}">{% else %}<img alt="">{% endif %}
-<figcaption><span class="{{ card.verdict }}">{{ card.verdict }}</span> {{ card.name }}<br>
-<span class="quiet">{{ card.why }}</span></figcaption>
-</figure>
-{% endfor %}
-</div>
-{% if cards_left_out %}<p class="quiet">{{ cards_left_out }} more shots have no picture here.</p>{% endif %}
-
-<h2>Verdicts</h2>
-<div class="wide">
-<table>
-<tr><th>shot</th><th>verdict</th>{% for name in columns %}<th class="n">{{ name }}</th>{% endfor %}</tr>
-{% for row in table %}
-<tr><td>{{ row.name }}</td><td class="{{ row.verdict }}">{{ row.verdict }}</td>
-{% for cell in row.cells %}<td class="n{{ ' failed' if cell.failed }}">{{ cell.text }}</td>{% endfor %}</tr>
-{% endfor %}
-</table>
-</div>
-<p class="quiet">Marked values fail their rule. A dash was not measured, or the picture shows too little to tell.
-{% if rows_left_out %}{{ rows_left_out }} more shots are in the table verdicts.{% endif %}</p>
-</body>
-</html>
-"""
-
-_MOST_ROWS = 1000
-_MOST_REASONS = 3  # under a picture
+Row = Mapping[str, Any]
 
 
 def render_report(
-    sources: Sequence[Mapping[str, Any]],
-    verdicts: Sequence[Mapping[str, Any]],
+    sources: Sequence[Row],
+    verdicts: Sequence[Row],
     counts: Mapping[str, Any],
     thumbnails: Mapping[str, bytes],
     settings: CurateSettings,
@@ -120,23 +38,27 @@ def render_report(
         counts: of pipelines.select.count_steps.
         thumbnails: JPEG files by shot_id.
     """
-    names = {row["video_id"]: row["source_uri"].rsplit("/", 1)[-1] for row in reversed(sources) if row["video_id"]}
-    thresholds = {rule: (column, value) for rule, column, _, value in rules_of(settings.select)}
-    shown = sorted(verdicts, key=lambda row: (row["verdict"], _first_rule(row), row["shot_id"]))
-    pictured = _spread(shown, settings.report.thumbnails)
-    columns = list(dict.fromkeys(column for column, _ in thresholds.values() if verdicts and column in verdicts[0]))
-    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
-    return environment.from_string(_TEMPLATE).render(
+    effects = rule_effects(verdicts, settings.select)
+    uris = {row["video_id"]: row["source_uri"] for row in reversed(sources) if row["video_id"]}
+    groups = contact_sheets(sources, verdicts, thumbnails, settings.report.thumbnails)
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("pipelines", "."), autoescape=True, undefined=jinja2.StrictUndefined,
+        trim_blocks=True, lstrip_blocks=True,
+    )  # fmt: skip
+    environment.filters["number"] = number_text
+    environment.filters["reason"] = reason_text
+    return environment.get_template("report.html.jinja").render(
         summary=summary(counts),
+        counts=counts,
         funnel=_funnel(counts),
-        most=max(1, counts["sources"]["listed"], counts["shots"]["total"]),
-        reasons=_reasons(counts, thresholds),
-        failed_sources=[row for row in sources if row["status"] == "failed"][:_MOST_ROWS],
-        cards=[_card(row, names, thumbnails) for row in pictured],
-        cards_left_out=len(shown) - len(pictured),
-        columns=columns,
-        table=[_row(row, names, columns, thresholds) for row in shown[:_MOST_ROWS]],
-        rows_left_out=max(0, len(shown) - _MOST_ROWS),
+        reasons=_reasons(counts, effects),
+        panels=_panels(verdicts, effects),
+        near=[_near_miss(miss, uris) for miss in near_misses(verdicts, _MOST_NEAR_MISSES)],
+        failed_sources=_failed_sources(sources, counts["failed_sources"]),
+        splits=_splits(verdicts, counts),
+        groups=groups,
+        shown=sum(len(group.cards) for group in groups),
+        table=_table(verdicts, effects, uris),
     )
 
 
@@ -162,87 +84,110 @@ def summary(counts: Mapping[str, Any]) -> str:
     return f"0 clips of {shots['total']} shots: {most}. {count} would be accepted without {rule}."
 
 
-def _funnel(counts: Mapping[str, Any]) -> list[tuple[str, int, str]]:
+def _funnel(counts: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The steps from what was listed to what was accepted, each with what was lost before the next."""
     sources, shots = counts["sources"], counts["shots"]
     undecodable = sum(counts["undecodable_videos"].values())
-    return [
+    lost = [f"{sources[name]} {name}" for name in ("duplicate", "failed") if sources.get(name)]
+    steps = [
         ("sources listed", sources["listed"], ""),
-        ("fetched", sources.get("fetched", 0), _note(sources, ("duplicate", "failed"))),
+        ("fetched", sources.get("fetched", 0), ", ".join(lost)),
         ("videos decoded", counts["videos"] - undecodable, _listing(counts["undecodable_videos"])),
         ("shots", shots["total"], "one for each bad video included" if undecodable else ""),
-        ("accepted", shots["accept"], _listing(counts["splits"])),
+        ("accepted", shots["accept"], f"{shots['reject']} rejected" if shots["reject"] else ""),
     ]
-
-
-def _note(counts: Mapping[str, int], names: Sequence[str]) -> str:
-    return ", ".join(f"{counts[name]} {name}" for name in names if counts.get(name))
+    most = max(1, sources["listed"], shots["total"])
+    return [{"name": name, "count": count, "share": count / most, "note": note} for name, count, note in steps]
 
 
 def _listing(counts: Mapping[str, int]) -> str:
     return ", ".join(f"{count} {name}" for name, count in counts.items())
 
 
-def _reasons(counts: Mapping[str, Any], thresholds: Mapping[str, tuple[str, float]]) -> list[dict[str, Any]]:
-    order = sorted(counts["failed_rules"].items(), key=lambda item: (-item[1], item[0]))
-    return [
-        {
-            "rule": rule,
-            "threshold": f"{thresholds[rule][1]:g}" if rule in thresholds else "",
-            "count": count,
-            "only": counts["only_failed_rule"].get(rule, 0),
-        }
-        for rule, count in order
-    ]
+def _reasons(counts: Mapping[str, Any], effects: Sequence[RuleEffect]) -> list[dict[str, Any]]:
+    """What spoke against shots; with an accepted release the most frequent first, else what alone keeps out most."""
+    by_rule = {effect.rule: effect for effect in effects}
+    rows = []
+    for rule, count in counts["failed_rules"].items():
+        alone = counts["only_failed_rule"].get(rule, 0)
+        rows.append({"rule": rule, "count": count, "alone": alone, "effect": by_rule.get(rule)})
+    first = "count" if counts["shots"]["accept"] else "alone"
+    return sorted(rows, key=lambda row: (-row[first], -row["count"], row["rule"]))
 
 
-def _first_rule(row: Mapping[str, Any]) -> str:
-    return row["failed_rules"][0]["rule"] if row["failed_rules"] else ""
+def _panels(verdicts: Sequence[Row], effects: Sequence[RuleEffect]) -> list[dict[str, Any]]:
+    """One for each measured column: its histogram, what lies on each side, and what other thresholds would give."""
+    accepted = np.array([row["verdict"] == "accept" for row in verdicts], bool)
+    panels = []
+    for column in dict.fromkeys(effect.column for effect in effects):
+        rules = [effect for effect in effects if effect.column == column]
+        limits = {effect.kind: effect.threshold for effect in rules}
+        low, high = limits.get("min"), limits.get("max")
+        values = column_values(verdicts, column)
+        words = RULE_COLUMNS[column]
+        below = None if low is None else int((values < low).sum())
+        above = None if high is None else int((values > high).sum())
+        measured = int(np.isfinite(values).sum())
+        panels.append(
+            {
+                "column": column,
+                "words": words,
+                "rules": rules,
+                "on": below is not None or above is not None,
+                "histogram": histogram(values, accepted, words.scale, low, high),
+                "below": below,
+                "above": above,
+                "kept": measured - (below or 0) - (above or 0),
+                "unmeasured": len(values) - measured,
+            }
+        )
+    return sorted(panels, key=lambda panel: not panel["on"])
 
 
-def _spread(rows: Sequence[Mapping[str, Any]], most: int) -> list[Mapping[str, Any]]:
-    """At most `most` rows, evenly over the list, so that every reason is shown."""
-    if len(rows) <= most:
-        return list(rows)
-    return [rows[index * len(rows) // most] for index in range(most)]
-
-
-def _name(row: Mapping[str, Any], names: Mapping[str, str]) -> str:
-    file = names.get(row["video_id"], row["video_id"][:12])
-    return f"{file} {row['start']}-{row['end']}" if row["end"] else file
-
-
-def _card(row: Mapping[str, Any], names: Mapping[str, str], thumbnails: Mapping[str, bytes]) -> dict[str, Any]:
-    jpeg = thumbnails.get(row["shot_id"])
+def _near_miss(miss: NearMiss, uris: Mapping[str, str]) -> dict[str, Any]:
+    uri = uris.get(miss.row["video_id"])
     return {
-        "name": _name(row, names),
-        "verdict": row["verdict"],
-        "why": ", ".join(_failure_text(failure) for failure in row["failed_rules"][:_MOST_REASONS])
-        + (f" and {more} more" if (more := len(row["failed_rules"]) - _MOST_REASONS) > 0 else ""),
-        "picture": base64.b64encode(jpeg).decode() if jpeg else None,
+        "name": shot_name(miss.row, uri),
+        "link": link_to(uri),
+        "seconds": miss.row["seconds"],
+        "why": [failure_text(failure) for failure in miss.row["failed_rules"]],
+        "changes": miss.changes,
     }
 
 
-def _failure_text(failure: Mapping[str, Any]) -> str:
-    if failure["error"] is not None:
-        return f"{failure['rule']}: {failure['error']}"
-    return f"{failure['rule']}: {_number(failure['value'])} (limit {failure['threshold']:g})"
+def _failed_sources(sources: Sequence[Row], reasons: Mapping[str, int]) -> list[dict[str, Any]]:
+    rows = []
+    for reason, count in sorted(reasons.items(), key=lambda item: (-item[1], item[0])):
+        examples = [row for row in sources if row["status"] == "failed" and row["reason"] == reason][:_MOST_EXAMPLES]
+        named = [
+            {"uri": row["source_uri"], "link": link_to(row["source_uri"]), "detail": row["detail"]} for row in examples
+        ]
+        rows.append({"reason": reason, "count": count, "examples": named})
+    return rows
 
 
-def _number(value: float | None) -> str:
-    """Three digits, never as 1e-05; a dash for what is missing."""
-    if value is None:
-        return "–"
-    if abs(value) >= 100:
-        return f"{value:.0f}"
-    return f"{value:.3g}" if value == 0 or abs(value) >= 0.001 else f"{value:.4f}"
+def _splits(verdicts: Sequence[Row], counts: Mapping[str, Any]) -> dict[str, Any]:
+    """What was accepted: clips by split, and how long they are."""
+    accepted = [row for row in verdicts if row["verdict"] == "accept"]
+    seconds = column_values(accepted, "seconds")
+    return {
+        "clips": counts["splits"],
+        "videos": len({row["video_id"] for row in accepted}),
+        "quantiles": [float(value) for value in np.quantile(seconds, [0, 0.25, 0.5, 0.75, 1])] if accepted else [],
+        "histogram": histogram(seconds, np.ones(len(seconds), bool), "log"),
+    }
 
 
-def _row(
-    row: Mapping[str, Any],
-    names: Mapping[str, str],
-    columns: Sequence[str],
-    thresholds: Mapping[str, tuple[str, float]],
-) -> dict[str, Any]:
-    failed = {thresholds[one["rule"]][0] for one in row["failed_rules"] if one["rule"] in thresholds}
-    cells = [{"text": _number(row[column]), "failed": column in failed} for column in columns]
-    return {"name": _name(row, names), "verdict": row["verdict"], "cells": cells}
+def _table(verdicts: Sequence[Row], effects: Sequence[RuleEffect], uris: Mapping[str, str]) -> dict[str, Any]:
+    columns = list(dict.fromkeys(effect.column for effect in effects))
+    rows = []
+    for row in verdicts[:_MOST_ROWS]:
+        failed = {failure["rule"].partition("_")[2] for failure in row["failed_rules"]}
+        rows.append(
+            {
+                "name": f"{shot_name(row, uris.get(row['video_id']))} {row['start']}-{row['end']}",
+                "verdict": row["verdict"],
+                "cells": [(row[column], column in failed) for column in columns],
+            }
+        )
+    return {"columns": columns, "rows": rows, "left_out": len(verdicts) - len(rows)}

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, fields
+from functools import cache
 from typing import Any
 
 
@@ -26,6 +27,10 @@ class SelectSettings:
 
     min_height: float | None = 256
     """Pixels; see `min_width`."""
+
+    max_black_bars: float | None = None
+    """Share of the picture in black bars. A model learns to draw the bars it sees, but what is between them may be a
+    good clip, and how much of it is left is for the user to weigh: 0.44 is an upright video in a square picture."""
 
     min_people_median: float | None = 1
     """People in the median frame. Without one there is nothing to animate."""
@@ -84,9 +89,10 @@ class SelectSettings:
     wall, or a person who fills the picture. What cannot be seen cannot be learned wrongly either."""
 
     min_subject_motion: float | None = 0.001
-    """Heights of the person per second, of the fastest tenth of the tracks on people relative to the camera. 1.7 mm
-    per second of a grown person: quiet breathing moves a chest by more, and tracking noise (0.1 pixels of 512 in a
-    second, on a person of half the picture's height) makes 0.0004. Rejects statues, posters and frozen pictures."""
+    """Heights of the person per second: motion of the fastest tenth of the points on people beyond the one that all
+    share. 1.7 mm per second of a grown person: quiet breathing moves a chest by more, and tracking noise (0.1 pixels of
+    512 in a second, on a person of half the picture's height) makes 0.0004. Rejects statues, posters and frozen
+    pictures, also before a moving camera. docs/curation.md has the distributions."""
 
     heldout_share: float = 0.02
     """Share of the videos that are kept out of training, for benchmark sets: 100 of the paper's 5,000."""
@@ -108,15 +114,21 @@ CAMERA_COLUMNS = ("camera_translation", "camera_rotation", "camera_zoom", "camer
 """Columns that are null where the background shows nothing to track."""
 
 
-def rules_of(settings: SelectSettings) -> list[tuple[str, str, str, float]]:
-    """(rule, column, "min" or "max", threshold) of every rule that is switched on, in the order of the fields."""
+def all_rules(settings: SelectSettings) -> list[tuple[str, str, str, float | None]]:
+    """(rule, column, "min" or "max", threshold, None where it is off) of every rule, in the order of the fields."""
     rules = []
     for field in fields(settings):
         kind, _, column = field.name.partition("_")
-        threshold = getattr(settings, field.name)
-        if kind in ("min", "max") and threshold is not None:
-            rules.append((field.name, column, kind, float(threshold)))
+        if kind in ("min", "max"):
+            threshold = getattr(settings, field.name)
+            rules.append((field.name, column, kind, None if threshold is None else float(threshold)))
     return rules
+
+
+@cache  # asked for again with every shot
+def rules_of(settings: SelectSettings) -> tuple[tuple[str, str, str, float], ...]:
+    """The same of every rule that is switched on."""
+    return tuple((*rule[:3], rule[3]) for rule in all_rules(settings) if rule[3] is not None)
 
 
 def failed_rules(

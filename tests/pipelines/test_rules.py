@@ -1,10 +1,11 @@
 from __future__ import annotations
 
 from dataclasses import fields
+from pathlib import Path
 
 import pytest
 
-from pipelines.rules import SelectSettings, failed_rules, rules_of
+from pipelines.rules import SelectSettings, all_rules, failed_rules, rules_of
 from pipelines.tables import MEASURES, SHOTS, scalar_columns
 
 KNOWN = [*SHOTS.names, *(name for measure in MEASURES for name in scalar_columns(measure))]
@@ -104,6 +105,16 @@ def test_a_measure_that_failed_is_a_reason_of_its_own():
 
 def test_rules_come_in_the_order_of_the_fields():
     assert [rule for rule, *_ in rules_of(SelectSettings())][:3] == ["min_seconds", "min_width", "min_height"]
+
+
+def test_the_page_on_curation_names_every_rule_with_its_default():
+    page = Path(__file__).parents[2] / "docs" / "curation.md"
+    rows = [line.split("|") for line in page.read_text().splitlines() if line.startswith(("| `min_", "| `max_"))]
+    named = {row[1].strip(" `"): row[2].strip() for row in rows}
+    assert len(named) == len(rows)  # each once
+    for rule, _, _, threshold in all_rules(SelectSettings()):
+        assert rule in named
+        assert threshold is None or float(named[rule]) == threshold
 
 
 def test_a_minimum_above_its_maximum_is_refused():
