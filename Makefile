@@ -1,9 +1,13 @@
 # Two commands do all the set-up: `make demo` runs the whole line, `make test` runs the tests.
+# `make bench NAME=curate` measures one thing, `make bench` everything; ARGS go to tests and benchmarks.
 PYTHON ?= python3
 BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: demo test check format clean
+.PHONY: demo test check format bench clean
+
+# Modules that can be run.
+BENCHMARKS = $(or $(NAME),$(basename $(notdir $(shell grep -l __main__ benchmarks/*.py))))
 
 demo: .venv/.installed
 	python -m jobs.demo
@@ -21,7 +25,10 @@ format: .venv/.installed-dev
 	ruff format .
 	ruff check --fix .
 
-
+bench: .venv/.installed-dev
+	@failed=""; \
+	for name in $(BENCHMARKS); do python -m benchmarks.$$name $(ARGS) || failed="$$failed $$name"; done; \
+	test -z "$$failed" || { echo "missed a bar or failed:$$failed"; exit 1; }
 
 .venv/.installed: pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
