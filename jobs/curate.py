@@ -14,8 +14,11 @@ import pyarrow as pa
 from jobs import entry, tracking
 from jobs.config import Config
 from pipelines.benchmark_sets import make_benchmark
-from pipelines.crawl import crawl
+from pipelines.compaction import mend_part
+from pipelines.crawl import Crawl, crawl
 from pipelines.measure import Measured, measure_videos
+from pipelines.part_rows import DamagedPart
+from pipelines.progress import Stage, recorded
 from pipelines.select import make_release
 from pipelines.store import Collection, Store
 from pipelines.video_measures import Video
@@ -24,29 +27,22 @@ from stableanimator.errors import ConfigError
 log = logging.getLogger(__name__)
 
 
+_TRIES = 3  # to select, where parts turn out to be damaged
+
+
 def run(config: Config, run: tracking.Run) -> str:
     """Fetch, cut, measure, select, report. Only what is missing is fetched or measured."""
     settings = config.curate
     if settings is None:
         raise ConfigError("the configuration has no section curate; say what to crawl in curate.crawl.sources")
     store = Store(config.root)
-    clock = time.monotonic()
-    crawled = crawl(settings.crawl, store)
-    crawl_seconds = time.monotonic() - clock
-    measured = measure_videos(store, _videos(crawled.sources), settings, config.perception)
-    measure_seconds = time.monotonic() - clock - crawl_seconds
-    build = {
-        "host": platform.node(),
-        "commit": tracking.git_commit(),
-        "root": config.root,
-        "settings": asdict(settings),
-        "fetched_now": crawled.fetched_now,
-        "bytes_fetched_now": crawled.bytes_now,
-        "videos_measured_now": measured.videos_now,
-        "frames_decoded_now": measured.frames_decoded,
-        "seconds": {"crawl": crawl_seconds, "measure": measure_seconds, "by_step_over_actors": measured.seconds},
-    }
-    release = make_release(store, crawled.sources, measured, settings, build)
+    with recorded() as steps:
+        clock = time.monotonic()
+        crawled = crawl(settings.crawl, store)
+        stages = {"crawl": _stage(time.monotonic() - clock, crawled.fetched_now, crawled.bytes_now)}
+        build: dict[str, Any] = {"host": platform.node(), "commit": tracking.git_commit(), "root": config.root}
+        build["settings"] = asdict(settings)
+        measured, release = _measure_and_select(store, crawled, config, {**build, "stages": stages}, steps)
     benchmark = make_benchmark(release, settings.benchmark)
     _record(run, release, benchmark, measured)
     counts = release.manifest["counts"]
@@ -54,6 +50,50 @@ def run(config: Config, run: tracking.Run) -> str:
     log.info("report: %s/report.html; benchmark set of %d pairs: %s", release.uri, pairs, benchmark.uri)
     shots, listed = counts["shots"], counts["sources"]["listed"]
     return f"accepted {shots['accept']} of {shots['total']} shots from {listed} sources: {release.uri}"
+
+
+def _measure_and_select(
+    store: Store, crawled: Crawl, config: Config, build: dict[str, Any], steps: list[Stage]
+) -> tuple[Measured, Collection]:
+    """A part that was damaged since it was committed is only seen when it is read: its rows are then made again."""
+    settings = config.curate
+    assert settings is not None
+    for attempt in range(_TRIES):
+        clock = time.monotonic()
+        measured = measure_videos(store, _videos(crawled.sources), settings, config.perception)
+        stages = {**build["stages"], **_stages_of(measured, time.monotonic() - clock)}
+        now = {
+            "fetched_now": crawled.fetched_now,
+            "bytes_fetched_now": crawled.bytes_now,
+            "videos_measured_now": measured.videos_now,
+            "frames_decoded_now": measured.frames_decoded,
+            "steps": [asdict(step) for step in steps],
+        }
+        try:
+            return measured, make_release(
+                store, crawled.sources, measured, settings, {**build, **now, "stages": stages}
+            )
+        except DamagedPart as damaged:
+            if attempt == _TRIES - 1:
+                raise
+            mend_part(store, damaged.path)
+    raise AssertionError("unreachable")
+
+
+def _stage(seconds: float, rows: int, size: int) -> dict[str, float]:
+    return {"seconds": seconds, "rows": rows, "bytes": size, "rows_per_second": rows / seconds if seconds else 0.0}
+
+
+def _stages_of(measured: Measured, seconds: float) -> dict[str, dict[str, float]]:
+    """What was done in this run: videos as a whole, then each table with its rows (shots), the seconds of all actors
+    together, and the bytes of all its parts."""
+    stages = {"measure": _stage(seconds, measured.videos_now, measured.bytes_decoded)}
+    for name, rows in measured.rows_now.items():
+        size = measured.cached.rows[name].bytes if name in measured.cached.rows else 0
+        stages[name] = _stage(measured.seconds.get(name, 0.0), rows, size)
+    if measured.videos_now:
+        stages["decode"] = _stage(measured.seconds.get("decode", 0.0), measured.frames_decoded, measured.bytes_decoded)
+    return stages
 
 
 def _videos(sources: pa.Table) -> list[Video]:
@@ -81,6 +121,11 @@ def _record(run: tracking.Run, release: Collection, benchmark: Collection, measu
             "benchmark_pairs": benchmark.manifest["tables"]["pairs"]["rows"],
             "videos_measured_now": measured.videos_now,
             "frames_decoded_now": measured.frames_decoded,
+            **{
+                f"{stage}/{name}": value
+                for stage, of_stage in release.build()["stages"].items()
+                for name, value in of_stage.items()
+            },
         }
     )
     run.table("rejected_by", [{"rule": rule, "shots": count} for rule, count in counts["failed_rules"].items()])

@@ -56,8 +56,7 @@ def main(verb: str, work: Callable[[Config, Run], str], argv: Sequence[str] | No
     try:
         config = load(arguments.config, arguments.overrides)
         if arguments.dry_run:
-            print(yaml.safe_dump(dump(config), sort_keys=False, allow_unicode=True))
-            print(resources(verb, config))
+            print_plan(verb, config)
             return EXIT_OK
         print(_run(verb, work, config))
         return EXIT_OK
@@ -68,6 +67,20 @@ def main(verb: str, work: Callable[[Config, Run], str], argv: Sequence[str] | No
             return EXIT_FAILED
         print(f"error: {mistake}", file=sys.stderr)
         return EXIT_USER
+
+
+def print_plan(verb: str, config: Config) -> None:
+    """What --dry-run prints: the settings, what the job reserves, and, for curate, what it would do.
+
+    Raises:
+        UserError: what would be done cannot be told.
+    """
+    print(yaml.safe_dump(dump(config), sort_keys=False, allow_unicode=True))
+    print(resources(verb, config))
+    if verb == "curate":
+        from jobs.curate_plan import curate_plan  # here: the measures' libraries take seconds
+
+        print(curate_plan(config))
 
 
 def _run(verb: str, work: Callable[[Config, Run], str], config: Config) -> str:

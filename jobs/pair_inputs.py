@@ -86,8 +86,9 @@ class PairReader:
         people = self.people(picture)
         if not len(people):
             raise PersonError("no_reference_person", uri)
-        order = owner_first(people, faces[0])
-        return Reference(picture=picture, keypoints=people[order], face_embedding=faces[0].embedding)
+        main = faces[0]
+        assert main.embedding is not None, "the main face has one"
+        return Reference(picture=picture, keypoints=people[owner_first(people, main)], face_embedding=main.embedding)
 
     def drive(self, pair: Pair, fps: float | None, most: int) -> Drive:
         """The driving poses of a pair: from its table of keypoints, or by running DWPose on its video.

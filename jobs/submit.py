@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING
 import yaml
 
 from jobs import entry
-from jobs.config import Config, dump, load, resources
+from jobs.config import Config, dump, load
 from jobs.local_ray import job_client
 from stableanimator.errors import ConfigError, UserError
 
@@ -131,8 +131,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         config = load(arguments.config, arguments.overrides)
         if arguments.dry_run:
-            print(yaml.safe_dump(dump(config), sort_keys=False, allow_unicode=True))
-            print(resources(arguments.verb, config))
+            try:
+                entry.print_plan(arguments.verb, config)
+            except UserError as error:  # what the cluster has need not be here
+                print(f"what is missing cannot be told from this machine: {error}")
             return entry.EXIT_OK
         return submit(
             arguments.verb,

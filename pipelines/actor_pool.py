@@ -5,6 +5,7 @@ The one way in which jobs spread work that holds models: encode a video, animate
 
 from __future__ import annotations
 
+import logging
 import pickle
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -15,6 +16,8 @@ from ray.data import ActorPoolStrategy
 
 from pipelines.progress import track
 from stableanimator.errors import ConfigError, UserError
+
+log = logging.getLogger(__name__)
 
 Row = dict[str, Any]
 
@@ -52,6 +55,7 @@ def run_actors(
     actors: int,
     cpus: float,
     gpus: float = 0.0,
+    memory: float = 0.0,
     tries: int | None = None,
 ) -> Iterator[Row]:
     """Give each row to an actor, and yield what it returns, in the order in which they are done, under a progress bar.
@@ -60,8 +64,8 @@ def run_actors(
         rows: each becomes a block of its own, since blocks are what Ray Data hands out.
         actor: a class, made once a process with `arguments`, then called with one row at a time.
         what: names the step in the bar ("encoding videos").
-        actors: processes at most.
-        cpus, gpus: reserved for each.
+        actors: processes at most. Where the cluster has room for fewer, fewer run, and the log says so.
+        cpus, gpus, memory: reserved for each; memory in bytes.
         tries: a row whose actor has died so often is given up and yields nothing; the others go on. None tries for
             ever, as Ray Data does.
 
@@ -70,6 +74,7 @@ def run_actors(
     """
     if not rows:
         return
+    size = _as_many_as_fit(what, min(actors, len(rows)), cpus, gpus, memory)
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = False  # ours counts rows
     context.max_errored_blocks = 0 if tries is None else -1  # a block is one row, so no neighbour is lost with it
@@ -78,9 +83,10 @@ def run_actors(
         PoolActor,
         fn_constructor_args=(actor, *arguments),
         # With one row at a time an actor that dies takes no waiting row with it.
-        compute=ActorPoolStrategy(size=min(actors, len(rows)), max_tasks_in_flight_per_actor=tries and 1),
+        compute=ActorPoolStrategy(size=size, max_tasks_in_flight_per_actor=tries and 1),
         num_cpus=cpus,
         num_gpus=gpus,
+        memory=memory or None,
         **retries,
     )
     for item in track(outcomes.iter_rows(), what, len(rows)):
@@ -90,16 +96,52 @@ def run_actors(
         yield outcome
 
 
-def require_resources(section: str, cpus: float, gpus: float = 0.0) -> None:
+def require_resources(section: str, cpus: float, gpus: float = 0.0, memory: float = 0.0) -> None:
     """Refuse to wait for ever for an actor that no machine of the cluster can hold.
 
     Raises:
-        ConfigError: no node has this many CPU cores and GPUs.
+        ConfigError: no node has this many CPU cores and GPUs and this much memory (bytes), and none can be added.
     """
-    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
-    if not any(node.get("CPU", 0) >= cpus and node.get("GPU", 0) >= gpus for node in nodes):
-        most = max(((node.get("GPU", 0), node.get("CPU", 0)) for node in nodes), default=(0, 0))
+    if _room(cpus, gpus, memory) == 0:
+        nodes = _nodes()
+        cores, cards, space = (max((node.get(name, 0) for node in nodes), default=0) for name in _RESOURCES)
         raise ConfigError(
-            f"{section}: an actor needs {cpus:g} CPU cores and {gpus:g} GPUs, and the largest node has {most[1]:g} and "
-            f"{most[0]:g}; lower {section}.cpus_per_actor or {section}.gpus_per_actor, or add a node"
+            f"{section}: an actor needs {_needs(cpus, gpus, memory)}, and the nodes of the cluster have at most "
+            f"{_needs(cores, cards, space)}; lower {section}.cpus_per_actor, gpus_per_actor or what else it reserves, "
+            "or add a node"
         )
+
+
+_RESOURCES = ("CPU", "GPU", "memory")
+
+
+def _nodes() -> list[dict[str, float]]:
+    return [node["Resources"] for node in ray.nodes() if node["Alive"]]
+
+
+def _room(cpus: float, gpus: float, memory: float) -> int | None:
+    """How many such actors fit the cluster when nothing else runs; None where an autoscaler may add nodes."""
+    if ray._private.state.state.get_max_resources_from_cluster_config() is not None:
+        return None
+    needs = [(name, need) for name, need in zip(_RESOURCES, (cpus, gpus, memory), strict=True) if need]
+    return sum(min(int(node.get(name, 0) / need + 1e-6) for name, need in needs) for node in _nodes())
+
+
+def _as_many_as_fit(what: str, actors: int, cpus: float, gpus: float, memory: float) -> int:
+    room = _room(cpus, gpus, memory)
+    if room is not None and room < actors:
+        log.warning(
+            "%s: %d actors of %s are asked for, and the cluster has room for %d; %d will run",
+            what, actors, _needs(cpus, gpus, memory), room, max(1, room),
+        )  # fmt: skip
+        actors = max(1, room)
+    free = ray.available_resources()
+    wanted = zip(_RESOURCES, (cpus, gpus, memory), strict=True)
+    if busy := [name for name, need in wanted if free.get(name, 0) < need]:
+        log.warning("%s: waits until other jobs give back %s", what, " and ".join(busy))
+    return actors
+
+
+def _needs(cpus: float, gpus: float, memory: float) -> str:
+    text = f"{cpus:g} CPU cores and {gpus:g} GPUs"
+    return f"{text} and {memory / 2**30:.1f} GiB of memory" if memory else text

@@ -10,48 +10,19 @@ import hashlib
 import logging
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import torch
 
+from pipelines.benchmark_settings import BenchmarkSettings
 from pipelines.store import Collection
 from pipelines.tables import PAIRS
-from stableanimator.alignment.misalignment import MisalignmentSettings, random_misalignment
+from stableanimator.alignment.misalignment import random_misalignment
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class BenchmarkSettings:
-    """Which pairs are made."""
-
-    pairs: int = 100
-    """Pairs at most (MisAlign100 and Unseen100 have 100 videos each)."""
-
-    pairs_per_clip: int = 1
-    """Pairs of one clip at most, each with its own reference and misalignment."""
-
-    seconds: float = 20.0
-    """Seconds of a clip that drive, from its start (the papers' clips last 10 to 20)."""
-
-    misaligned: bool = True
-    """Misalign the driven poses (MisAlign100); without, the pairs are those of Unseen100."""
-
-    misalignment: MisalignmentSettings = field(default_factory=MisalignmentSettings)
-    """Ranges of the misalignment."""
-
-    seed: int = 0
-    """Which references and misalignments are drawn. A pair's draw depends on this and on its clip alone."""
-
-    def __post_init__(self) -> None:
-        if self.pairs < 0:
-            raise ValueError(f"pairs must not be negative, got {self.pairs}")
-        if self.pairs_per_clip < 1:
-            raise ValueError(f"pairs_per_clip must be at least 1, got {self.pairs_per_clip}")
-        if self.seconds <= 0:
-            raise ValueError(f"seconds must be above 0, got {self.seconds}")
 
 
 def make_benchmark(release: Collection, settings: BenchmarkSettings) -> Collection:
@@ -59,8 +30,8 @@ def make_benchmark(release: Collection, settings: BenchmarkSettings) -> Collecti
 
     Its manifest names the release, the settings, and the held-out clips that have no frame with a face.
     """
-    clips = [clip for clip in release.table("clips").to_pylist() if clip["split"] == "heldout"]
-    faces = _frames_with_face(release.table("frames"))
+    clips = release.table("clips").filter(pc.field("split") == "heldout").to_pylist()
+    faces = _frames_with_face(release, [clip["shot_id"] for clip in clips])
     usable = [clip for clip in clips if clip["shot_id"] in faces]
     rows = [
         _pair(release, clip, faces[clip["shot_id"]], number, settings)
@@ -84,13 +55,14 @@ def make_benchmark(release: Collection, settings: BenchmarkSettings) -> Collecti
     )
 
 
-def _frames_with_face(frames: pa.Table) -> dict[str, list[int]]:
-    """Frames with a face by shot."""
+def _frames_with_face(release: Collection, shots: list[str]) -> dict[str, list[int]]:
+    """Frames with a face by shot, of these shots."""
     found: dict[str, list[int]] = {}
-    rows = frames.select(["shot_id", "frame_index", "face_boxes"]).to_pylist()
-    for row in rows:
-        if row["face_boxes"]:
-            found.setdefault(row["shot_id"], []).append(row["frame_index"])
+    wanted = pc.field("shot_id").isin(pa.array(shots, pa.string()))
+    for frames in release.batches("frames", ["shot_id", "frame_index", "face_boxes"]) if shots else ():
+        with_face = frames.filter(wanted & (pc.list_value_length(pc.field("face_boxes")) > 0))
+        for shot, frame in zip(*(with_face[name].to_pylist() for name in ("shot_id", "frame_index")), strict=True):
+            found.setdefault(shot, []).append(frame)
     return found
 
 

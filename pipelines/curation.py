@@ -5,16 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
-from pipelines.benchmark_sets import BenchmarkSettings
+from pipelines.benchmark_settings import BenchmarkSettings
 from pipelines.camera_motion import CameraMotionSettings
-from pipelines.crawl import CrawlSettings
+from pipelines.crawl_settings import CrawlSettings
 from pipelines.face_quality import FaceQualitySettings
 from pipelines.keypoints import KeypointSettings
 from pipelines.people import PeopleSettings
+from pipelines.picture import PictureSettings
 from pipelines.rules import SelectSettings
 from pipelines.shots import ShotSettings
 
-MeasureName = Literal["people", "face_quality", "keypoints", "camera_motion"]
+MeasureName = Literal["people", "face_quality", "keypoints", "camera_motion", "picture"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -39,7 +40,7 @@ class CurateSettings:
     shots: ShotSettings = field(default_factory=ShotSettings)
     """Where a video is cut."""
 
-    measures: tuple[MeasureName, ...] = ("people", "face_quality", "keypoints", "camera_motion")
+    measures: tuple[MeasureName, ...] = ("people", "face_quality", "keypoints", "camera_motion", "picture")
     """Which measures run. Rules on the others do not apply. `keypoints` needs `people`; all but `camera_motion` need
     the weights of the section `perception`."""
 
@@ -51,6 +52,7 @@ class CurateSettings:
     face_quality: FaceQualitySettings = field(default_factory=FaceQualitySettings)
     keypoints: KeypointSettings = field(default_factory=KeypointSettings)
     camera_motion: CameraMotionSettings = field(default_factory=CameraMotionSettings)
+    picture: PictureSettings = field(default_factory=PictureSettings)
 
     select: SelectSettings = field(default_factory=SelectSettings)
     """Which shots are accepted."""
@@ -60,8 +62,18 @@ class CurateSettings:
     benchmark: BenchmarkSettings = field(default_factory=BenchmarkSettings)
     """The pairs made from held-out clips."""
 
-    frames_per_read: int = 16
-    """Sampled frames decoded at a time; bounds the memory of an actor, does not change the result."""
+    decode_timeout_s: float = 600.0
+    """Seconds that the next frame may take before a video is given up until the next run. A file can make a decoder
+    hang. The slowest honest step, to a frame far into a long AVI, decodes all before it: 200,000 frames in 10 minutes.
+    """
+
+    max_bad_video_share: float = 0.5
+    """Share of the videos (0 to 1; 1 for any) that may turn out to be undecodable, or whose measures may break down,
+    before the run ends with an error. When most do, the cause is nearly always one thing that a person can mend (a
+    driver, a codec, a half-copied folder), and a release of what is left would be taken for the whole."""
+
+    min_videos_for_cap: int = 20
+    """Videos from which `max_bad_video_share` applies: of a handful half may be bad by chance, and a person sees it."""
 
     actors: int = 1
     """Processes that decode and measure, each with all models in memory."""
@@ -72,14 +84,23 @@ class CurateSettings:
     gpus_per_actor: float = 0.0
     """GPUs reserved for each; a fraction lets several share one. With perception.device cuda."""
 
+    memory_gb_per_actor: float = 0.0
+    """GB (10^9 bytes) of main memory reserved for each, so that no machine gets more actors than it can hold; 0
+    reserves none."""
+
     def __post_init__(self) -> None:
         if self.sample_fps <= 0:
             raise ValueError(f"sample_fps must be above 0, got {self.sample_fps}")
-        for name in ("frames_per_read", "actors"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
+        if self.decode_timeout_s <= 0:
+            raise ValueError(f"decode_timeout_s must be above 0, got {self.decode_timeout_s}")
+        if self.actors < 1:
+            raise ValueError(f"actors must be at least 1, got {self.actors}")
         if self.cpus_per_actor <= 0 or self.gpus_per_actor < 0:
             raise ValueError("cpus_per_actor must be above 0 and gpus_per_actor not below 0")
+        if self.memory_gb_per_actor < 0 or self.min_videos_for_cap < 0:
+            raise ValueError("memory_gb_per_actor and min_videos_for_cap must not be negative")
+        if not 0 <= self.max_bad_video_share <= 1:
+            raise ValueError(f"max_bad_video_share must lie in [0, 1], got {self.max_bad_video_share}")
         if len(set(self.measures)) != len(self.measures):
             raise ValueError(f"measures names one twice: {', '.join(self.measures)}")
         if "keypoints" in self.measures and "people" not in self.measures:

@@ -29,7 +29,7 @@ class FoundFace(Protocol):
     @property
     def landmarks(self) -> NDArray[np.float32]: ...
     @property
-    def embedding(self) -> NDArray[np.float32]: ...
+    def embedding(self) -> NDArray[np.float32] | None: ...
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -61,29 +61,33 @@ class FaceQuality:
         self._analyser = analyser
         self._yaw = yaw
         self._faces: list[Sequence[FoundFace]] = []
+        self._embeddings: list[NDArray[np.float32] | None] = []
         self._sharpness: list[float] = []
 
     def add(self, frame: Frame) -> None:
         """Find the faces of a frame."""
         faces = self._analyser(frame.image)[: self._settings.max_faces]
         self._faces.append(faces)
+        self._embeddings.append(faces[0].embedding if faces else None)
         if faces:
             self._sharpness.append(sharpness(frame.image, faces[0].box))
 
     def columns(self) -> dict[str, Any]:
         """The columns of FACE_QUALITY behind the samples' head. Without a face, what describes one is null."""
         main = [faces[0] for faces in self._faces if faces]
+        embeddings = [embedding for embedding in self._embeddings if embedding is not None]
         return {
             "face_share": len(main) / len(self._faces),
             "face_size": _median([float(min(face.box[2:] - face.box[:2])) for face in main]),
             "face_score": _median([face.score for face in main]),
             "face_sharpness": _median(self._sharpness),
             "face_yaw": _median([abs(self._yaw(face.landmarks)) for face in main]),
-            "face_consistency": consistency(np.stack([face.embedding for face in main])) if main else None,
-            "face_boxes": [[face.box.tolist() for face in faces] for faces in self._faces],
+            "face_consistency": consistency(np.stack(embeddings)) if embeddings else None,
+            # arrays, not lists: as Python numbers they would take ten times the memory
+            "face_boxes": [[face.box for face in faces] for faces in self._faces],
             "face_scores": [[face.score for face in faces] for faces in self._faces],
-            "face_landmarks": [[face.landmarks.reshape(-1).tolist() for face in faces] for faces in self._faces],
-            "face_embedding": [faces[0].embedding.tolist() if faces else None for faces in self._faces],
+            "face_landmarks": [[face.landmarks.reshape(-1) for face in faces] for faces in self._faces],
+            "face_embedding": self._embeddings,
         }
 
 

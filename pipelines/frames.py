@@ -27,25 +27,47 @@ class Frame:
     """[P, 133, 3] x, y, score, in the order of `people`; None when nobody looked."""
 
 
-def sample_indices(times: NDArray[np.float64], start: int, end: int, rate: float) -> NDArray[np.int64]:
-    """Frames of a shot at about `rate` per second, in order; every frame where the video has no more.
+SAMPLING_VERSION = 2
+"""Raise when other frames are sampled: every measure is then made again."""
 
-    The spacing is a whole number of mean frame periods, so that a video of constant rate is sampled evenly; where
-    the rate varies, the frame nearest to each point in time is taken.
+
+def frame_period(times: NDArray[np.float64]) -> float:
+    """Seconds from frame to frame of a video, from the times [F] of all its frames.
+
+    The mean of the steps that are nearly (by a factor of 1.5) like the median one: dropped frames and pauses do not
+    count, and milliseconds that were rounded even out. 0 for a single frame.
+    """
+    steps = np.diff(times)
+    if len(steps) == 0:
+        return 0.0
+    middle = np.sort(steps)[(len(steps) - 1) // 2]  # one of the steps, so that at least it counts
+    return float(steps[(steps * 1.5 >= middle) & (steps <= middle * 1.5)].mean())
+
+
+def sample_indices(
+    times: NDArray[np.float64], start: int, end: int, rate: float, period: float | None = None
+) -> NDArray[np.int64]:
+    """Frames of a shot at about `rate` per second, in order, from its first; every frame where there are no more.
+
+    A sample is wanted every so many frame periods, so that a video of constant rate is sampled evenly, and the frame
+    nearest to each is taken. So whether a frame is a sample does not depend on where the shot ends: a shot can be
+    sampled while its end is not known yet.
 
     Args:
         times: [F] seconds of every frame of the video, increasing.
         start, end: the shot's frames, end exclusive.
         rate: samples per second.
+        period: `frame_period(times)` from a caller who needs it often.
     """
-    shot = times[start:end]
-    if len(shot) < 2:
+    if period is None:
+        period = frame_period(times)
+    shot = times[start : end + 1]
+    if period <= 0 or len(shot) == 0:
         return np.arange(start, end, dtype=np.int64)
-    period = float(shot[-1] - shot[0]) / (len(shot) - 1)
-    if period <= 0:
-        return np.arange(start, end, dtype=np.int64)
-    spacing = period * max(1, round(1 / (rate * period)))
-    wanted = np.arange(shot[0], shot[-1] + period / 2, spacing)
-    after = np.clip(np.searchsorted(shot, wanted), 1, len(shot) - 1)
-    nearest = np.where(wanted - shot[after - 1] <= shot[after] - wanted, after - 1, after)
-    return start + np.unique(nearest).astype(np.int64)
+    if end >= len(times):
+        shot = np.append(shot, times[-1] + period)
+    frames = 1 / (rate * period)
+    spacing = period * max(1, round(frames - 0.01))  # of two that are nearly as near the denser: times are rounded
+    # The samples that are wanted up to halfway to the next frame: a frame that adds none is the nearest to none.
+    wanted = np.floor(((shot[1:] + shot[:-1]) / 2 - shot[0]) / spacing)
+    return start + np.flatnonzero(np.diff(wanted, prepend=-1.0) > 0)

@@ -76,7 +76,8 @@ class KeypointMeasure:
         return {
             "keypoint_coverage": float(covered.mean()),
             "keypoint_missing_share": float((covered < 1 - self._settings.lacking).mean()),
-            "keypoints": [[person.reshape(-1).tolist() for person in people] for people in self._keypoints],
+            # arrays, not lists: as Python numbers they would take ten times the memory
+            "keypoints": [[person.reshape(-1) for person in people] for people in self._keypoints],
         }
 
 

@@ -1,6 +1,7 @@
 """The streaming graph that measures videos: rows are videos, an actor pool decodes and measures them.
 
 Only a video's name travels; its frames never leave the actor that decodes them, and its rows go straight to the store.
+The driver reads numbers alone, and merges the parts when all is done.
 Videos that lack nothing are not touched, and where none lacks anything neither Ray Data nor a model is started.
 """
 
@@ -8,14 +9,16 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pyarrow as pa
 
 from pipelines.actor_pool import require_resources, run_actors
+from pipelines.bad_video_cap import BadVideoCap
+from pipelines.compaction import settle
 from pipelines.curation import CurateSettings
-from pipelines.measure_cache import Cached, Keys, measure_keys, missing_of, read_cached
+from pipelines.measure_cache import Cached, Keys, measure_keys, missing_of, read_numbers
 from pipelines.shots import bad_video_row
 from pipelines.store import Store
 from pipelines.tables import SHOTS
@@ -33,14 +36,18 @@ class Measured:
 
     keys: Keys
     cached: Cached
-    """All rows, those of this run included; a video whose worker died has one bad row in `shots`."""
+    """The numbers of all rows, those of this run included; a video whose worker died has one bad row in `shots`."""
     failures: list[dict[str, str]]
     """{shot_id, measure, reason, detail} of what went wrong in this run and is not remembered."""
     videos_now: int = 0
     """Videos that were measured in this run."""
     frames_decoded: int = 0
+    bytes_decoded: int = 0
+    """Of the files of these videos."""
     seconds: dict[str, float] = field(default_factory=dict)
     """Of all actors together, by step; steps overlap in time, so their sum is not the run's."""
+    rows_now: dict[str, int] = field(default_factory=dict)
+    """Rows made in this run, by table."""
 
 
 def measure_videos(
@@ -51,27 +58,43 @@ def measure_videos(
     Raises:
         ConfigError: a measure needs the section `perception`, or no node can hold an actor.
         WeightsError: a weights file is missing or unusable.
+        InputError: more than `max_bad_video_share` of the videos cannot be measured.
+        StorageError: the disk is full.
     """
     keys = measure_keys(settings, perception)
     by_id = {video.video_id: video for video in videos}
-    cached = read_cached(store, keys, by_id)
-    missing = missing_of(cached, keys, by_id)
+    before = read_numbers(store, keys, by_id)
+    missing = missing_of(before, keys, by_id)
     log.info("%d of %d videos are measured already", len(by_id) - len(missing), len(by_id))
+    cap = BadVideoCap(settings, len(by_id))
+    cap.remember(before)
+    cap.check()
     if not missing:
-        return Measured(keys=keys, cached=cached, failures=[])
-    require_resources("curate", settings.cpus_per_actor, settings.gpus_per_actor)
-    todo = sorted((by_id[video_id] for video_id in missing), key=lambda video: (-video.size, video.video_id))
-    results = _run(store, todo, missing, settings, perception, keys)
-    cached = read_cached(store, keys, by_id)
+        return Measured(keys=keys, cached=before, failures=[])
+    require_resources("curate", settings.cpus_per_actor, settings.gpus_per_actor, settings.memory_gb_per_actor * 1e9)
+    todo = cap.order([by_id[video_id] for video_id in missing])
+    results = _run(store, todo, missing, settings, perception, keys, cap)
+    settle(store, keys.families())
+    after = read_numbers(store, keys, by_id)
     failures = [failure for result in results for failure in result.failures]
+    cached = _with_lost_videos(after, by_id, failures)
+    cap.remember(cached)
+    cap.check()
     return Measured(
         keys=keys,
-        cached=_with_lost_videos(cached, by_id, failures),
+        cached=cached,
         failures=failures,
         videos_now=len(results),
         frames_decoded=sum(result.frames_decoded for result in results),
+        bytes_decoded=sum(by_id[result.video_id].size for result in results),
         seconds=_total_seconds(results),
+        rows_now=_rows_now(before, after),
     )
+
+
+def _rows_now(before: Cached, after: Cached) -> dict[str, int]:
+    counts = {name: len(table) - len(before.measures[name]) for name, table in after.measures.items()}
+    return {"shots": len(after.shots) - len(before.shots), **counts}
 
 
 class MeasureActor:
@@ -100,11 +123,9 @@ def _run(
     settings: CurateSettings,
     perception: PerceptionSettings | None,
     keys: Keys,
+    cap: BadVideoCap,
 ) -> list[VideoResult]:
-    """The largest video first, so that no actor is left alone with it at the end.
-
-    A video that kills its actor is tried again, then given up.
-    """
+    """A video that kills its actor is tried again, then given up."""
     needed = sorted(set().union(*missing.values()))
     outcomes = run_actors(
         [{"video": video, "missing": missing[video.video_id]} for video in videos],
@@ -114,9 +135,15 @@ def _run(
         actors=settings.actors,
         cpus=settings.cpus_per_actor,
         gpus=settings.gpus_per_actor,
+        memory=settings.memory_gb_per_actor * 1e9,
         tries=_TRIES,
     )
-    return [outcome["result"] for outcome in outcomes]
+    results = []
+    for outcome in outcomes:
+        results.append(outcome["result"])
+        cap.add(outcome["result"])
+        cap.check()
+    return results
 
 
 def _with_lost_videos(cached: Cached, videos: Iterable[str], failures: list[dict[str, str]]) -> Cached:
@@ -131,7 +158,7 @@ def _with_lost_videos(cached: Cached, videos: Iterable[str], failures: list[dict
     if not lost:
         return cached
     shots = pa.concat_tables([cached.shots, pa.Table.from_pylist(lost, schema=SHOTS)]).sort_by("shot_id")
-    return Cached(shots=shots, measures=cached.measures, thumbnails=cached.thumbnails)
+    return replace(cached, shots=shots)
 
 
 def _total_seconds(results: list[VideoResult]) -> dict[str, float]:

@@ -6,19 +6,21 @@ the keys of the measures it reads. Change any of them and its rows are made agai
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import asdict, dataclass
-from pathlib import Path
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipelines import camera_motion, face_quality, keypoints, people
+from pipelines import camera_motion, face_quality, keypoints, people, picture, thumbnail
 from pipelines.curation import CurateSettings
+from pipelines.frames import SAMPLING_VERSION
+from pipelines.part_rows import PartRows, find_rows
 from pipelines.store import Store, fingerprint
-from pipelines.tables import MEASURES, SHOTS, THUMBNAILS
+from pipelines.tables import MEASURES, SHOTS, THUMBNAILS, scalar_columns
 from stableanimator.errors import ConfigError
+from stableanimator.paths import local_path
 from stableanimator.perception.onnx_session import require_file, weights_sha256
 from stableanimator.perception.settings import PerceptionSettings
 
@@ -27,12 +29,11 @@ UPSTREAM = {
     "face_quality": (),
     "keypoints": ("people",),
     "camera_motion": ("people", "keypoints"),
+    "picture": (),
 }
 """Which measures a measure reads, where they run."""
 
 NEED_WEIGHTS = ("people", "face_quality", "keypoints")
-
-_THUMBNAIL_VERSION = 1
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -50,6 +51,11 @@ class Keys:
         """Family and key of a measure's parts in the store."""
         return f"measures-{measure}", self.measures[measure]
 
+    def families(self) -> list[tuple[str, str]]:
+        """Family and key of all cached tables."""
+        measures = [self.family(measure) for measure in self.measures]
+        return [("shots", self.shots), ("thumbnails", self.thumbnails), *measures]
+
 
 def measure_keys(settings: CurateSettings, perception: PerceptionSettings | None) -> Keys:
     """The keys of everything that the settings ask for. Reads weights files, loads no model.
@@ -58,11 +64,12 @@ def measure_keys(settings: CurateSettings, perception: PerceptionSettings | None
         ConfigError: a measure needs the section `perception`.
         WeightsError: a weights file is missing.
     """
-    identities: dict[str, tuple[int, Any, float | None]] = {
-        "people": (people.VERSION, settings.people, settings.sample_fps),
-        "face_quality": (face_quality.VERSION, settings.face_quality, settings.sample_fps),
-        "keypoints": (keypoints.VERSION, settings.keypoints, settings.sample_fps),
-        "camera_motion": (camera_motion.VERSION, settings.camera_motion, None),
+    identities: dict[str, tuple[int, dict[str, Any], float | None]] = {
+        "people": (people.VERSION, asdict(settings.people), settings.sample_fps),
+        "face_quality": (face_quality.VERSION, asdict(settings.face_quality), settings.sample_fps),
+        "keypoints": (keypoints.VERSION, asdict(settings.keypoints), settings.sample_fps),
+        "camera_motion": (camera_motion.VERSION, camera_motion.identity(settings.camera_motion), None),
+        "picture": (picture.VERSION, asdict(settings.picture), settings.sample_fps),
     }
     keys: dict[str, str] = {}
     weights: dict[str, str] = {}
@@ -73,19 +80,22 @@ def measure_keys(settings: CurateSettings, perception: PerceptionSettings | None
         models = None
         if measure in NEED_WEIGHTS:
             models, weights[measure] = _models(measure, perception)
+        elif measure == "camera_motion" and settings.camera_motion.tracker == "cotracker":
+            weights[measure] = _tracker_weights(settings.camera_motion)
         keys[measure] = fingerprint(
             {
                 "measure": measure,
                 "version": version,
-                "settings": asdict(of_measure),
+                "settings": of_measure,
                 "sample_fps": rate,
+                "sampling": SAMPLING_VERSION,
                 "models": models,
                 "weights": weights.get(measure),
                 "upstream": {name: keys[name] for name in UPSTREAM[measure] if name in keys},
             }
         )
     shot_key = fingerprint({"table": "shots", **settings.shots.identity()})
-    thumbnails = fingerprint({"table": "thumbnails", "version": _THUMBNAIL_VERSION})
+    thumbnails = fingerprint({"table": "thumbnails", "version": thumbnail.VERSION})
     return Keys(shots=shot_key, thumbnails=thumbnails, measures=keys, weights=weights)
 
 
@@ -101,9 +111,17 @@ def _models(measure: str, perception: PerceptionSettings | None) -> tuple[dict[s
         return {"min_score": pose.min_score, "max_overlap": pose.max_overlap}, weights_sha256([detector])
     if measure == "keypoints":
         return {}, weights_sha256([require_file(pose.pose, "DWPose's pose network (dw-ll_ucoco_384.onnx)")])
-    folder = Path(faces.pack_root) / "models" / faces.pack
+    folder = local_path(faces.pack_root) / "models" / faces.pack
     files = sorted(folder.glob("*.onnx")) or [require_file(folder / "*.onnx", f"InsightFace's pack {faces.pack}")]
     return {"detector_sizes": list(faces.detector_sizes), "min_score": faces.min_score}, weights_sha256(files)
+
+
+def _tracker_weights(settings: camera_motion.CameraMotionSettings) -> str:
+    """The checksum of the tracker's weights."""
+    from stableanimator.perception.cotracker_tracks import checkpoint_file  # here: it imports torch
+
+    assert settings.cotracker is not None  # the settings see to it
+    return weights_sha256([checkpoint_file(settings.cotracker)])
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -113,57 +131,58 @@ class Cached:
     shots: pa.Table
     """SHOTS, sorted by shot_id."""
     measures: dict[str, pa.Table]
-    """By measure; one row for each measured shot, sorted by shot_id."""
+    """By measure; one row for each measured shot, sorted by shot_id: all columns, or the numbers alone."""
     thumbnails: pa.Table
+    """THUMBNAILS, or the ids alone."""
+    rows: dict[str, PartRows] = field(default_factory=dict)
+    """Where the other columns lie, by measure and "thumbnails"; also those of shots that are no longer cut so."""
 
 
-def read_cached(store: Store, keys: Keys, video_ids: Iterable[str]) -> Cached:
-    """What the store has for these videos."""
+def read_cached(store: Store, keys: Keys, video_ids: Collection[str]) -> Cached:
+    """All that the store has for these videos, arrays included."""
+    return _read(store, keys, video_ids, {measure: MEASURES[measure].names for measure in keys.measures}, THUMBNAILS)
+
+
+def read_numbers(store: Store, keys: Keys, video_ids: Collection[str]) -> Cached:
+    """What thresholds apply to, of these videos: no column with one entry for each frame is read, and no picture."""
+    columns = {measure: ["shot_id", "error", *scalar_columns(measure)] for measure in keys.measures}
+    return _read(store, keys, video_ids, columns, pa.schema([THUMBNAILS.field("shot_id")]))
+
+
+def _read(
+    store: Store, keys: Keys, video_ids: Collection[str], columns: Mapping[str, Sequence[str]], thumbnails: pa.Schema
+) -> Cached:
     wanted = set(video_ids)
-    shot_rows = _read(store, "shots", keys.shots, SHOTS, wanted)
-    known = pc.unique(shot_rows["shot_id"])
+    shots = find_rows(store, "shots", keys.shots, SHOTS, SHOTS.names, wanted).table
+    shots = shots.filter(pc.is_in(shots["video_id"], value_set=pa.array(sorted(wanted), pa.string())))
+    known = shots["shot_id"].combine_chunks()
 
     def of_shots(table: pa.Table) -> pa.Table:
         # a video may have rows of other shots, from other settings of the cuts
         return table.filter(pc.is_in(table["shot_id"], value_set=known))
 
-    measures = {
-        measure: of_shots(_read(store, *keys.family(measure), MEASURES[measure], wanted)) for measure in keys.measures
+    rows = {
+        measure: find_rows(store, *keys.family(measure), MEASURES[measure], columns[measure], wanted)
+        for measure in keys.measures
     }
-    thumbnails = of_shots(_read(store, "thumbnails", keys.thumbnails, THUMBNAILS, wanted))
-    return Cached(shots=shot_rows, measures=measures, thumbnails=thumbnails)
-
-
-def _read(store: Store, family: str, key: str, schema: pa.Schema, video_ids: set[str]) -> pa.Table:
-    """Committed rows of these videos, one for each shot, sorted by shot_id."""
-    one = next(iter(video_ids)) if len(video_ids) == 1 else ""  # an actor asks for its video alone
-    parts = [
-        part.cast(schema)
-        for path in store.part_paths(family, key, one)
-        if path.split("/")[-2] in video_ids and (part := store.read_part(path)) is not None
-    ]
-    table = pa.concat_tables([schema.empty_table(), *parts]).sort_by("shot_id")
-    ids = table["shot_id"].to_pylist()
-    first = [index for index, shot in enumerate(ids) if index == 0 or shot != ids[index - 1]]
-    return table if len(first) == len(ids) else table.take(first)
+    rows["thumbnails"] = find_rows(store, "thumbnails", keys.thumbnails, THUMBNAILS, thumbnails.names, wanted)
+    tables = {name: of_shots(found.table) for name, found in rows.items()}
+    return Cached(
+        shots=shots,
+        measures={measure: tables[measure] for measure in keys.measures},
+        thumbnails=tables["thumbnails"],
+        rows=rows,
+    )
 
 
 def missing_of(cached: Cached, keys: Keys, video_ids: Iterable[str]) -> dict[str, set[str]]:
     """What has to be made, by video: names of measures, "shots", "thumbnails". Videos that lack nothing are absent."""
-    shots_of: dict[str, list[str]] = {}
-    bad: set[str] = set()
-    for row in cached.shots.select(["video_id", "shot_id", "error"]).to_pylist():
-        shots_of.setdefault(row["video_id"], []).append(row["shot_id"])
-        if row["error"] is not None:
-            bad.add(row["video_id"])
-    have = {name: set(table["shot_id"].to_pylist()) for name, table in cached.measures.items()}
-    have["thumbnails"] = set(cached.thumbnails["shot_id"].to_pylist())
-    missing: dict[str, set[str]] = {}
-    for video_id in video_ids:
-        if video_id not in shots_of:
-            missing[video_id] = {"shots", *have}
-        elif video_id not in bad:
-            lacking = {name for name, known in have.items() if not known.issuperset(shots_of[video_id])}
-            if lacking:
-                missing[video_id] = lacking
+    names = (*keys.measures, "thumbnails")
+    cut = set(pc.unique(cached.shots["video_id"]).to_pylist())
+    missing = {video_id: {"shots", *names} for video_id in video_ids if video_id not in cut}
+    good = cached.shots.filter(pc.is_null(cached.shots["error"]))
+    for name, table in {**cached.measures, "thumbnails": cached.thumbnails}.items():
+        lacking = good.filter(pc.invert(pc.is_in(good["shot_id"], value_set=table["shot_id"].combine_chunks())))
+        for video_id in pc.unique(lacking["video_id"]).to_pylist():
+            missing.setdefault(video_id, set()).add(name)
     return missing

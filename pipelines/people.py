@@ -67,8 +67,8 @@ class People:
         return {
             "people_median": float(np.median(counts)),
             "people_most": float(np.percentile(counts, 90, method="inverted_cdf")),
-            "person_boxes": [boxes.tolist() for boxes in self._boxes],
-            "person_scores": [scores.tolist() for scores in self._scores],
+            "person_boxes": [list(boxes) for boxes in self._boxes],
+            "person_scores": self._scores,
         }
 
 

@@ -1,20 +1,28 @@
 """From measures to a release: a verdict for every shot, the accepted clips, their frames, and counts that add up.
 
-Only numbers are read here: no frame is decoded and no model is loaded, so another threshold costs seconds.
+Only numbers are read here: no frame is decoded and no model is loaded, so another threshold costs seconds. What there
+is for each frame is read for the accepted shots alone, some shots at a time.
 """
 
 from __future__ import annotations
 
 import hashlib
+import time
 from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from numpy.typing import NDArray
 
 from pipelines.curation import CurateSettings
 from pipelines.measure import Measured
+from pipelines.parquet_files import ParquetFile, stream_parquet
+from pipelines.part_rows import PartRows, RowReader
 from pipelines.report import render_report
 from pipelines.rules import SelectSettings, failed_rules
 from pipelines.store import Collection, Store, media_path
@@ -30,6 +38,10 @@ _PER_FRAME = {
 }
 """Columns of the measures that have one entry for each sampled frame, and go to FRAMES."""
 
+_SHOTS_IN_FILE = 1024  # of the table frames; about 300 MB where shots last ten seconds
+_SHOTS_AT_A_TIME = 64  # in memory
+_WRITERS = 4  # threads, each with a file of its own; they read and write without Python's lock
+
 
 def make_release(
     store: Store, sources: pa.Table, measured: Measured, settings: CurateSettings, build: dict[str, Any]
@@ -40,17 +52,23 @@ def make_release(
 
     Args:
         sources: SOURCES.
-        build: times, host and speeds; goes to build.json.
+        build: times, host and speeds; goes to build.json, with seconds, rows and bytes of this step in `stages`.
+
+    Raises:
+        DamagedPart: a part that is needed was damaged since it was committed.
+        StorageError: the disk is full.
     """
+    started = time.monotonic()
     verdicts = judge(measured, settings)
     clips = clip_rows(verdicts, sources.to_pylist(), settings.select)
     accepted = [clip["shot_id"] for clip in clips]
     counts = count_steps(sources.to_pylist(), verdicts, clips)
+    frames = frame_files(store, accepted, measured.cached.rows)
     tables = {
         "sources": sources,
         "verdicts": pa.Table.from_pylist(verdicts, schema=VERDICTS),
         "clips": pa.Table.from_pylist(clips, schema=CLIPS),
-        "frames": frame_table(accepted, measured.cached.measures),
+        "frames": frames,
     }
     content = {
         "version": VERSION,
@@ -59,10 +77,38 @@ def make_release(
         "lineage": {"shots": measured.keys.shots, "measures": measured.keys.measures},
         "counts": counts,
     }
-    thumbnails = dict(zip(*(measured.cached.thumbnails[name].to_pylist() for name in ("shot_id", "jpeg")), strict=True))
+    thumbnails = Thumbnails(store, measured.cached.rows["thumbnails"])
     report = render_report(sources.to_pylist(), verdicts, counts, thumbnails, settings)
     files = {"report.html": report.encode()}
-    return store.commit("releases", content=content, tables=tables, build=build, files=files)
+    seconds = time.monotonic() - started
+    selected = {"seconds": seconds, "rows": len(verdicts), "rows_per_second": len(verdicts) / seconds}
+    selected["bytes"] = sum(file.size for file in frames)
+    build = {**build, "stages": {**build.get("stages", {}), "select": selected}}
+    release = store.commit("releases", content=content, tables=tables, build=build, files=files)
+    for file in frames:
+        file.close()
+    return release
+
+
+class Thumbnails(Mapping[str, bytes]):
+    """JPEG files by shot_id, each read when it is asked for: a page shows some hundred of a million."""
+
+    def __init__(self, store: Store, rows: PartRows) -> None:
+        self._ids = rows.table["shot_id"]
+        self._reader = RowReader(store, rows, ["jpeg"])
+
+    def __getitem__(self, shot_id: str) -> bytes:
+        number = pc.index(self._ids, shot_id).as_py()
+        if number < 0:
+            raise KeyError(shot_id)
+        jpeg: bytes = self._reader.take(np.array([number]))["jpeg"][0].as_py()
+        return jpeg
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._ids.to_pylist())
+
+    def __len__(self) -> int:
+        return len(self._ids)
 
 
 def _settings_of_content(settings: CurateSettings) -> dict[str, Any]:
@@ -79,6 +125,7 @@ def judge(measured: Measured, settings: CurateSettings) -> list[dict[str, Any]]:
     if "people" not in settings.measures:
         known.discard("subject_motion")  # camera_motion tells it only of people whom another measure found
     scalars = {name: _scalar_rows(table, name) for name, table in measured.cached.measures.items()}
+    columns = [name for measure in MEASURES for name in scalar_columns(measure)]
     rows = []
     for shot in measured.cached.shots.to_pylist():
         errors: dict[str, str] = {}
@@ -93,8 +140,8 @@ def judge(measured: Measured, settings: CurateSettings) -> list[dict[str, Any]]:
                 values.update(row)
         failed = failed_rules({**values, **shot}, errors, known, settings.select)
         verdict = "reject" if failed else "accept"
-        columns = {name: values.get(name) for measure in MEASURES for name in scalar_columns(measure)}
-        rows.append({**shot, **columns, "verdict": verdict, "failed_rules": failed})
+        numbers = {name: values.get(name) for name in columns}
+        rows.append({**shot, **numbers, "verdict": verdict, "failed_rules": failed})
     return rows
 
 
@@ -127,26 +174,54 @@ def clip_rows(
     return rows
 
 
-def frame_table(accepted: list[str], measures: dict[str, pa.Table]) -> pa.Table:
-    """FRAMES of the accepted shots (sorted ids): the per-frame columns of the measures, one row for each frame.
+def frame_files(store: Store, accepted: Sequence[str], rows: Mapping[str, PartRows]) -> list[ParquetFile]:
+    """FRAMES of the accepted shots (sorted ids), in one file or several, none of which is ever whole in memory.
 
-    All these measures sample the same frames. Columns of measures that did not run are null.
+    Which shots are in which file and row group depends on the accepted shots alone.
     """
-    wanted = pa.array(accepted, pa.string())
-    rows = {
-        name: measures[name].filter(pc.is_in(measures[name]["shot_id"], value_set=wanted)).combine_chunks()
+    ids = pa.array(accepted, pa.string())
+    numbers = {
+        name: pc.index_in(ids, value_set=rows[name].table["shot_id"].combine_chunks()).to_numpy().astype(np.int64)
         for name in _PER_FRAME
-        if name in measures
+        if name in rows
     }
-    if not rows or not accepted:
+    starts = range(0, max(1, len(ids)), _SHOTS_IN_FILE)
+
+    def write(start: int) -> ParquetFile:
+        part = slice(start, start + _SHOTS_IN_FILE)
+        of_file = {name: of_measure[part] for name, of_measure in numbers.items()}
+        return stream_parquet(_frame_tables(store, ids[part], rows, of_file), FRAMES)
+
+    with ThreadPoolExecutor(_WRITERS) as pool:
+        return list(pool.map(write, starts))
+
+
+def _frame_tables(
+    store: Store, ids: pa.Array, rows: Mapping[str, PartRows], numbers: Mapping[str, NDArray[np.int64]]
+) -> Iterator[pa.Table]:
+    readers = {name: RowReader(store, rows[name], ["frame_index", "time", *_PER_FRAME[name]]) for name in numbers}
+    for start in range(0, len(ids), _SHOTS_AT_A_TIME):
+        part = slice(start, start + _SHOTS_AT_A_TIME)
+        yield frame_table(ids[part], {name: reader.take(numbers[name][part]) for name, reader in readers.items()})
+
+
+def frame_table(ids: pa.Array, measures: Mapping[str, pa.Table]) -> pa.Table:
+    """FRAMES of some shots: the per-frame columns of the measures, one row for each frame.
+
+    All these measures sample the same frames. Columns of measures that did not run are null; without any of them there
+    is no row.
+
+    Args:
+        measures: one row for each of the shots, in their order.
+    """
+    if not measures:
         return FRAMES.empty_table()
-    first = next(iter(rows.values()))
+    first = next(iter(measures.values()))
     columns = {name: pc.list_flatten(first[name]) for name in ("frame_index", "time")}
-    columns["shot_id"] = first["shot_id"].take(pc.list_parent_indices(first["frame_index"]))
-    for name, names in _PER_FRAME.items():
-        if name in rows:
-            assert rows[name]["frame_index"].equals(first["frame_index"])
-            columns |= {column: pc.list_flatten(rows[name][column]) for column in names}
+    columns["shot_id"] = ids.take(pc.list_parent_indices(first["frame_index"]).combine_chunks())
+    for name, table in measures.items():
+        assert table["frame_index"].equals(first["frame_index"])
+        columns |= {column: pc.list_flatten(table[column]) for column in _PER_FRAME[name]}
     count = len(columns["frame_index"])
     return pa.table(
         [columns.get(field.name, pa.nulls(count, field.type)) for field in FRAMES], names=FRAMES.names

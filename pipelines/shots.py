@@ -10,18 +10,19 @@ from __future__ import annotations
 
 import itertools
 from collections import deque
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-VERSION = 1
+VERSION = 2
 """Raise when the meaning of a shot changes: all shots and their measures are then made again."""
 
 _SIZE = (64, 36)
+_MOST_REACH = 64  # frames: a rate above 256 per second is no camera's, and must not cost memory
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -44,9 +45,6 @@ class ShotSettings:
     """A picture that comes back within `window_s` to less than this share of the step was a flash, not a cut. A cut
     gives 1, a flash over a still picture 0."""
 
-    frames_per_read: int = 64
-    """Frames decoded at a time; bounds the memory, does not change the result."""
-
     def __post_init__(self) -> None:
         if not 0 < self.min_difference < 255:
             raise ValueError(f"min_difference must lie between 0 and 255 grey levels, got {self.min_difference}")
@@ -56,76 +54,97 @@ class ShotSettings:
             raise ValueError(f"window_s must be above 0, got {self.window_s}")
         if not 0 <= self.flash_return < 1:
             raise ValueError(f"flash_return must lie in [0, 1), got {self.flash_return}")
-        if self.frames_per_read < 1:
-            raise ValueError(f"frames_per_read must be at least 1, got {self.frames_per_read}")
 
     def identity(self) -> dict[str, Any]:
         """What the shots depend on, for their fingerprint."""
-        return {
-            "version": VERSION,
-            "min_difference": self.min_difference,
-            "ratio": self.ratio,
-            "window_s": self.window_s,
-            "flash_return": self.flash_return,
-        }
+        return {"version": VERSION, **asdict(self)}
+
+
+class CutFinder:
+    """Cuts of a video whose frames come one after another.
+
+    Whether a frame begins a shot is certain once `window_s` more have come; only their shrunk pictures are held.
+
+        finder = CutFinder(25.0, ShotSettings())
+        cuts = [cut for frame in frames for cut in finder.add(frame)] + finder.finish()
+
+    `fps`: frames per second of the video.
+    """
+
+    def __init__(self, fps: float, settings: ShotSettings) -> None:
+        self._settings = settings
+        self._reach = min(max(2, round(settings.window_s * fps)), _MOST_REACH)
+        self._past: deque[NDArray[np.float32]] = deque(maxlen=self._reach + 1)
+        # For each frame t: its difference from frame t - 1, and how near the picture comes back around that step: the
+        # least difference between a frame before the step and one after it that are 2 to reach + 1 frames apart, with
+        # either of them next to the step. It is small at the start and at the end of a flash.
+        self._steps: list[float] = []
+        self._returns: list[float] = []
+        self.certain = 0
+        """Of the frames before this one it is known whether they begin a shot."""
+
+    def add(self, frame: NDArray[np.uint8]) -> list[int]:
+        """Take the next frame, uint8 RGB [H, W, 3]; the cuts that are certain now and were not before."""
+        picture = _shrink(frame)
+        differences = [float(np.abs(picture - earlier).mean()) for earlier in reversed(self._past)]
+        self._steps.append(differences[0] if differences else 0.0)
+        self._returns.append(min(differences[1:], default=np.inf))
+        for length, difference in enumerate(differences[1:], start=1):
+            start = len(self._steps) - 1 - length
+            self._returns[start] = min(self._returns[start], difference)
+        self._past.append(picture)
+        return self._decide(len(self._steps) - self._reach)
+
+    def finish(self) -> list[int]:
+        """The cuts among the last frames: no more will come."""
+        return self._decide(len(self._steps))
+
+    @property
+    def in_doubt(self) -> bool:
+        """Whether any frame that is not certain yet differs enough from the one before it to begin a shot."""
+        return any(step >= self._settings.min_difference for step in self._steps[self.certain :])
+
+    @property
+    def count(self) -> int:
+        """Frames so far."""
+        return len(self._steps)
+
+    def _decide(self, end: int) -> list[int]:
+        undecided = range(self.certain, max(end, self.certain))
+        self.certain = undecided.stop
+        return [index for index in undecided if self._is_cut(index)]
+
+    def _is_cut(self, index: int) -> bool:
+        step, settings = self._steps[index], self._settings
+        return (
+            index > 0
+            and step >= settings.min_difference
+            and step >= settings.ratio * self._ordinary_step(index)
+            and self._returns[index] >= settings.flash_return * step
+        )
+
+    def _ordinary_step(self, index: int) -> float:
+        """What steps around `index` are like: their second largest, or their largest where a side is cut off.
+
+        At the ends of a video one side is short, and the start of a fast movement would look like a cut.
+        """
+        before = self._steps[max(1, index - self._reach) : index]
+        after = self._steps[index + 1 : index + 1 + self._reach]
+        around = sorted(before + after)
+        whole = min(len(before), len(after)) == self._reach
+        return around[-2 if whole else -1] if around else 0.0
 
 
 def find_cuts(frames: Iterable[NDArray[np.uint8]], fps: float, settings: ShotSettings) -> tuple[list[int], int]:
-    """Cuts of a video, in one pass that holds `window_s` of shrunk frames.
-
-    Args:
-        frames: uint8 RGB pictures [H, W, 3] in order, all of one size.
-        fps: frames per second.
-
-    Returns:
-        The first frame of each new shot (0-based, ascending), and the number of frames.
-    """
-    reach = max(2, round(settings.window_s * fps))
-    steps, returns = _steps_and_returns(map(_shrink, frames), reach)
-    cuts = [
-        index
-        for index in range(1, len(steps))
-        if steps[index] >= settings.min_difference
-        and steps[index] >= settings.ratio * _ordinary_step(steps, index, reach)
-        and returns[index] >= settings.flash_return * steps[index]
-    ]
-    return cuts, len(steps)
+    """Cuts of a whole video: the first frame of each new shot (0-based, ascending), and the number of frames."""
+    finder = CutFinder(fps, settings)
+    cuts = [cut for frame in frames for cut in finder.add(frame)]
+    return cuts + finder.finish(), finder.count
 
 
 def _shrink(frame: NDArray[np.uint8]) -> NDArray[np.float32]:
     small = cv2.resize(frame, _SIZE, interpolation=cv2.INTER_AREA)
     return cv2.cvtColor(small, cv2.COLOR_RGB2GRAY).astype(np.float32)
-
-
-def _steps_and_returns(pictures: Iterator[NDArray[np.float32]], reach: int) -> tuple[list[float], list[float]]:
-    """For each frame t: its difference from frame t - 1, and how near the picture comes back around that step.
-
-    The second is the least difference between a frame before the step and one after it that are 2 to `reach` + 1
-    frames apart, with either of them next to the step: small at the start and at the end of a flash.
-    """
-    steps: list[float] = []
-    returns: list[float] = []
-    past: deque[NDArray[np.float32]] = deque(maxlen=reach + 1)
-    for index, picture in enumerate(pictures):
-        differences = [float(np.abs(picture - earlier).mean()) for earlier in reversed(past)]
-        steps.append(differences[0] if differences else 0.0)
-        returns.append(min(differences[1:], default=np.inf))
-        for length, difference in enumerate(differences[1:], start=1):
-            start = index - length
-            returns[start] = min(returns[start], difference)
-        past.append(picture)
-    return steps, returns
-
-
-def _ordinary_step(steps: list[float], index: int, reach: int) -> float:
-    """What steps around `index` are like: their second largest, or their largest where a side is cut off.
-
-    At the ends of a video one side is short, and the start of a fast movement would look like a cut.
-    """
-    before, after = steps[max(1, index - reach) : index], steps[index + 1 : index + 1 + reach]
-    around = sorted(before + after)
-    whole = min(len(before), len(after)) == reach
-    return around[-2 if whole else -1] if around else 0.0
 
 
 def shot_id(video_id: str, start: int, end: int) -> str:

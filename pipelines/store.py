@@ -2,6 +2,7 @@
 
     media/ab/<sha256>.mp4                      one file for each video, named by the SHA-256 of its bytes
     parts/<family>/<key>/<group>/<sha256>.parquet   cached rows; key = what they were made with, group = their video
+    parts/<family>/<key>/merged/…<sha256>.parquet   the same rows of many videos (pipelines.compaction)
     <kind>/<id>/manifest.json                  a collection (releases, shards, benchmarks); id = SHA-256 of the manifest
     <kind>/<id>/{*.parquet,build.json,…}       its tables; times, host and commit in build.json
 
@@ -12,14 +13,16 @@ name and the same bytes. Nothing relies on rename, append or overwrite: any file
 
 from __future__ import annotations
 
+import contextlib
 import datetime
+import errno
 import hashlib
-import io
 import json
 import logging
 import os
 import shutil
 import tempfile
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,11 +31,13 @@ import pyarrow as pa
 import pyarrow.fs as pafs
 import pyarrow.parquet as pq
 
-from stableanimator.errors import ConfigError, InputError
+from pipelines.parquet_files import ParquetFile, open_parquet, parquet_bytes, stream_parquet
+from stableanimator.errors import ConfigError, InputError, StorageError
 
 log = logging.getLogger(__name__)
 
 _CHUNK = 1 << 20
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 def fingerprint(value: Any) -> str:
@@ -51,20 +56,12 @@ def file_sha256(path: str | Path) -> str:
         return hashlib.file_digest(handle, "sha256").hexdigest()
 
 
-def parquet_bytes(table: pa.Table) -> bytes:
-    """The table as Parquet with fixed writer settings, so that equal tables give equal bytes."""
-    sink = io.BytesIO()
-    pq.write_table(
-        table.combine_chunks(),
-        sink,
-        compression="zstd",
-        compression_level=3,
-        row_group_size=4096,
-        version="2.6",
-        data_page_version="1.0",
-        store_schema=True,
-    )
-    return sink.getvalue()
+@dataclass(frozen=True, slots=True)
+class StoredFile:
+    """A file below the root."""
+
+    path: str
+    bytes: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,15 +83,38 @@ class Collection:
         return self.store.uri(self.folder)
 
     def table(self, name: str) -> pa.Table:
-        """The table `name`, checked against the manifest's checksum.
+        """The table `name`, checked against the manifest's checksums.
 
         Raises:
             InputError: the table is not listed, or its bytes are not those that were committed.
         """
+        files = self._listed(name)
+        return pa.concat_tables(
+            self.store.read_parquet(f"{self.folder}/{file['name']}", file["sha256"]) for file in files
+        )
+
+    def batches(self, name: str, columns: Sequence[str]) -> Iterator[pa.Table]:
+        """Some columns of the table `name`, some thousand rows at a time: nothing else is read.
+
+        Raises:
+            InputError: the table is not listed.
+            OSError: what was read is not what was written.
+        """
+        for file in self._listed(name):
+            with self.store.open_file(f"{self.folder}/{file['name']}") as source:
+                parquet = open_parquet(source)
+                for group in range(parquet.num_row_groups):
+                    yield parquet.read_row_group(group, columns=list(columns))
+
+    def files(self, name: str) -> list[str]:
+        """Paths or URIs of the Parquet files of a table, in the order of its rows, for tools that read such files."""
+        return [self.store.uri(f"{self.folder}/{file['name']}") for file in self._listed(name)]
+
+    def _listed(self, name: str) -> list[dict[str, Any]]:
         listed = self.manifest["tables"].get(name)
         if listed is None:
             raise InputError(f"{self.uri} has no table {name!r}; it has {', '.join(self.manifest['tables'])}")
-        return self.store.read_parquet(f"{self.folder}/{name}.parquet", listed["sha256"])
+        return list(listed["files"])
 
     def build(self) -> dict[str, Any]:
         """Times, host, commit and speeds of the job that wrote it."""
@@ -132,11 +152,46 @@ class Store:
         with self.filesystem.open_input_stream(self._full(path)) as stream:
             return stream.read()
 
+    def open_file(self, path: str) -> Any:
+        """A file for reading at any place."""
+        return self.filesystem.open_input_file(self._full(path))
+
     def write_bytes(self, path: str, data: bytes) -> None:
+        """Raises StorageError where the disk is full."""
+        self._write(path, [data])
+
+    def _write(self, path: str, chunks: Iterable[bytes]) -> None:
         full = self._full(path)
-        self.filesystem.create_dir(full.rsplit("/", 1)[0], recursive=True)
-        with self.filesystem.open_output_stream(full) as stream:
-            stream.write(data)
+        try:
+            with self._open_output(full) as stream:
+                for chunk in chunks:
+                    stream.write(chunk)
+        except OSError as error:
+            if error.errno not in _FULL:
+                raise
+            with contextlib.suppress(OSError):
+                self.filesystem.delete_file(full)
+            raise StorageError(
+                f"{self.root} is full ({os.strerror(error.errno)}, while writing {path}); free some space and run the "
+                "job again: what was committed is kept"
+            ) from error
+
+    def _open_output(self, full: str) -> pa.NativeFile:
+        folder = full.rsplit("/", 1)[0]
+        self.filesystem.create_dir(folder, recursive=True)
+        try:
+            return self.filesystem.open_output_stream(full)
+        except FileNotFoundError:  # another process has just taken the folder away, since it was empty
+            self.filesystem.create_dir(folder, recursive=True)
+            return self.filesystem.open_output_stream(full)
+
+    def delete(self, path: str) -> None:
+        """Delete a file, and its folder where that is empty then. A file that is gone already is no error."""
+        with contextlib.suppress(FileNotFoundError):
+            self.filesystem.delete_file(self._full(path))
+        if isinstance(self.filesystem, pafs.LocalFileSystem):
+            with contextlib.suppress(OSError):
+                os.rmdir(self._full(path).rsplit("/", 1)[0])
 
     def read_parquet(self, path: str, sha256: str) -> pa.Table:
         """The table at `path`.
@@ -163,19 +218,39 @@ class Store:
         self.write_bytes(path, data)
         return {"path": path, "sha256": digest, "rows": table.num_rows}
 
+    def is_whole(self, path: str) -> bool:
+        """Whether the bytes of a part match its name."""
+        digest = hashlib.sha256()
+        with self.filesystem.open_input_stream(self._full(path)) as stream:
+            while chunk := stream.read(_CHUNK):
+                digest.update(chunk)
+        return digest.hexdigest() == part_sha256(path)
+
     def read_part(self, path: str) -> pa.Table | None:
         """The rows of one part, or None when its bytes do not match its name."""
         data = self.read_bytes(path)
-        if hashlib.sha256(data).hexdigest() != Path(path).stem:
-            log.warning("%s was cut short and is ignored; its rows are made again", self.uri(path))
+        if hashlib.sha256(data).hexdigest() != part_sha256(path):
+            log.warning("%s is damaged and is ignored; its rows are made again", self.uri(path))
             return None
         return pq.read_table(pa.BufferReader(data))
 
+    def parts(self, family: str, key: str, group: str = "") -> list[StoredFile]:
+        """All parts of a key, or of one group of it, in name order."""
+        infos = self._list(f"parts/{family}/{key}/{group}".rstrip("/"), recursive=True)
+        return [
+            StoredFile(info.path[len(self._base) + 1 :], info.size)
+            for info in infos
+            if info.path.endswith(".parquet") and info.type == pafs.FileType.File
+        ]
+
     def part_paths(self, family: str, key: str, group: str = "") -> list[str]:
-        """Paths of all parts of a key, or of one group of it, in name order."""
-        folder = f"parts/{family}/{key}/{group}".rstrip("/")
-        infos = self._list(folder, recursive=True)
-        return [info.path[len(self._base) + 1 :] for info in infos if info.path.endswith(".parquet")]
+        """The paths of the same."""
+        return [part.path for part in self.parts(family, key, group)]
+
+    def part_keys(self) -> list[tuple[str, str]]:
+        """Family and key of everything under `parts`, in name order."""
+        families = [Path(info.path).name for info in self._list("parts")]
+        return [(name, Path(info.path).name) for name in families for info in self._list(f"parts/{name}")]
 
     def read_parts(self, family: str, key: str, schema: pa.Schema, group: str = "") -> pa.Table:
         """All committed rows of a key (or of one group of it), in the order of part names."""
@@ -194,9 +269,8 @@ class Store:
         info = self.filesystem.get_file_info(self._full(path))
         if info.type == pafs.FileType.File and info.size == os.path.getsize(local_file):
             return video_id, False
-        self.filesystem.create_dir(self._full(path).rsplit("/", 1)[0], recursive=True)
-        with open(local_file, "rb") as source, self.filesystem.open_output_stream(self._full(path)) as sink:
-            shutil.copyfileobj(source, sink, _CHUNK)
+        with open(local_file, "rb") as source:
+            self._write(path, iter(lambda: source.read(_CHUNK), b""))
         return video_id, True
 
     def local_file(self, path: str) -> str:
@@ -222,25 +296,30 @@ class Store:
         kind: str,
         *,
         content: dict[str, Any],
-        tables: dict[str, pa.Table],
+        tables: Mapping[str, pa.Table | Sequence[ParquetFile]],
         build: dict[str, Any],
         files: dict[str, bytes] | None = None,
     ) -> Collection:
         """Write a collection; the manifest last. Equal content and tables give an equal id.
 
-        `content` is what the id covers beside the tables (settings, weights, counts, lineage); `build` gets
-        `finished_at` added; `files` are extras for people (a report), not covered by the id.
+        `content` is what the id covers beside the tables (settings, weights, counts, lineage). A table is in memory,
+        or comes as files that were streamed. `build` gets `finished_at` added; `files` are extras for people (a
+        report), not covered by the id.
+
+        Raises:
+            StorageError: the disk is full.
         """
-        encoded = {name: parquet_bytes(table) for name, table in tables.items()}
-        listed = {
-            name: {"sha256": hashlib.sha256(data).hexdigest(), "rows": tables[name].num_rows}
-            for name, data in encoded.items()
-        }
+        written = dict(sorted(_named_files(tables).items()))
+        listed: dict[str, Any] = {}
+        for (table, name), file in written.items():
+            entry = listed.setdefault(table, {"rows": 0, "files": []})
+            entry["rows"] += file.rows
+            entry["files"].append({"name": name, "rows": file.rows, "sha256": file.sha256})
         manifest = {**content, "kind": kind, "tables": listed}
         data = canonical_json(manifest)
         collection = Collection(store=self, kind=kind, id=hashlib.sha256(data).hexdigest(), manifest=manifest)
-        for name, table_data in encoded.items():
-            self.write_bytes(f"{collection.folder}/{name}.parquet", table_data)
+        for (_, name), file in written.items():
+            self._write(f"{collection.folder}/{name}", file.chunks())
         for name, file_data in (files or {}).items():
             self.write_bytes(f"{collection.folder}/{name}", file_data)
         stamped = {**build, "finished_at": datetime.datetime.now(datetime.UTC).isoformat()}
@@ -254,14 +333,18 @@ class Store:
         Raises:
             InputError: there is none, or the characters fit several.
         """
-        names = [Path(info.path).name for info in self._list(kind) if info.type == pafs.FileType.Directory]
-        wanted = names if collection_id == "latest" else [name for name in names if name.startswith(collection_id)]
-        found = [collection for name in wanted if (collection := self._read_collection(kind, name)) is not None]
+        found = self.collections(kind, "" if collection_id == "latest" else collection_id)
         if not found:
             raise InputError(f"no committed {collection_id} under {self.uri(kind)}; run the job that writes it first")
         if collection_id != "latest" and len(found) > 1:
             raise InputError(f"{collection_id!r} fits {len(found)} entries of {self.uri(kind)}; give more characters")
         return max(found, key=lambda collection: collection.build()["finished_at"])
+
+    def collections(self, kind: str, beginning: str = "") -> list[Collection]:
+        """All committed collections of a kind whose ids begin so, by id."""
+        names = [Path(info.path).name for info in self._list(kind) if info.type == pafs.FileType.Directory]
+        read = [self._read_collection(kind, name) for name in names if name.startswith(beginning)]
+        return [collection for collection in read if collection is not None]
 
     def _read_collection(self, kind: str, name: str) -> Collection | None:
         path = f"{kind}/{name}/manifest.json"
@@ -277,3 +360,19 @@ class Store:
 def media_path(video_id: str, extension: str) -> str:
     """Where a video lies below the root; `extension` includes its dot."""
     return f"media/{video_id[:2]}/{video_id}{extension}"
+
+
+def part_sha256(path: str) -> str:
+    """The checksum that a part's name ends with."""
+    return Path(path).stem.rsplit("-", 1)[-1]
+
+
+def _named_files(tables: Mapping[str, pa.Table | Sequence[ParquetFile]]) -> dict[tuple[str, str], ParquetFile]:
+    """Files by table and name: `<table>.parquet`, and `<table>-00000.parquet` … of one that was streamed."""
+    named = {}
+    for table, rows in tables.items():
+        if isinstance(rows, pa.Table):
+            named[table, f"{table}.parquet"] = stream_parquet([rows], rows.schema)
+        else:
+            named |= {(table, f"{table}-{number:05}.parquet"): file for number, file in enumerate(rows)}
+    return named

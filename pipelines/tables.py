@@ -19,7 +19,7 @@ _keypoints = pa.list_(pa.float32(), KEYPOINT_COUNT * 3)  # [133, 3]: x, y, score
 
 SOURCES = pa.schema(  # written by pipelines.crawl: one row for each listed source
     [
-        ("source_uri", pa.string()),  # as listed
+        ("source_uri", pa.string()),  # as listed, without credentials; of an entry without a URL: its list and number
         ("status", pa.string()),  # fetched | duplicate | failed
         ("reason", pa.string()),  # why it failed; null otherwise
         ("detail", pa.string()),  # the same for people
@@ -101,7 +101,7 @@ CAMERA_MOTION = pa.schema(  # written by pipelines.camera_motion (KLT or CoTrack
         ("camera_drift", pa.float64()),  # how far the background went, share of the picture's diagonal
         ("background_change", pa.float64()),  # share of background tracks that no camera motion explains, median
         ("background_seen", pa.float64()),  # share of steps whose background shows enough to tell
-        ("subject_motion", pa.float64()),  # speed of people relative to the camera, heights of the person per second
+        ("subject_motion", pa.float64()),  # motion within people, their heights per second
         ("step_dx", pa.list_(pa.float32())),  # [F-1] global motion between neighbouring samples, pixels; NaN: unknown
         ("step_dy", pa.list_(pa.float32())),
         ("step_rotation", pa.list_(pa.float32())),  # degrees
@@ -110,7 +110,14 @@ CAMERA_MOTION = pa.schema(  # written by pipelines.camera_motion (KLT or CoTrack
     ]
 )
 
-THUMBNAILS = pa.schema(  # written by pipelines.video_measures: one picture for each shot, for the report
+PICTURE = pa.schema(  # written by pipelines.picture
+    [
+        *SAMPLES,
+        ("black_bars", pa.float64()),  # share of the picture in borders that are black in every frame, 0 to 1
+    ]
+)
+
+THUMBNAILS = pa.schema(  # written by pipelines.thumbnail: one picture for each shot, for the report
     [
         ("shot_id", pa.string()),
         ("jpeg", pa.large_binary()),
@@ -122,6 +129,7 @@ MEASURES = {
     "face_quality": FACE_QUALITY,
     "keypoints": KEYPOINTS,
     "camera_motion": CAMERA_MOTION,
+    "picture": PICTURE,
 }
 """In the order in which they run: a measure may read the columns of those before it."""
 

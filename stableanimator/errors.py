@@ -4,12 +4,14 @@
     ├── UserError            a user's mistake: one line on stderr, exit code 2, no traceback
     │   ├── ConfigError      a setting: unknown key, wrong type, relative path, missing variable
     │   ├── InputError       a list, table, picture or clip that the user named and that cannot be used
+    │   ├── StorageError     a disk that is full
     │   ├── WeightsError     a weights file that is missing or is not what its name says
     │   └── CheckpointError  a checkpoint whose names or shapes do not fit the model
-    └── RowError             one row is bad: it becomes a row with a reason, and the run goes on
-        ├── FetchError       a source that could not be fetched
-        ├── DecodeError      a file that holds no frames we can decode
-        └── PersonError      a picture or clip without the person, face or pose that is needed
+    ├── RowError             one row is bad: it becomes a row with a reason, and the run goes on
+    │   ├── FetchError       a source that could not be fetched
+    │   ├── DecodeError      a file that holds no frames we can decode
+    │   └── PersonError      a picture or clip without the person, face or pose that is needed
+    └── DecodeTimeout        a decoder gave no answer: no row is remembered, since a busy machine may be the cause
 
 Each message says what is wrong, where, and what to do.
 """
@@ -31,6 +33,10 @@ class ConfigError(UserError):
 
 class InputError(UserError):
     """A list, table, picture or clip named by the user that cannot be used."""
+
+
+class StorageError(UserError):
+    """The disk under the dataset's root is full."""
 
 
 class WeightsError(UserError):
@@ -64,3 +70,7 @@ class DecodeError(RowError):
 
 class PersonError(RowError):
     """A picture or clip without the person, face or pose that is needed."""
+
+
+class DecodeTimeout(StableAnimatorError):
+    """A decoder that gave nothing for too long."""

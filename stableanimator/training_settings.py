@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from stableanimator.alignment.baselines import AlignmentName
-from stableanimator.alignment.misalignment import MisalignmentSettings
+from stableanimator.alignment.misalignment_settings import MisalignmentSettings
 from stableanimator.diffusion.edm import EDMSettings, LossSettings
 from stableanimator.driving import AlignmentScope
 

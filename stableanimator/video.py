@@ -1,8 +1,7 @@
 """Video files to upright RGB frames with their times and back, and single pictures.
 
-decord decodes what it is known to decode rightly, PyAV everything else: what decord cannot open, and what it would
-silently give the wrong frames of (`video_index._decord_safe`). Both give the same pixels. Pixels that are not square
-stay as stored.
+High dynamic range (PQ, HLG) becomes BT.709, transparency is dropped, interlaced pictures stay woven, and pixels that
+are not square stay as stored.
 """
 
 from __future__ import annotations
@@ -19,19 +18,17 @@ from urllib.parse import unquote, urlparse
 
 import av
 import cv2
-import decord
 import numpy as np
 import pyarrow.fs as pafs
 from av.video.reformatter import ColorPrimaries, ColorRange, Colorspace, ColorTrc
 from numpy.typing import NDArray
 
 from stableanimator.errors import DecodeError
-from stableanimator.video_index import FrameIndex, index_frames, is_damaged, open_container, video_stream
+from stableanimator.prefetch import Prefetch
+from stableanimator.video_decoder import Decoder, Image
+from stableanimator.video_index import index_frames
 
-Image = NDArray[np.uint8]
-"""uint8 RGB [H, W, 3]."""
-
-decord.logging.set_level(decord.logging.QUIET)
+_AHEAD = 2  # decoded frames that wait for whoever reads them
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -54,21 +51,27 @@ class VideoReader:
     """Frames of a video by index, upright.
 
     `path` is a local path or a URI of `pyarrow.fs`; a remote file is copied to a temporary one that lives as long as
-    the reader. `threads` are decoder threads.
+    the reader. `threads` are decoder threads. Memory holds one decoded frame and the few that follow it.
 
         with VideoReader("/data/dance.mp4") as video:
             first = video.read([0])[0]          # uint8 [H, W, 3]
 
     Raises:
         DecodeError: not_found, empty_file, unreadable, truncated (nothing is left to decode), no_video, no_frames.
+        DecodeTimeout: the list of the frames, or later a frame, took longer than `timeout_s` seconds. The file may
+            make a decoder hang, and cannot be read any further.
     """
 
-    def __init__(self, path: str | Path, threads: int = 1) -> None:
+    def __init__(self, path: str | Path, threads: int = 1, timeout_s: float = 600.0) -> None:
         self._path, self._copy = _local_file(str(path))
-        self._threads = threads
-        self._index = index_frames(self._path)
-        self._sequential: _Sequential | None = None
-        self._decord = self._open_decord() if self._index.decord_safe else None
+        self._threads, self._timeout_s = threads, timeout_s
+        self._decoder: Decoder | None = None
+        self._reading: Prefetch[tuple[int, Image]] | None = None
+        try:
+            self._index = next(self._guarded(index_frames(path) for path in [self._path]))
+        except BaseException:
+            self.close()
+            raise
         times = self._index.times
         self.info = VideoInfo(
             frame_count=len(times),
@@ -79,45 +82,41 @@ class VideoReader:
             truncated=self._index.truncated,
         )
 
-    def _open_decord(self) -> Any:
-        try:
-            # The smallest tolerance above zero: an error, not a neighbouring frame, in place of a damaged one.
-            reader = decord.VideoReader(self._path, num_threads=self._threads, fault_tol=1e-9)
-            shape = reader.next().shape  # opening alone does not tell
-            reader.seek(0)
-        except (decord.DECORDError, StopIteration, RuntimeError, AssertionError):
-            return None
-        same = len(reader) == len(self._index.times) and shape == (self._index.height, self._index.width, 3)
-        return reader if same else None
+    def _guarded(self, items: Iterator[Any]) -> Prefetch[Any]:
+        return Prefetch(items, depth=_AHEAD, timeout_s=self._timeout_s, what=self._path)
+
+    def frames(self, indices: Iterable[int] | NDArray[np.integer]) -> Iterator[tuple[int, Image]]:
+        """(index, frame [H, W, 3]) in the order asked for, decoded on another thread while the caller works on the last
+        one. A new call ends the one before.
+
+        Raises:
+            IndexError: an index is not in 0..frame_count-1.
+            DecodeError: undecodable_frame, size_changes.
+        """
+        wanted = np.asarray(indices, dtype=np.int64).reshape(-1)
+        if wanted.size and (wanted.min() < 0 or wanted.max() >= self.info.frame_count):
+            raise IndexError(f"frames {wanted.min()}..{wanted.max()} of a video with {self.info.frame_count} frames")
+        if self._reading is not None:
+            self._reading.close()
+        self._reading = self._guarded(self._decode(wanted))
+        return self._reading
+
+    def _decode(self, wanted: NDArray[np.int64]) -> Iterator[tuple[int, Image]]:
+        if self._decoder is None:
+            self._decoder = Decoder(self._path, self._index, self._threads)
+        yield from self._decoder.frames(map(int, wanted))
 
     def read(self, indices: Sequence[int] | NDArray[np.integer]) -> NDArray[np.uint8]:
         """Frames at `indices` (any order, repeats allowed) as uint8 RGB [n, H, W, 3].
 
         Raises:
-            IndexError: an index is not in 0..frame_count-1.
-            DecodeError: undecodable_frame.
+            As `frames`.
         """
-        wanted = np.asarray(indices, dtype=np.int64).reshape(-1)
-        if wanted.size == 0:
-            return np.zeros((0, self.info.height, self.info.width, 3), np.uint8)
-        if wanted.min() < 0 or wanted.max() >= self.info.frame_count:
-            raise IndexError(f"frames {wanted.min()}..{wanted.max()} of a video with {self.info.frame_count} frames")
-        unique, places = np.unique(wanted, return_inverse=True)
-        frames = self._read_decord(unique)
-        if frames is None:
-            if self._sequential is None:
-                self._sequential = _Sequential(self._path, self._index, self._threads)
-            frames = self._sequential.read(unique)
-        return frames if np.array_equal(unique, wanted) else frames[places]
-
-    def _read_decord(self, unique: NDArray[np.int64]) -> NDArray[np.uint8] | None:
-        if self._decord is None:
-            return None
-        try:
-            return self._decord.get_batch(unique.tolist()).asnumpy()
-        except (decord.DECORDError, decord.DECORDLimitReachedError):
-            self._decord = None  # PyAV tells which frame is damaged
-            return None
+        unique, places = np.unique(np.asarray(indices, dtype=np.int64), return_inverse=True)
+        frames = np.zeros((len(unique), self.info.height, self.info.width, 3), np.uint8)
+        for place, (_, frame) in enumerate(self.frames(unique)):
+            frames[place] = frame
+        return frames if np.array_equal(unique, indices) else frames[places.reshape(-1)]
 
     def windows(
         self, indices: Sequence[int] | NDArray[np.integer], size: int
@@ -131,10 +130,11 @@ class VideoReader:
             yield window, self.read(window)
 
     def close(self) -> None:
-        """Give back the decoders and the copy of a remote file."""
-        if self._sequential is not None:
-            self._sequential.close()
-        self._sequential = self._decord = None
+        """Give back the decoder and the copy of a remote file."""
+        # A decoder that hangs is left alone: to close it under its own thread would crash the process.
+        if (self._reading is None or self._reading.close()) and self._decoder is not None:
+            self._decoder.close()
+        self._reading = self._decoder = None
         if self._copy is not None:
             self._copy.cleanup()
             self._copy = None
@@ -146,84 +146,6 @@ class VideoReader:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
-
-
-class _Sequential:
-    """PyAV frames by index, forwards; back and far jumps go to the nearest keyframe, or to the start."""
-
-    def __init__(self, path: str, index: FrameIndex, threads: int) -> None:
-        self._path, self._index, self._threads = path, index, threads
-        self._container: Any = None
-        self._restart()
-
-    def close(self) -> None:
-        if self._container is not None:
-            self._container.close()
-            self._container = None
-
-    def _restart(self) -> None:
-        self.close()
-        self._container = open_container(self._path)
-        self._stream = video_stream(self._container)
-        self._stream.codec_context.thread_count = self._threads
-        self._frames = self._decode()
-        self._next = 0
-
-    def read(self, wanted: NDArray[np.int64]) -> NDArray[np.uint8]:
-        """Frames at increasing, distinct indices."""
-        return np.stack([self._one(int(index)) for index in wanted])
-
-    def _one(self, wanted: int) -> Image:
-        keyframe = int(self._index.keyframes[self._index.keyframes <= wanted][-1])
-        jumped = wanted < self._next or keyframe > self._next
-        if jumped:
-            self._jump(keyframe)
-        frame = self._forward_to(wanted)
-        if frame is None and jumped and keyframe > 0:
-            self._restart()  # the jump landed behind the frame
-            frame = self._forward_to(wanted)
-        if frame is None:
-            raise DecodeError("undecodable_frame", f"frame {wanted} of {self._path}")
-        return np.ascontiguousarray(np.rot90(frame.to_ndarray(format="rgb24"), self._index.quarter_turns))
-
-    def _jump(self, keyframe: int) -> None:
-        if keyframe == 0 or self._index.stamps is None:
-            self._restart()
-            return
-        self._container.seek(int(self._index.stamps[keyframe]), stream=self._stream, backward=True)
-        self._frames = self._decode()
-        self._next = keyframe
-
-    def _forward_to(self, wanted: int) -> Any:
-        for position, frame in self._frames:
-            self._next = position + 1
-            if position >= wanted:
-                return frame if position == wanted else None
-        return None
-
-    def _decode(self) -> Iterator[tuple[int, Any]]:
-        count = 0
-        packets = self._container.demux(self._stream)
-        while True:
-            try:
-                packet = next(packets, None)
-                if packet is None:
-                    return
-                frames = [] if packet.size and is_damaged(packet) else packet.decode()
-            except av.FFmpegError:
-                continue
-            for frame in frames:
-                position = count if self._index.stamps is None else self._position(frame.pts)
-                count += 1
-                if position is not None:
-                    yield position, frame
-
-    def _position(self, stamp: int | None) -> int | None:
-        stamps = self._index.stamps
-        if stamp is None or stamps is None:
-            return None
-        position = int(np.searchsorted(stamps, stamp))
-        return position if position < len(stamps) and stamps[position] == stamp else None
 
 
 def write_mp4(path: str | Path, frames: Iterable[Image], fps: float, *, crf: int = 18) -> None:
@@ -256,6 +178,7 @@ def _encode(container: Any, frames: Iterator[Image], rate: Fraction, crf: int) -
     stream = container.add_stream("libx264", rate=rate, options={"crf": str(crf)})
     stream.height, stream.width, stream.pix_fmt = height + height % 2, width + width % 2, "yuv420p"
     codec = stream.codec_context
+    codec.thread_count = 1  # the bytes depend on it
     # Stated, because players guess from the picture's size where it is not.
     codec.colorspace, codec.color_range = Colorspace.ITU709, ColorRange.MPEG
     codec.color_primaries, codec.color_trc = ColorPrimaries.BT709, ColorTrc.BT709

@@ -41,10 +41,10 @@ class FrameIndex:
     width: int
     """Pixels of the upright picture."""
     height: int
+    stored_size: tuple[int, int]
+    """Width and height of the decoded picture before it is turned."""
     truncated: bool
     """Whether the container speaks of more frames than the file holds."""
-    decord_safe: bool
-    """Whether decord reads every frame at its own index; see `_decord_safe`."""
 
 
 @dataclass(slots=True)
@@ -110,6 +110,7 @@ def index_frames(path: str) -> FrameIndex:
 
 def _read_packets(container: Any, stream: Any) -> _Packets:
     found = _Packets(stamps=[])
+    unsure = 0  # packets at the end that the container calls damaged
     try:
         for packet in container.demux(stream):
             last = packet.size == 0 and packet.dts is None  # PyAV's flush packet
@@ -125,15 +126,20 @@ def _read_packets(container: Any, stream: Any) -> _Packets:
                 stamp = packet.pts if shown else packet.dts
                 found.stamped &= stamp is not None
                 found.stamps.append((stamp or 0, packet.duration or 0, packet.is_keyframe))
+                unsure = unsure + 1 if packet.is_corrupt else 0
     except av.FFmpegError:
         found.damaged += 1
+    if unsure:
+        del found.stamps[-unsure:]
+        found.damaged += unsure
     return _from_first_keyframe(found)
 
 
 def is_damaged(packet: Any) -> bool:
     """Whether a packet was cut short, or is a hole that an unfinished download left in a file of the full size."""
     if packet.is_corrupt:
-        return True
+        # A transport stream calls a packet so wherever two streams were joined; the decoder knows better.
+        return "mpegts" not in packet.stream.container.format.name
     # None of these codecs begins a packet with four zero bytes.
     holes_show = packet.stream.codec_context.name in ("h264", "hevc", "mpeg4", "vp9", "libdav1d", "av1")
     return holes_show and packet.size >= 4 and not any(memoryview(packet)[:4])
@@ -179,28 +185,9 @@ def _build(container: Any, stream: Any, packets: _Packets, truncated: bool) -> F
         quarter_turns=turns,
         width=width,
         height=height,
+        stored_size=size,
         truncated=truncated,
-        decord_safe=seekable and not truncated and _decord_safe(container, stream, packets),
     )
-
-
-def _decord_safe(container: Any, stream: Any, packets: _Packets) -> bool:
-    """Whether decord's idea of the frames is right, as far as the packets tell.
-
-    decord 0.6 silently returns other frames than asked for where it seeks in AVI and MPEG-TS, in fragmented MP4,
-    and in open groups of pictures (frames that follow a keyframe in the file but are shown before it).
-    """
-    if packets.damaged or packets.discarded:
-        return False
-    if "mov" in container.format.name and stream.frames != len(packets.stamps):
-        return False
-    key_stamp: int | None = None
-    for stamp, _, is_key in packets.stamps:
-        if is_key:
-            key_stamp = stamp
-        elif key_stamp is None or stamp < key_stamp:
-            return False
-    return True
 
 
 def _tail_missing(stream: Any, packets: _Packets) -> bool:

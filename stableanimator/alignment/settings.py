@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from stableanimator.alignment.aligner import AlignerSettings
 from stableanimator.alignment.baselines import AlignmentName
-from stableanimator.alignment.misalignment import MisalignmentSettings
+from stableanimator.alignment.misalignment_settings import MisalignmentSettings
 from stableanimator.alignment.procedural import ProceduralSettings
 
 

@@ -9,7 +9,7 @@ import pytest
 from jobs.settings import TrainSettings
 from jobs.train import check_model, deciding
 from pipelines.shard_reader import ShardShapes
-from stableanimator.alignment.misalignment import MisalignmentSettings
+from stableanimator.alignment.misalignment_settings import MisalignmentSettings
 from stableanimator.errors import ConfigError
 from stableanimator.models.animator import ModelSettings
 from stableanimator.training_settings import TrainingSettings

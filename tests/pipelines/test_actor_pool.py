@@ -50,5 +50,19 @@ def test_a_failure_stays_a_failure() -> None:
 
 def test_an_actor_that_fits_nowhere_is_an_error_and_not_a_wait() -> None:
     require_resources("encode", 1)
-    with pytest.raises(ConfigError, match=r"lower encode\.cpus_per_actor"):
+    with pytest.raises(ConfigError, match=r"needs 640 CPU cores and 0 GPUs, .* lower encode\.cpus_per_actor"):
         require_resources("encode", 640)
+    with pytest.raises(ConfigError, match=r"0\.25 GPUs"):
+        require_resources("encode", 1, 0.25)
+    with pytest.raises(ConfigError, match=r"9000\.0 GiB of memory"):
+        require_resources("encode", 1, memory=9000 * 2**30)
+
+
+def test_with_less_room_fewer_actors_run_and_the_log_says_so(caplog: pytest.LogCaptureFixture) -> None:
+    rows = [{"value": value} for value in range(8)]
+    options = {"what": "adding", "actors": 7, "cpus": 1.5, "memory": 2.0**20}
+    results = list(run_actors(rows, Adder, (10,), **options))
+    assert sorted(row["value"] for row in results) == list(range(10, 18))
+    assert 1 <= len({row["process"] for row in results}) <= 2  # three cores hold two
+    assert "7 actors of 1.5 CPU cores" in caplog.text
+    assert "2 will run" in caplog.text

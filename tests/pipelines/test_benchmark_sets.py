@@ -6,10 +6,11 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from pipelines.benchmark_sets import BenchmarkSettings, make_benchmark
+from pipelines.benchmark_sets import make_benchmark
+from pipelines.benchmark_settings import BenchmarkSettings
 from pipelines.store import Collection, Store
 from pipelines.tables import CLIPS, FRAMES
-from stableanimator.alignment.misalignment import MisalignmentSettings
+from stableanimator.alignment.misalignment_settings import MisalignmentSettings
 
 
 def _release(root: Path, splits: str = "thhh", faceless: tuple[int, ...] = ()) -> Collection:

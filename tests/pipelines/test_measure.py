@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from pipelines import compaction
 from pipelines.actor_pool import run_actors
 from pipelines.crawl import CrawlSettings, crawl
 from pipelines.curation import CurateSettings
@@ -16,7 +17,7 @@ from pipelines.rules import SelectSettings
 from pipelines.select import make_release
 from pipelines.store import Collection, Store
 from pipelines.video_measures import Video
-from stableanimator.errors import ConfigError, WeightsError
+from stableanimator.errors import ConfigError, InputError, WeightsError
 from stableanimator.perception.settings import FaceSettings, PerceptionSettings, PoseSettings
 
 pytestmark = pytest.mark.usefixtures("cluster")
@@ -46,10 +47,11 @@ def _curate(root: Path, clips: Path, settings: CurateSettings) -> tuple[Measured
         if row["status"] == "fetched"
     ]
     measured = measure_videos(store, videos, settings, None)
-    return measured, make_release(store, crawled.sources, measured, settings, {})
+    build = {"stages": {"measure": {"rows": measured.videos_now}}}
+    return measured, make_release(store, crawled.sources, measured, settings, build)
 
 
-def test_from_files_to_a_release_and_again(tmp_path: Path, clips: Path):
+def test_from_files_to_a_release_and_again(tmp_path: Path, clips: Path, monkeypatch: pytest.MonkeyPatch):
     settings = replace(SETTINGS, select=LOOSE)
     measured, release = _curate(tmp_path / "one", clips, settings)
     counts = release.manifest["counts"]
@@ -58,7 +60,7 @@ def test_from_files_to_a_release_and_again(tmp_path: Path, clips: Path):
     assert counts["undecodable_videos"] == {"truncated": 1}
     assert counts["shots"] == {"total": 5, "accept": 3, "reject": 2}
     assert counts["failed_rules"] == {"decode": 1, "max_camera_translation": 1}
-    assert measured.frames_decoded == 24 + 24 + 48 + 4 * 8  # each once for the cuts, and the samples
+    assert measured.frames_decoded == 24 + 24 + 48  # each once
 
     measured, again = _curate(tmp_path / "one", clips, settings)
     assert (again.id, measured.videos_now, measured.frames_decoded) == (release.id, 0, 0)
@@ -69,8 +71,20 @@ def test_from_files_to_a_release_and_again(tmp_path: Path, clips: Path):
     assert other.id != release.id
     assert other.manifest["counts"]["shots"]["accept"] == 4
 
-    _, elsewhere = _curate(tmp_path / "two", clips, replace(settings, actors=2, cpus_per_actor=0.5))
+    assert other.build()["stages"]["measure"]["rows"] == 0
+
+    monkeypatch.setattr(compaction, "ENOUGH", 2)  # and here the parts are merged
+    _, elsewhere = _curate(tmp_path / "two", clips, replace(settings, actors=4, cpus_per_actor=0.5))
+    assert {path.parent.name for path in (tmp_path / "two" / "parts").rglob("measures-*/*/*/*")} == {"merged"}
     assert elsewhere.id == release.id
+    assert sorted(release.manifest["tables"]) == ["clips", "frames", "sources", "verdicts"]
+    for name in release.manifest["tables"]:
+        one, two = (
+            [Path(file).read_bytes() for file in files] for files in (release.files(name), elsewhere.files(name))
+        )
+        assert one == two
+    report = [Path(folder.uri, "report.html").read_bytes() for folder in (release, elsewhere)]
+    assert report[0] == report[1]
 
 
 def test_a_lost_part_is_made_again_and_nothing_else(tmp_path: Path, clips: Path):
@@ -106,6 +120,23 @@ def test_unusable_weights_are_the_users_mistake(tmp_path: Path, clips: Path):
     video_id, _ = store.put_media(clips / "still.mp4", ".mp4")
     with pytest.raises(WeightsError, match=r"model\.onnx"):
         measure_videos(store, [Video(video_id, ".mp4", 1)], CurateSettings(measures=("people",)), perception)
+
+
+def test_where_most_videos_are_bad_the_run_ends_with_the_reasons(tmp_path: Path, clips: Path):
+    folder = tmp_path / "mostly bad"
+    folder.mkdir()
+    (folder / "good.mp4").write_bytes((clips / "still.mp4").read_bytes())
+    for number in range(4):
+        (folder / f"{number}.mp4").write_bytes((clips / "cut.mp4").read_bytes() + bytes([number]))
+    settings = replace(SETTINGS, select=LOOSE, min_videos_for_cap=5)
+    message = r"of 5 cannot be measured .*max_bad_video_share = 0\.5: truncated \d; for example .* Mend the cause"
+    with pytest.raises(InputError, match=message):
+        _curate(tmp_path / "root", folder, settings)
+    with pytest.raises(InputError, match=r"curate: 4 videos of 5 cannot be measured \(of 0 that were tried now, 0\)"):
+        _curate(tmp_path / "root", folder, replace(settings, cpus_per_actor=10_000.0))  # remembered: nothing is tried
+    measured, release = _curate(tmp_path / "root", folder, replace(settings, max_bad_video_share=0.8))
+    assert measured.videos_now <= 1
+    assert release.manifest["counts"]["undecodable_videos"] == {"truncated": 4}
 
 
 class _Dies:

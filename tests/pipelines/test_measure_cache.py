@@ -17,7 +17,7 @@ from pipelines.shots import ShotSettings, bad_video_row, shot_rows
 from pipelines.store import Store
 from pipelines.tables import MEASURES, SHOTS, THUMBNAILS
 from stableanimator.errors import ConfigError, WeightsError
-from stableanimator.perception.settings import FaceSettings, PerceptionSettings, PoseSettings
+from stableanimator.perception.settings import CoTrackerSettings, FaceSettings, PerceptionSettings, PoseSettings
 
 CAMERA_ONLY = CurateSettings(measures=("camera_motion",))
 
@@ -46,12 +46,11 @@ def _changed(before: Keys, after: Keys) -> set[str]:
     [
         ({"select": SelectSettings(min_seconds=9)}, set()),
         ({"actors": 4}, set()),
-        ({"shots": ShotSettings(frames_per_read=8)}, set()),
         ({"shots": ShotSettings(ratio=3)}, {"shots"}),
         ({"camera_motion": CameraMotionSettings(motion_fps=4)}, {"camera_motion"}),
         # keypoints and camera motion read the people
         ({"people": PeopleSettings(min_score=0.6)}, {"people", "keypoints", "camera_motion"}),
-        ({"sample_fps": 4.0}, {"people", "keypoints", "camera_motion", "face_quality"}),
+        ({"sample_fps": 4.0}, {"people", "keypoints", "camera_motion", "face_quality", "picture"}),
     ],
 )
 def test_a_key_changes_with_what_its_values_depend_on(
@@ -82,6 +81,23 @@ def test_camera_motion_alone_needs_no_weights():
     assert list(measure_keys(CAMERA_ONLY, None).measures) == ["camera_motion"]
     with pytest.raises(ConfigError, match=r"curate\.measures has people"):
         measure_keys(CurateSettings(), None)
+
+
+def test_a_trackers_weights_are_in_its_key_wherever_they_lie(tmp_path: Path):
+    def keys(name: str, content: bytes) -> Keys:
+        (tmp_path / name).write_bytes(content)
+        cotracker = CoTrackerSettings(checkpoint=str(tmp_path / name))
+        motion = CameraMotionSettings(tracker="cotracker", cotracker=cotracker)
+        return measure_keys(replace(CAMERA_ONLY, camera_motion=motion), None)
+
+    one = keys("one.pth", b"weights")
+    assert keys("moved.pth", b"weights") == one
+    assert keys("other.pth", b"other weights").measures != one.measures
+    assert set(one.weights) == {"camera_motion"}
+    assert measure_keys(CAMERA_ONLY, None).weights == {}
+    gone = CameraMotionSettings(tracker="cotracker", cotracker=CoTrackerSettings(checkpoint="/gone.pth"))
+    with pytest.raises(WeightsError, match=r"/gone\.pth is missing; put CoTracker3's scaled_online\.pth"):
+        measure_keys(replace(CAMERA_ONLY, camera_motion=gone), None)
 
 
 def test_missing_weights_are_the_users_mistake(perception: PerceptionSettings, tmp_path: Path):

@@ -49,7 +49,7 @@ def test_columns_tell_the_usual_and_the_largest_number_of_people():
     columns = measure.columns()
     assert columns["people_median"] == 1
     assert columns["people_most"] == 2  # in a quarter of the frames: more than a tenth
-    assert columns["person_boxes"][-1] == [LARGE, HALF]
+    assert [box.tolist() for box in columns["person_boxes"][-1]] == [LARGE, HALF]
 
 
 @pytest.mark.parametrize("settings", [{"min_score": 2}, {"main_area_share": -1}, {"max_people": 0}])

@@ -5,24 +5,30 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pipelines.compaction import mend_part
 from pipelines.curation import CurateSettings
 from pipelines.measure import Measured
-from pipelines.measure_cache import Cached, Keys
+from pipelines.measure_cache import Cached, Keys, missing_of, read_numbers
+from pipelines.part_rows import DamagedPart
 from pipelines.rules import SelectSettings
 from pipelines.select import clip_rows, count_steps, frame_table, is_heldout, judge, make_release
 from pipelines.shots import bad_video_row, shot_rows
 from pipelines.store import Store
 from pipelines.tables import FRAMES, MEASURES, SHOTS, SOURCES, THUMBNAILS
 
+KEYS = Keys(shots="s", thumbnails="t", measures=dict.fromkeys(MEASURES, "k"), weights={"people": "w"})
 GOOD = {
     "people": {"people_median": 1.0, "people_most": 1.0},
     "face_quality": {"face_share": 1.0, "face_size": 90.0},
     "keypoints": {"keypoint_coverage": 1.0},
     "camera_motion": {"camera_translation": 0.001, "subject_motion": 0.1},
+    "picture": {"black_bars": 0.0},
 }
 
 
@@ -48,6 +54,7 @@ def _per_frame(measure: str, shot: dict[str, Any]) -> dict[str, Any]:
             "face_embedding": [[0.6, 0.8]] * (count - 1) + [None],
         },
         "camera_motion": {},
+        "picture": {},
     }
     return of_measure[measure]
 
@@ -77,8 +84,21 @@ def _measured(
         measures=tables,
         thumbnails=THUMBNAILS.empty_table(),
     )
-    keys = Keys(shots="s", thumbnails="t", measures=dict.fromkeys(MEASURES, "k"), weights={"people": "w"})
-    return Measured(keys=keys, cached=cached, failures=failures or [])
+    return Measured(keys=KEYS, cached=cached, failures=failures or [])
+
+
+def _stored(store: Store, shots: list[dict[str, Any]], tables: dict[str, pa.Table]) -> Measured:
+    """The same rows as parts of a store, one for each video, and what selecting reads of them."""
+    videos = sorted({shot["video_id"] for shot in shots})
+    for video in videos:
+        rows = [shot for shot in shots if shot["video_id"] == video]
+        store.write_part("shots", KEYS.shots, video, pa.Table.from_pylist(rows, schema=SHOTS))
+        jpegs = [{"shot_id": row["shot_id"], "jpeg": row["shot_id"].encode()} for row in rows]
+        store.write_part("thumbnails", KEYS.thumbnails, video, pa.Table.from_pylist(jpegs, schema=THUMBNAILS))
+        for measure, table in tables.items():
+            of_video = table.filter(pc.starts_with(table["shot_id"], f"{video}:"))
+            store.write_part(*KEYS.family(measure), video, of_video)
+    return Measured(keys=KEYS, cached=read_numbers(store, KEYS, videos), failures=[])
 
 
 def _reasons(row: dict[str, Any]) -> list[tuple[str, str | None]]:
@@ -142,8 +162,11 @@ def test_about_the_asked_share_is_held_out():
 
 
 def test_frames_of_all_measures_are_joined():
-    shots = [*_shots("a", (16,)), *_shots("b")]
-    frames = frame_table(["a:16-48", "b:0-48"], _measured(shots).cached.measures)
+    ids = pa.array(["a:16-48", "b:0-48"])
+    tables = _measured([*_shots("a", (16,)), *_shots("b")]).cached.measures
+    of_shots = {name: table.filter(pc.is_in(table["shot_id"], value_set=ids)) for name, table in tables.items()}
+    del of_shots["camera_motion"], of_shots["picture"]  # they have no column here
+    frames = frame_table(ids, of_shots)
     assert frames.schema.equals(FRAMES)
     rows = frames.to_pylist()
     assert len(rows) == 32 + 48
@@ -158,11 +181,10 @@ def test_frames_of_all_measures_are_joined():
 
 def test_frames_of_measures_that_did_not_run_are_null():
     measures = _measured(_shots("a")).cached.measures
-    frames = frame_table(["a:0-48"], {"face_quality": measures["face_quality"]})
+    frames = frame_table(pa.array(["a:0-48"]), {"face_quality": measures["face_quality"]})
     assert frames["keypoints"].null_count == 48
     assert frames["face_boxes"].null_count == 0
-    assert frame_table(["a:0-48"], {"camera_motion": measures["camera_motion"]}).num_rows == 0
-    assert frame_table([], measures).num_rows == 0
+    assert frame_table(pa.array(["a:0-48"]), {}).num_rows == 0
 
 
 def test_counts_add_up_at_every_step():
@@ -194,7 +216,9 @@ def test_counts_add_up_at_every_step():
 
 def _release(root: Path, settings: CurateSettings, shots: list[dict[str, Any]]) -> Any:
     sources = pa.Table.from_pylist([_source(name) for name in sorted({s["video_id"] for s in shots})], schema=SOURCES)
-    return make_release(Store(str(root)), sources, _measured(shots), settings, {"host": str(root)})
+    store = Store(str(root))
+    measured = _stored(store, shots, _measured(shots).cached.measures)
+    return make_release(store, sources, measured, settings, {"host": str(root)})
 
 
 def test_a_release_is_the_same_anywhere_and_another_with_another_threshold(tmp_path: Path):
@@ -204,12 +228,47 @@ def test_a_release_is_the_same_anywhere_and_another_with_another_threshold(tmp_p
     other = _release(tmp_path / "one", CurateSettings(select=SelectSettings(min_seconds=3)), shots)
     assert one.id == two.id != other.id
     for name in ("sources", "verdicts", "clips", "frames"):
-        files = [(tmp_path / root / one.folder / f"{name}.parquet").read_bytes() for root in ("one", "two")]
-        assert files[0] == files[1]
+        assert [Path(file).read_bytes() for file in one.files(name)] == [
+            Path(file).read_bytes() for file in two.files(name)
+        ]
     assert one.table("clips")["shot_id"].to_pylist() == ["a:0-16", "a:16-48", "b:0-48"]
     assert other.table("clips")["shot_id"].to_pylist() == ["a:16-48", "b:0-48"]
     assert str(tmp_path) not in (tmp_path / "one" / one.folder / "manifest.json").read_text()
     assert "3 of 3 shots" in (tmp_path / "one" / one.folder / "report.html").read_text()
+
+
+def test_what_was_damaged_since_is_named_and_made_again(tmp_path: Path):
+    shots, store = [*_shots("a", (16,)), *_shots("b")], Store(str(tmp_path))
+    measured = _stored(store, shots, _measured(shots).cached.measures)
+    sources = pa.Table.from_pylist([_source("a"), _source("b")], schema=SOURCES)
+    (part,) = store.parts(*KEYS.family("keypoints"), "b")
+    path = tmp_path / part.path
+    whole = path.read_bytes()
+    group = pq.ParquetFile(path).metadata.row_group(0)
+    columns = {group.column(number).path_in_schema.split(".")[0]: group.column(number) for number in range(5, 8)}
+    last = columns["keypoints"].data_page_offset + columns["keypoints"].total_compressed_size - 1
+    path.write_bytes(whole[:last] + bytes([whole[last] ^ 8]) + whole[last + 1 :])
+    with pytest.raises(DamagedPart) as caught:
+        make_release(store, sources, measured, CurateSettings(), {})
+    assert caught.value.path == part.path
+    mend_part(store, part.path)
+    assert missing_of(read_numbers(store, KEYS, ["a", "b"]), KEYS, ["a", "b"]) == {"b": {"keypoints"}}
+    path.parent.mkdir(exist_ok=True)
+    path.write_bytes(whole)
+    assert make_release(store, sources, measured, CurateSettings(), {}).table("frames").num_rows == 96
+
+
+def test_frames_of_many_shots_go_to_several_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    shots = [shot for number in range(9) for shot in _shots(f"{number}", (16,))]
+    one = _release(tmp_path / "one", CurateSettings(), shots)
+    monkeypatch.setattr("pipelines.select._SHOTS_IN_FILE", 5)
+    monkeypatch.setattr("pipelines.select._SHOTS_AT_A_TIME", 2)
+    many = _release(tmp_path / "many", CurateSettings(), shots)
+    assert [Path(file).name for file in many.files("frames")] == [f"frames-{number:05}.parquet" for number in range(4)]
+    assert many.table("frames").equals(one.table("frames"))
+    batches = list(many.batches("frames", ["frame_index", "shot_id"]))
+    assert pa.concat_tables(batches).equals(one.table("frames").select(["frame_index", "shot_id"]))
+    assert len(batches) == 3 + 3 + 3 + 2  # files of 5, 5, 5 and 3 shots, two at a time
 
 
 def test_a_release_can_be_read_by_others(tmp_path: Path):
@@ -218,6 +277,6 @@ def test_a_release_can_be_read_by_others(tmp_path: Path):
 
     release = _release(tmp_path, CurateSettings(), _shots("a", (16,)))
     folder = tmp_path / release.folder
-    query = f"select count(*) from '{folder}/frames.parquet' f join '{folder}/clips.parquet' c using (shot_id)"
+    query = f"select count(*) from '{folder}/frames-*.parquet' f join '{folder}/clips.parquet' c using (shot_id)"
     assert duckdb.sql(query).fetchall() == [(48,)]
     assert pd.read_parquet(folder / "verdicts.parquet")["verdict"].tolist() == ["accept", "accept"]

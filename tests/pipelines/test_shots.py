@@ -7,12 +7,12 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scenedetect import AdaptiveDetector
 from scenedetect.common import FrameTimecode
 
-from pipelines.shots import ShotSettings, bad_video_row, find_cuts, shot_rows
+from pipelines.shots import CutFinder, ShotSettings, bad_video_row, find_cuts, shot_rows
 from stableanimator.video import VideoReader
 
 Texture = Callable[..., np.ndarray]
@@ -27,8 +27,8 @@ def _moving(world: np.ndarray, count: int, speed: float = 0.25) -> list[np.ndarr
     return [_ball(world, 160 + 100 * np.sin(speed * number)) for number in range(count)]
 
 
-def _cuts(frames: list[np.ndarray], **settings: float) -> list[int]:
-    cuts, count = find_cuts(iter(frames), FPS, ShotSettings(**settings))
+def _cuts(frames: list[np.ndarray]) -> list[int]:
+    cuts, count = find_cuts(iter(frames), FPS, ShotSettings())
     assert count == len(frames)
     return cuts
 
@@ -87,6 +87,47 @@ def test_a_fast_movement_that_begins_in_the_last_frame_is_no_cut(new_texture: Te
     assert _cuts([np.roll(world, shift, axis=1) for shift in shifts]) == []
 
 
+def _cuts_of_all_frames(frames: list[np.ndarray], reach: int, rule: ShotSettings) -> list[int]:
+    """The rule of pipelines.shots, word by word, on the differences between all frames."""
+    small = [cv2.resize(frame, (64, 36), interpolation=cv2.INTER_AREA) for frame in frames]
+    grey = np.stack([cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY).astype(float) for frame in small])
+    apart = np.abs(grey[:, None] - grey[None]).mean((2, 3))
+    cuts = []
+    for now in range(1, len(frames)):
+        step = apart[now, now - 1]
+        before = [apart[t, t - 1] for t in range(max(1, now - reach), now)]
+        after = [apart[t, t - 1] for t in range(now + 1, min(len(frames), now + reach + 1))]
+        around = sorted([0.0, *before, *after])
+        ordinary = around[-2] if len(before) == len(after) == reach else around[-1]
+        starts = [apart[now - 1, b] for b in range(now + 1, min(len(frames), now + reach + 1))]
+        ends = [apart[a, now] for a in range(max(0, now - 1 - reach), now - 1)]
+        back = min([np.inf, *starts, *ends])
+        if step >= rule.min_difference and step >= rule.ratio * ordinary and back >= step / 2:
+            cuts.append(now)
+    return cuts
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    levels=st.lists(st.sampled_from([20, 24, 60, 64, 120, 200, 204]), min_size=1, max_size=40),
+    fps=st.sampled_from([5.0, 12.0, 25.0]),
+)
+def test_cuts_are_certain_as_soon_as_they_can_be(levels: list[int], fps: float):
+    frames = [np.full((8, 8, 3), level, np.uint8) for level in levels]
+    reach = max(2, round(0.25 * fps))
+    expected = _cuts_of_all_frames(frames, reach, ShotSettings())
+    finder = CutFinder(fps, ShotSettings())
+    for number, frame in enumerate(frames):
+        cuts = finder.add(frame)
+        certain = number + 1 - reach
+        assert finder.certain == max(0, certain)
+        assert cuts == [cut for cut in expected if cut == certain - 1]
+        recent = range(max(1, certain), number + 1)
+        assert finder.in_doubt == any(abs(levels[t] - levels[t - 1]) >= 8 for t in recent)
+    assert finder.finish() == [cut for cut in expected if cut >= len(frames) - reach]
+    assert finder.count == len(frames)
+
+
 @pytest.mark.parametrize("count", [0, 1, 2])
 def test_very_short_videos_have_no_cut(new_texture: Texture, count: int):
     assert _cuts([new_texture(1)] * count) == []
@@ -108,12 +149,10 @@ def test_a_bad_video_is_one_row_with_its_reason():
     assert (row["shot_id"], row["start"], row["end"], row["error"]) == ("v:0-0", 0, 0, "truncated")
 
 
-@pytest.mark.parametrize(
-    "settings", [{"min_difference": 0}, {"ratio": 1}, {"window_s": 0}, {"flash_return": 1}, {"frames_per_read": 0}]
-)
-def test_settings_out_of_range_are_refused(settings: dict[str, float]):
-    with pytest.raises(ValueError, match=next(iter(settings))):
-        ShotSettings(**settings)
+@pytest.mark.parametrize("values", [{"min_difference": 0}, {"ratio": 1}, {"window_s": 0}, {"flash_return": 1}])
+def test_settings_out_of_range_are_refused(values: dict[str, float]):
+    with pytest.raises(ValueError, match=next(iter(values))):
+        ShotSettings(**values)
 
 
 @pytest.mark.real_data
@@ -122,5 +161,5 @@ def test_settings_out_of_range_are_refused(settings: dict[str, float]):
 )
 def test_real_cuts(real_data: Path, name: str, cuts: list[int]):
     with VideoReader(real_data / "media" / "videos" / name) as video:
-        frames = (frame for _, window in video.windows(range(video.info.frame_count), 32) for frame in window)
+        frames = (frame for _, frame in video.frames(range(video.info.frame_count)))
         assert find_cuts(frames, video.info.fps, ShotSettings())[0] == cuts

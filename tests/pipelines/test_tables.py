@@ -26,7 +26,7 @@ def test_verdicts_carry_every_number_that_a_threshold_may_apply_to():
 
 
 def test_measures_run_in_the_order_in_which_they_read_each_other():
-    assert list(MEASURES) == ["people", "face_quality", "keypoints", "camera_motion"]
+    assert list(MEASURES) == ["people", "face_quality", "keypoints", "camera_motion", "picture"]
 
 
 def test_a_null_embedding_and_a_missing_measure_can_be_stored():

@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from stableanimator.alignment.misalignment import MisalignmentSettings
+from stableanimator.alignment.misalignment_settings import MisalignmentSettings
 from stableanimator.diffusion.edm import EDMSettings, LossSettings
 from stableanimator.models.animator import CONDITIONS, Animator, Conditioning, ModelSettings
 from stableanimator.models.face_encoder import FaceEncoderSettings

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 from collections.abc import Callable, Iterator
 from fractions import Fraction
@@ -14,7 +15,7 @@ import numpy as np
 import pytest
 from PIL import Image as PillowImage
 
-from stableanimator.errors import DecodeError
+from stableanimator.errors import DecodeError, DecodeTimeout
 from stableanimator.video import VideoReader, read_image, write_mp4
 
 FRAMES = 60
@@ -95,6 +96,24 @@ def test_windows_cover_the_indices_and_no_more(tmp_path: Path) -> None:
             list(video.windows([0], 0))
 
 
+def test_frames_come_one_by_one_and_a_new_reading_ends_the_one_before(tmp_path: Path) -> None:
+    with VideoReader(encode(tmp_path / "a.mp4")) as video:
+        first = video.frames(range(FRAMES))
+        assert [(index, number_of(frame)) for index, frame in itertools.islice(first, 3)] == [(0, 0), (1, 1), (2, 2)]
+        backwards = [40, 7, 7, 0]
+        assert [(index, number_of(frame)) for index, frame in video.frames(backwards)] == [(i, i) for i in backwards]
+        assert list(first) == []
+        last = video.frames(range(FRAMES))
+        next(last)
+    assert list(last) == []  # closed in the middle of a reading
+
+
+def test_a_reader_that_takes_too_long_is_given_up(tmp_path: Path) -> None:
+    path = encode(tmp_path / "a.mp4")
+    with pytest.raises(DecodeTimeout, match=r"a\.mp4: nothing came within 1e-06 s"):
+        VideoReader(path, timeout_s=1e-6)
+
+
 def test_indices_outside_the_video_are_refused(tmp_path: Path) -> None:
     with VideoReader(encode(tmp_path / "a.mp4")) as video:
         assert video.read([]).shape == (0, 96, 128, 3)
@@ -103,7 +122,7 @@ def test_indices_outside_the_video_are_refused(tmp_path: Path) -> None:
                 video.read([index])
 
 
-@pytest.mark.parametrize("name", ["a.mp4", "open.mp4"])  # one that decord decodes, one that PyAV does
+@pytest.mark.parametrize("name", ["a.mp4", "open.mp4"])
 @pytest.mark.parametrize("rotation", [90, 180, 270])
 def test_rotated_videos_come_upright(tmp_path: Path, name: str, rotation: int) -> None:
     path = encode(tmp_path / name, rotation=rotation, options=OPEN_GROUPS if name == "open.mp4" else None)

@@ -9,7 +9,8 @@ import torch
 
 from stableanimator.alignment.aligner import Aligner, AlignerSettings
 from stableanimator.alignment.baselines import AlignmentName, align
-from stableanimator.alignment.misalignment import MisalignmentSettings, misalign, random_misalignment
+from stableanimator.alignment.misalignment import misalign, random_misalignment
+from stableanimator.alignment.misalignment_settings import MisalignmentSettings
 from stableanimator.alignment.poses import WITHOUT_ARMS
 
 ARMS = [3, 4, 6, 7]

@@ -5,7 +5,8 @@ import pytest
 import scipy.stats
 import torch
 
-from stableanimator.alignment.misalignment import MisalignmentSettings, misalign, random_misalignment
+from stableanimator.alignment.misalignment import misalign, random_misalignment
+from stableanimator.alignment.misalignment_settings import MisalignmentSettings
 
 SETTINGS = MisalignmentSettings(rotation_degrees=30, scale=(0.5, 4.0), translation=0.2)
 

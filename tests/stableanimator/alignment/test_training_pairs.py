@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch.utils.data import DataLoader
 
-from stableanimator.alignment.misalignment import MisalignmentSettings
+from stableanimator.alignment.misalignment_settings import MisalignmentSettings
 from stableanimator.alignment.poses import visible_joints
 from stableanimator.alignment.settings import AlignSettings, PairsSettings
 from stableanimator.alignment.similarity import fit_similarity

@@ -1,0 +1,97 @@
+"""Parquet with fixed writer settings: equal tables give equal bytes, and a damaged page is noticed when it is read.
+
+Every page carries its checksum, so that a reader who wants three columns of a large file need not read the rest to
+know that they are what was written.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import tempfile
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import IO, Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+ROWS_PER_GROUP = 4096
+"""Of a table whose rows are small."""
+
+DAMAGE = (OSError, ValueError, KeyError, NotImplementedError, pa.ArrowException)
+"""What reading a Parquet file whose bytes were changed may raise; some of it an unreadable disk raises too."""
+
+_IN_MEMORY = 64 << 20  # bytes of a streamed file that are kept in memory; more goes to the machine's temporary folder
+_CHUNK = 1 << 20
+
+
+def _options(schema: pa.Schema) -> dict[str, Any]:
+    texts = [field.name for field in schema if pa.types.is_string(field.type)]
+    return {
+        "compression": "lz4",  # zstd makes numbers 11 % smaller, and reading them takes half as long again
+        "use_dictionary": texts,  # numbers seldom repeat
+        "version": "2.6",
+        "data_page_version": "1.0",
+        "store_schema": True,
+        "write_page_checksum": True,
+    }
+
+
+def parquet_bytes(table: pa.Table, *, rows_per_group: int = ROWS_PER_GROUP) -> bytes:
+    """The table as a Parquet file."""
+    sink = io.BytesIO()
+    pq.write_table(table.combine_chunks(), sink, row_group_size=rows_per_group, **_options(table.schema))
+    return sink.getvalue()
+
+
+@dataclass(frozen=True, slots=True)
+class ParquetFile:
+    """A Parquet file that was written piece by piece and has no place yet. It is gone when it is closed."""
+
+    rows: int
+    size: int
+    """Bytes."""
+    sha256: str
+    _data: IO[bytes]
+
+    def chunks(self) -> Iterator[bytes]:
+        """Its bytes, about a megabyte at a time."""
+        self._data.seek(0)
+        while chunk := self._data.read(_CHUNK):
+            yield chunk
+
+    def close(self) -> None:
+        self._data.close()
+
+
+def stream_parquet(tables: Iterable[pa.Table], schema: pa.Schema) -> ParquetFile:
+    """Write tables one after another into one file, each in row groups of its own. Only one is in memory at a time."""
+    # Closed by whoever gets the file.
+    data = tempfile.SpooledTemporaryFile(max_size=_IN_MEMORY, prefix="stableanimator-table-")  # noqa: SIM115
+    sink, rows = _Hashed(data), 0
+    with pq.ParquetWriter(sink, schema, **_options(schema)) as writer:
+        for table in tables:
+            writer.write_table(table.combine_chunks(), row_group_size=ROWS_PER_GROUP)
+            rows += table.num_rows
+    return ParquetFile(rows, data.tell(), sink.digest.hexdigest(), data)
+
+
+class _Hashed(io.RawIOBase):
+    """Passes bytes on and takes their SHA-256."""
+
+    def __init__(self, data: Any) -> None:
+        self._data = data
+        self.digest = hashlib.sha256()
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, chunk: Any) -> int:
+        self.digest.update(chunk)
+        return int(self._data.write(chunk))
+
+
+def open_parquet(source: Any) -> pq.ParquetFile:
+    """A file for reading in parts; a page that does not match its checksum raises OSError."""
+    return pq.ParquetFile(source, page_checksum_verification=True)
