@@ -41,8 +41,8 @@ class CurateSettings:
     """Where a video is cut."""
 
     measures: tuple[MeasureName, ...] = ("people", "face_quality", "keypoints", "camera_motion", "picture")
-    """Which measures run. Rules on the others do not apply. `keypoints` needs `people`; all but `camera_motion` need
-    the weights of the section `perception`."""
+    """Which measures run. Rules on the others do not apply. `keypoints` needs `people`; `people`,
+    `face_quality` and `keypoints` need the weights of the section `perception`."""
 
     sample_fps: float = 8.0
     """Frames per second at which people, faces and keypoints are looked for, and the frames that training can use:

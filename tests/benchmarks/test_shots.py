@@ -13,7 +13,7 @@ def _texture(seed: int) -> np.ndarray:
 
 
 def _clip() -> CutClip:
-    return CutClip("real", "a", [_texture(1)] * 30 + [_texture(2)] * 30, 25.0, [30])
+    return CutClip("real", "a", [_texture(1)] * 30 + [_texture(2) // 3] * 30, 25.0, [30])
 
 
 def test_a_cut_counts_once_and_within_two_frames():
