@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from benchmarks.harness import Figure, half_range, report
+from benchmarks.harness import RESULTS, Figure, half_range, report
 from pipelines.benchmark_sets import make_benchmark
 from pipelines.compaction import settle
 from pipelines.curation import CurateSettings
@@ -137,6 +137,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         settling = time.perf_counter() - started
         cold: list[float] = []
         warm: list[float] = []
+        busy = time.process_time()
         for number in range(options.repeats):
             for seconds, share in ((cold, 0.001), (warm, 0.002)):
                 if seconds is cold:
@@ -144,6 +145,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 release, steps = select(store, sources, options.accepted + share * (number + 1))
                 seconds.append(sum(steps.values()))
                 print({name: round(value, 2) for name, value in steps.items()}, flush=True)
+        busy = (time.process_time() - busy) / (2 * options.repeats)
         size = sum(os.path.getsize(path) for path in release.files("frames"))
     merged = sum(merge.after for merge in merges)
     what = f"{options.shots} shots, {options.frames} frames each, {size / 1e6:.0f} MB of frames written"
@@ -152,10 +154,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         [
             Figure("re-select, warm", float(np.median(warm)), 5.0, "lower", "s", half_range(warm), what),
             Figure("re-select, cold", float(np.median(cold)), 5.0, "lower", "s", half_range(cold), "files not cached"),
+            Figure("processor time", busy, None, "lower", "s", None, "of one re-select, over all cores"),
             Figure("before merging", sum(before.values()), None, "lower", "s", None, f"{loose} parts"),
             Figure("merging", settling, None, "lower", "s", None, f"once, to {merged} parts"),
         ],
-        folder=None,
+        folder=RESULTS if options.shots >= parser.get_default("shots") else None,
     )
 
 

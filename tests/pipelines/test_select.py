@@ -19,7 +19,7 @@ from pipelines.part_rows import DamagedPart
 from pipelines.rules import SelectSettings
 from pipelines.select import clip_rows, count_steps, frame_table, is_heldout, judge, make_release
 from pipelines.shots import bad_video_row, shot_rows
-from pipelines.store import Store
+from pipelines.store import Collection, Store
 from pipelines.tables import FRAMES, MEASURES, SHOTS, SOURCES, THUMBNAILS
 
 KEYS = Keys(shots="s", thumbnails="t", measures=dict.fromkeys(MEASURES, "k"), weights={"people": "w"})
@@ -271,12 +271,59 @@ def test_frames_of_many_shots_go_to_several_files(tmp_path: Path, monkeypatch: p
     assert len(batches) == 3 + 3 + 3 + 2  # files of 5, 5, 5 and 3 shots, two at a time
 
 
-def test_a_release_can_be_read_by_others(tmp_path: Path):
+TABLES = ("sources", "verdicts", "clips", "frames")
+
+
+@pytest.fixture(scope="module")
+def release(tmp_path_factory: pytest.TempPathFactory) -> Collection:
+    """Three accepted shots of two videos, 96 frames."""
+    return _release(tmp_path_factory.mktemp("release"), CurateSettings(), [*_shots("a", (16,)), *_shots("b")])
+
+
+def test_a_release_is_read_by_duckdb(release: Collection):
     import duckdb
+
+    for name in TABLES:
+        (count,) = duckdb.sql(f"select count(*) from read_parquet({release.files(name)})").fetchall()[0]
+        assert count == release.manifest["tables"][name]["rows"] == release.table(name).num_rows
+    query = f"""
+        select shot_id, count(*), avg(list_extract(list_extract(keypoints, 1), 3))
+        from '{release.uri}/frames-*.parquet' join '{release.uri}/clips.parquet' using (shot_id) group by all order by 1
+    """
+    assert duckdb.sql(query).fetchall() == [("a:0-16", 16, 0.5), ("a:16-48", 32, 0.5), ("b:0-48", 48, 0.5)]
+
+
+def test_a_release_is_read_by_pandas(release: Collection):
     import pandas as pd
 
-    release = _release(tmp_path, CurateSettings(), _shots("a", (16,)))
-    folder = tmp_path / release.folder
-    query = f"select count(*) from '{folder}/frames-*.parquet' f join '{folder}/clips.parquet' c using (shot_id)"
-    assert duckdb.sql(query).fetchall() == [(48,)]
-    assert pd.read_parquet(folder / "verdicts.parquet")["verdict"].tolist() == ["accept", "accept"]
+    tables = {name: pd.concat(pd.read_parquet(file) for file in release.files(name)) for name in TABLES}
+    assert {name: len(table) for name, table in tables.items()} == {
+        "sources": 2,
+        "verdicts": 3,
+        "clips": 3,
+        "frames": 96,
+    }
+    assert tables["verdicts"]["verdict"].tolist() == ["accept"] * 3
+    assert tables["frames"]["person_boxes"].iloc[5][0].tolist() == [1, 2, 3, 4]
+
+
+def test_a_release_becomes_tensors(release: Collection):
+    import torch
+
+    frames = release.table("frames").combine_chunks()
+    joints = pc.list_flatten(pc.list_flatten(frames["keypoints"])).combine_chunks().to_numpy()
+    tensor = torch.from_numpy(joints.copy()).reshape(len(frames), 133, 3)  # one person in each frame
+    assert tensor.dtype == torch.float32
+    assert (tensor == 0.5).all()
+
+
+@pytest.mark.usefixtures("cluster")
+def test_a_release_is_read_by_ray(release: Collection):
+    import ray.data
+
+    for name in TABLES:
+        rows = ray.data.read_parquet(release.files(name)).take_all()
+        assert len(rows) == release.table(name).num_rows
+        assert rows[0].keys() == set(release.table(name).column_names)
+    by_frame = {(row["shot_id"], row["frame_index"]): row for row in rows}
+    assert by_frame["a:16-48", 20]["face_embedding"] == pytest.approx([0.6, 0.8])
