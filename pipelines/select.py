@@ -7,6 +7,7 @@ is for each frame is read for the accepted shots alone, some shots at a time.
 from __future__ import annotations
 
 import hashlib
+import os
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -40,7 +41,7 @@ _PER_FRAME = {
 
 _SHOTS_IN_FILE = 1024  # of the table frames; about 300 MB where shots last ten seconds
 _SHOTS_AT_A_TIME = 64  # in memory
-_WRITERS = 4  # threads, each with a file of its own; they read and write without Python's lock
+_WRITERS = min(8, os.cpu_count() or 1)  # threads, each with a file of its own; Arrow works without Python's lock
 
 
 def make_release(
