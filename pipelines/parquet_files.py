@@ -6,6 +6,7 @@ know that they are what was written.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import io
 import tempfile
@@ -16,11 +17,16 @@ from typing import IO, Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from stableanimator.errors import StorageError
+
 ROWS_PER_GROUP = 4096
 """Of a table whose rows are small."""
 
 DAMAGE = (OSError, ValueError, KeyError, NotImplementedError, pa.ArrowException)
 """What reading a Parquet file whose bytes were changed may raise; some of it an unreadable disk raises too."""
+
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+"""Error numbers of a disk that takes no more."""
 
 _IN_MEMORY = 64 << 20  # bytes of a streamed file that are kept in memory; more goes to the machine's temporary folder
 _CHUNK = 1 << 20
@@ -66,14 +72,27 @@ class ParquetFile:
 
 
 def stream_parquet(tables: Iterable[pa.Table], schema: pa.Schema) -> ParquetFile:
-    """Write tables one after another into one file, each in row groups of its own. Only one is in memory at a time."""
+    """Write tables one after another into one file, each in row groups of its own. Only one is in memory at a time.
+
+    Raises:
+        StorageError: the machine's temporary folder is full.
+    """
     # Closed by whoever gets the file.
     data = tempfile.SpooledTemporaryFile(max_size=_IN_MEMORY, prefix="stableanimator-table-")  # noqa: SIM115
     sink, rows = _Hashed(data), 0
-    with pq.ParquetWriter(sink, schema, **_options(schema)) as writer:
-        for table in tables:
-            writer.write_table(table.combine_chunks(), row_group_size=ROWS_PER_GROUP)
-            rows += table.num_rows
+    try:
+        with pq.ParquetWriter(sink, schema, **_options(schema)) as writer:
+            for table in tables:
+                writer.write_table(table.combine_chunks(), row_group_size=ROWS_PER_GROUP)
+                rows += table.num_rows
+        data.flush()
+    except OSError as error:
+        if error.errno not in FULL:
+            raise
+        folder = tempfile.gettempdir()
+        raise StorageError(
+            f"{folder} is full ({error.strerror}); free some space, or set TMPDIR, and run again"
+        ) from error
     return ParquetFile(rows, data.tell(), sink.digest.hexdigest(), data)
 
 

@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import contextlib
 import datetime
-import errno
 import hashlib
 import json
 import logging
@@ -31,13 +30,12 @@ import pyarrow as pa
 import pyarrow.fs as pafs
 import pyarrow.parquet as pq
 
-from pipelines.parquet_files import ParquetFile, open_parquet, parquet_bytes, stream_parquet
+from pipelines.parquet_files import FULL, ParquetFile, open_parquet, parquet_bytes, stream_parquet
 from stableanimator.errors import ConfigError, InputError, StorageError
 
 log = logging.getLogger(__name__)
 
 _CHUNK = 1 << 20
-_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 def fingerprint(value: Any) -> str:
@@ -167,7 +165,7 @@ class Store:
                 for chunk in chunks:
                     stream.write(chunk)
         except OSError as error:
-            if error.errno not in _FULL:
+            if error.errno not in FULL:
                 raise
             with contextlib.suppress(OSError):
                 self.filesystem.delete_file(full)

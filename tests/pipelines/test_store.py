@@ -1,15 +1,19 @@
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import pickle
+import resource
+from collections.abc import Iterator
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from pipelines.store import Store, canonical_json, file_sha256, fingerprint, media_path, parquet_bytes
-from stableanimator.errors import ConfigError, InputError
+from pipelines.parquet_files import parquet_bytes
+from pipelines.store import Store, canonical_json, file_sha256, fingerprint, media_path
+from stableanimator.errors import ConfigError, InputError, StorageError
 
 TABLE = pa.table({"shot_id": ["a", "b"], "value": [1.5, None]})
 
@@ -87,6 +91,41 @@ def test_parts_are_read_back_by_group_and_bad_ones_are_passed_over(tmp_path: Pat
     (tmp_path / first["path"]).write_bytes(whole[:-10])
     assert store.read_parts("shots", "key", TABLE.schema).num_rows == 1
     assert "is damaged" in caplog.text
+
+
+@contextlib.contextmanager
+def _files_of_at_most(size: int) -> Iterator[None]:
+    """As on a full disk, for this process."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def test_a_full_disk_is_told_in_one_line_and_leaves_nothing(tmp_path: Path):
+    store = Store(str(tmp_path / "root"))
+    video = tmp_path / "clip.mp4"
+    video.write_bytes(b"x" * 3_000_000)
+    with _files_of_at_most(500):
+        with pytest.raises(
+            StorageError, match=r"root is full \(.*while writing parts/shots/key/v/.* run the job again"
+        ):
+            store.write_part("shots", "key", "v", TABLE)
+        with pytest.raises(StorageError, match="while writing media/"):
+            store.put_media(video, ".mp4")
+        with pytest.raises(StorageError, match="while writing releases/"):
+            _commit(store)
+    assert [path for path in (tmp_path / "root").rglob("*") if path.is_file()] == []
+    assert store.write_part("shots", "key", "v", TABLE)["rows"] == 2
+
+
+def test_a_full_temporary_folder_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    monkeypatch.setattr("pipelines.parquet_files._IN_MEMORY", 10)
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    with _files_of_at_most(500), pytest.raises(StorageError, match=rf"{tmp_path} is full .* set TMPDIR"):
+        _commit(Store(str(tmp_path / "root")))
 
 
 def test_writing_a_part_again_gives_the_same_file(tmp_path: Path):
