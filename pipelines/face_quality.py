@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from pipelines.frames import Frame
 
 NAME = "face_quality"
-VERSION = 1
+VERSION = 2
 """Raise when a column's meaning changes."""
 
 _CROP = 112  # pixels: what ArcFace sees

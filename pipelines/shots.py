@@ -18,7 +18,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-VERSION = 2
+VERSION = 3
 """Raise when the meaning of a shot changes: all shots and their measures are then made again."""
 
 _SIZE = (64, 36)
@@ -143,8 +143,9 @@ def find_cuts(frames: Iterable[NDArray[np.uint8]], fps: float, settings: ShotSet
 
 
 def _shrink(frame: NDArray[np.uint8]) -> NDArray[np.float32]:
-    small = cv2.resize(frame, _SIZE, interpolation=cv2.INTER_AREA)
-    return cv2.cvtColor(small, cv2.COLOR_RGB2GRAY).astype(np.float32)
+    # Grey first: one channel to average, not three.
+    grey = cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY)
+    return cv2.resize(grey, _SIZE, interpolation=cv2.INTER_AREA).astype(np.float32)
 
 
 def shot_id(video_id: str, start: int, end: int) -> str:

@@ -25,6 +25,10 @@ _NOSE_TO_HALF_EYES = 0.95
 30 mm over 31.5 mm in an adult."""
 
 
+_STRIDE = 32
+"""Of the detector: its input's sides must be multiples."""
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Face:
     """One face of a frame."""
@@ -83,7 +87,8 @@ class FaceAnalyser:
         height, width = frame.shape[:2]
         limits = np.array([width, height, width, height], np.float32)
         bgr = np.asarray(cv2.cvtColor(frame, cv2.COLOR_RGB2BGR), np.uint8)
-        found, points = self._analysis.det_model.detect(bgr)
+        canvases = [_canvas(side, height, width) for side in self.settings.detector_sizes]
+        found, points = self._analysis.det_model.detect(bgr, input_size=canvases)
         boxes = np.clip(found[:, :4], 0, limits).astype(np.float32)
         faces: list[Face] = []
         for place in np.argsort(-_areas(boxes), kind="stable"):
@@ -103,6 +108,17 @@ class FaceAnalyser:
         face = InsightFace(kps=landmarks)
         self._recogniser.get(bgr, face)
         return np.asarray(face.normed_embedding, np.float32)
+
+
+def _canvas(side: int, height: int, width: int) -> tuple[int, int]:
+    """Width and height of the detector's input for a picture whose longer side becomes `side` pixels.
+
+    InsightFace pads every picture to a square. The same picture at the same scale padded to the detector's stride alone
+    shows the same faces, for 44 % less work at 16:9.
+    """
+    longer = max(height, width)
+    padded = [math.ceil(side * each / longer / _STRIDE) * _STRIDE for each in (width, height)]
+    return padded[0], padded[1]
 
 
 def _areas(boxes: NDArray[np.float32]) -> NDArray[np.float32]:

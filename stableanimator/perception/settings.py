@@ -29,9 +29,9 @@ class FaceSettings:
     pack: str = "antelopev2"
     """Name of the pack; antelopev2 is what the released StableAnimator uses."""
     detector_sizes: tuple[int, ...] = (640, 320)
-    """Sides of the detector's square input, pixels. What is found at any of them counts, duplicates removed. 640 is
-    InsightFace's usual size; a face that fills such a picture is larger than any the detector was trained on, and at
-    half the size, for a quarter more time, it is not."""
+    """Pixels of the picture's longer side in the detector's input. What is found at any of them counts, duplicates
+    removed. 640 is InsightFace's usual size; a face that fills such a picture is larger than any the detector was
+    trained on, and at half the size, for a quarter more time, it is not."""
     min_score: float = 0.5
     """Detection score from which a face counts, 0 to 1; InsightFace's default."""
 

@@ -28,11 +28,12 @@ FACE = slice(23, 91)
 HANDS = (slice(91, 112), slice(112, 133))
 """The 21 points of the left and of the right hand."""
 
-_LIMBS = [
+LIMBS = (
     *((1, 2), (1, 5), (2, 3), (3, 4), (5, 6), (6, 7)),  # shoulders and arms
     *((1, 8), (8, 9), (9, 10), (1, 11), (11, 12), (12, 13)),  # trunk and legs
     *((1, 0), (0, 14), (14, 16), (0, 15), (15, 17)),  # head
-]
+)
+"""Pairs of the 18 joints that are drawn as limbs."""
 _FINGERS = [(0 if step == 0 else finger + step - 1, finger + step) for finger in range(1, 21, 4) for step in range(4)]
 
 # OpenPose's rainbow: 18 steps of the colour wheel, each a multiple of a third of the full brightness.
@@ -77,7 +78,7 @@ def draw_skeleton(people: NDArray[np.floating], height: int, width: int) -> NDAr
     people[..., 2] = np.where(np.isfinite(people).all(-1), np.clip(people[..., 2], 0.0, 1.0), 0.0)
     people[..., :2] = np.where(people[..., 2:] > 0, people[..., :2] * scale, 0.0)
     bodies = to_openpose18(people)
-    for limb, colour in zip(_LIMBS, _COLOURS, strict=False):  # one limb fewer than joints
+    for limb, colour in zip(LIMBS, _COLOURS, strict=False):  # one limb fewer than joints
         for body in bodies:
             _draw_limb(canvas, body[list(limb)], colour)
     canvas = np.asarray(cv2.LUT(canvas, _DIMMED), np.uint8)
