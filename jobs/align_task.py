@@ -8,17 +8,24 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
+from jobs.dis_report import clip_rows, dis_rows, metrics
 from jobs.sample_order import Indices, Pass
-from jobs.training_task import OpensLate
+from jobs.training_task import Findings, OpensLate
 from stableanimator.alignment.aligner import Aligner, alignment_loss
+from stableanimator.alignment.drives import Drive, drives_of_clip, procedural_drives
+from stableanimator.alignment.evaluate import compare
+from stableanimator.alignment.methods import AlignmentName, AlignmentScope
+from stableanimator.alignment.pictures import worst_cases
+from stableanimator.alignment.pose_clips import Poses
 from stableanimator.alignment.settings import AlignSettings
 from stableanimator.alignment.training_pairs import AlignmentPairs
 
-Clips = Sequence[npt.NDArray[np.float32]]
+SCOPES: tuple[AlignmentScope, ...] = ("frame", "clip")
+
+Clips = Sequence[Poses]
 
 
 class AlignTask(OpensLate):
@@ -28,16 +35,20 @@ class AlignTask(OpensLate):
         settings: pairs, network and seed.
         clips: poses [F, 18, 3] of training clips in image heights.
         held_out: the same of held-out clips.
-        validation_pairs: held-out pairs of which the loss is also measured.
+        held_out_names: of those clips.
         config: what is written beside the weights, for people.
     """
 
     def __init__(
-        self, settings: AlignSettings, clips: Clips, held_out: Clips, validation_pairs: int, config: dict[str, Any]
+        self,
+        settings: AlignSettings,
+        clips: Clips,
+        held_out: Clips,
+        held_out_names: Sequence[str],
+        config: dict[str, Any],
     ) -> None:
         self.settings, self.config = settings, config
-        self._clips, self._held_out = clips, held_out
-        self._validation_pairs = min(validation_pairs, settings.evaluation_pairs)
+        self._clips, self._held_out, self._names = clips, held_out, list(held_out_names)
 
     @cached_property
     def _pairs(self) -> AlignmentPairs:
@@ -45,13 +56,18 @@ class AlignTask(OpensLate):
 
     @cached_property
     def _validation(self) -> AlignmentPairs:
-        return AlignmentPairs(self.settings, self._held_out, "evaluation")
+        return AlignmentPairs(self.settings, self._held_out, "validation")
+
+    @cached_property
+    def drives(self) -> list[Drive]:
+        """What Dis is measured on: held-out clips, or procedural people where there are none."""
+        return evaluation_drives(self.settings, self._names, self._held_out)
 
     def groups(self) -> list[Indices]:
         return [np.arange(self.settings.steps * self.settings.batch_size)]
 
     def validation_groups(self) -> list[Indices]:
-        return [np.arange(self._validation_pairs)]
+        return [np.arange(self.settings.validation_pairs)]
 
     def load(self, piece: Pass) -> dict[str, Tensor]:
         pairs = self._validation if piece.validation else self._pairs
@@ -66,7 +82,49 @@ class AlignTask(OpensLate):
         reference, driven, truth = (batch[name].to(device) for name in ("reference", "driven", "truth"))
         return alignment_loss(module(reference, driven).apply(driven[..., :2]), truth)
 
+    def examine(self, module: nn.Module) -> Findings:
+        """Dis of every alignment, by framing and by clip, and pictures of the worst cases."""
+        evaluation = self.settings.evaluation
+        methods: tuple[AlignmentName, ...] = evaluation.methods
+        scores = compare(methods, SCOPES, self.drives, module)
+        pictures = {}
+        if evaluation.worst:
+            worst = worst_cases(self.drives, scores["learned", "clip"], evaluation.worst, "learned", "clip", module)
+            pictures["worst_cases"] = worst
+        rows = dis_rows(scores, self.drives)
+        return Findings(
+            metrics=metrics(rows),
+            tables={"dis": rows, "dis_by_clip": clip_rows(scores, self.drives)},
+            pictures=pictures,
+        )
+
     def export(self, folder: Path, state: dict[str, Tensor]) -> None:
         from stableanimator.alignment.aligner_folder import save_aligner_folder
 
         save_aligner_folder(folder, self.settings.aligner, state, self.config)
+
+
+def evaluation_drives(settings: AlignSettings, names: Sequence[str], held_out: Clips) -> list[Drive]:
+    """Drives of held-out clips, or of procedural people where no held-out clip can be used."""
+    evaluation, pairs = settings.evaluation, settings.pairs
+    drives = [
+        drive
+        for name, poses in list(zip(names, held_out, strict=True))[: evaluation.clips]
+        for drive in drives_of_clip(
+            name,
+            poses,
+            settings.misalignment,
+            count=evaluation.drives_per_clip,
+            frames=evaluation.frames,
+            seed=settings.seed,
+            minimum_joints=pairs.minimum_joints,
+            person=name.split(":")[0],  # the video's id of a shot's
+        )
+    ]
+    return drives or procedural_drives(
+        pairs.procedural,
+        settings.misalignment,
+        evaluation.clips * evaluation.drives_per_clip,
+        settings.seed,
+        pairs.minimum_joints,
+    )

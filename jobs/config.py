@@ -19,7 +19,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from jobs.batch_settings import AnimateJobSettings, EvaluateSettings
-from jobs.settings import AlignJobSettings, TrainSettings
+from jobs.settings import AlignJobSettings, AlignmentTableSettings, TrainSettings
 from pipelines.curation import CurateSettings
 from pipelines.encode_settings import EncodeSettings
 from stableanimator.errors import ConfigError
@@ -49,6 +49,7 @@ class Config(BaseModel):
     encoders: EncoderSettings = Field(default_factory=EncoderSettings)
     encode: EncodeSettings = Field(default_factory=EncodeSettings)
     align: AlignJobSettings = Field(default_factory=AlignJobSettings)
+    alignment_table: AlignmentTableSettings = Field(default_factory=AlignmentTableSettings)
     model: ModelSettings = Field(default_factory=ModelSettings)
     train: TrainSettings = Field(default_factory=TrainSettings)
     animate: AnimateJobSettings = Field(default_factory=AnimateJobSettings)
@@ -206,6 +207,8 @@ def _names_a_path(annotation: Any) -> bool:
 
 def resources(verb: str, config: Config) -> str:
     """What a job reserves in the cluster, in one line."""
+    if verb == "alignment_table":
+        return f"{verb} reserves nothing: it runs in the driver"
     if verb in ("align", "train"):
         engine = config.align.engine if verb == "align" else config.train.loop.engine
         what, count, cpus, gpus = "training workers", engine.workers, engine.cpus_per_worker, engine.gpus_per_worker

@@ -46,10 +46,10 @@ def _plan() -> str:
     real_data = _real_data()
     if real_data is not None:
         os.environ["SA_REAL_DATA"] = str(real_data)
-        print(f"demo: all six jobs on the real clips of {real_data}")
+        print(f"demo: all jobs on the real clips of {real_data}")
         return "real_clips.yaml"
     clips = Path(default_root()) / "tiny" / "sources"
-    print(f"demo: all six jobs on clips that are drawn in {clips}; no real ones here (SA_REAL_DATA)")
+    print(f"demo: all jobs on clips that are drawn in {clips}; no real ones here (SA_REAL_DATA)")
     _draw_clips(clips)
     return "tiny.yaml"
 

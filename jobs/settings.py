@@ -143,6 +143,9 @@ class AlignJobSettings(AlignSettings):
 
     name: str | None = None
     """Of the run's folder under `aligners`; null: made of what decides the result, so equal runs share a folder."""
+    more_poses: tuple[AbsolutePath, ...] = ()
+    """More training clips beside the release's: pairs of files `<stem>.f32` and `<stem>.json`
+    (`stableanimator.alignment.pose_clips`), named by their stems."""
     engine: AlignEngineSettings = field(default_factory=AlignEngineSettings)
     """How the training is spread, optimised, kept and reported."""
 
@@ -171,7 +174,8 @@ class TrainSettings:
     shards: str = "latest"
     """Shards to train on: an id, its first characters, or the newest."""
     aligner: str | None = "latest"
-    """The pose aligner that the model folder carries: an id, its first characters, the newest, or null for none."""
+    """The pose aligner that the model folder carries: an id, its first characters, the newest (`latest`), the one that
+    comes with the package (`shipped`), a folder, or null for none."""
     svd: AbsolutePath | None = None
     """Folder of Stable Video Diffusion img2vid-xt to start the U-Net from, as the paper does; null: from scratch."""
     validation_rows: int = 64
@@ -185,6 +189,23 @@ class TrainSettings:
         check_name(self.name)
         if self.validation_rows < 0:
             raise ValueError("validation_rows must not be negative")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class AlignmentTableSettings:
+    """The table of Dis of all alignments (Table III) on a benchmark set."""
+
+    benchmark: str = "latest"
+    """A benchmark set made from a release: its id, its first characters, or the newest."""
+    aligner: str = "latest"
+    """The learned one: an aligner's id, its first characters, the newest (`latest`), the one that comes with the
+    package (`shipped`), or a folder."""
+    moving_camera: float = 0.01
+    """Camera translation, diagonals a second, from which a clip's line is "moving camera"."""
+
+    def __post_init__(self) -> None:
+        if self.moving_camera < 0:
+            raise ValueError(f"moving_camera must not be negative, not {self.moving_camera}")
 
 
 def check_name(name: str | None) -> None:

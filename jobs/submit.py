@@ -30,7 +30,7 @@ from stableanimator.errors import ConfigError, UserError
 if TYPE_CHECKING:
     from ray.job_submission import JobSubmissionClient
 
-VERBS = ("curate", "encode", "align", "train", "animate", "evaluate")
+VERBS = ("curate", "encode", "align", "alignment_table", "train", "animate", "evaluate")
 PACKAGES = ("jobs", "pipelines", "stableanimator")
 DEFAULT_ADDRESS = "http://127.0.0.1:8265"
 

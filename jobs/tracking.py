@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import mlflow
+import numpy as np
+import numpy.typing as npt
 from mlflow.entities import Dataset, DatasetInput, InputTag, RunStatus
 from mlflow.tracking import MlflowClient
 
@@ -84,6 +86,10 @@ class Run:
     def text(self, text: str, name: str) -> None:
         """Log a text (YAML, HTML) as the artifact `name`."""
         self._client.log_text(self.run_id, text, name)
+
+    def picture(self, picture: npt.NDArray[np.uint8], name: str) -> None:
+        """Log an RGB picture [H, W, 3] as the artifact `name`."""
+        self._client.log_image(self.run_id, picture, artifact_file=name)
 
     def tag(self, key: str, value: str) -> None:
         self._client.set_tag(self.run_id, key, value)

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import sys
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 from jobs import entry, run_folder
+from jobs.aligners import aligner_folder
 from jobs.config import Config
 from jobs.denoiser_task import DenoiserTask
 from jobs.settings import WITHOUT_EFFECT, TrainSettings
 from jobs.tracking import Run
 from jobs.train_loop import run_training
 from pipelines.shard_reader import ShardRows, ShardShapes
-from pipelines.store import Collection, Store
+from pipelines.store import Store
 from stableanimator.errors import ConfigError
 from stableanimator.models.animator import ModelSettings
 
@@ -32,18 +32,19 @@ def run(config: Config, run: Run) -> str:
     shards = store.open("shards", settings.shards)
     run.dataset("shards", shards.uri, shards.id)
     check_model(ShardRows(shards, "train").shapes(), config.model, settings)
-    aligner, aligner_folder = _aligner(store, settings)
-    if aligner is not None:
-        run.dataset("aligner", aligner.uri, aligner.id)
+    aligner_id, folder_of_aligner = (None, None)
+    if settings.aligner is not None:
+        aligner_id, folder_of_aligner = aligner_folder(store, settings.aligner)
+        run.dataset("aligner", str(folder_of_aligner), aligner_id)
     content = {
         "train": deciding(settings),
         "model": asdict(config.model),
         "shards": shards.id,
         "encoders": shards.manifest["encoders"],
-        "aligner": None if aligner is None else aligner.id,
+        "aligner": aligner_id,
     }
     folder = run_folder.claim(config.root, "models", settings.name, content)
-    task = DenoiserTask(settings, config.model, shards, aligner_folder, content)
+    task = DenoiserTask(settings, config.model, shards, folder_of_aligner, content)
     loop = settings.loop
     run.params(
         {
@@ -94,12 +95,6 @@ def check_model(shapes: ShardShapes, model: ModelSettings, settings: TrainSettin
         )
     if settings.step.needs_aligner and settings.aligner is None:
         raise ConfigError("train.aligner: train.step aligns by `learned`, which needs an aligner; name one")
-
-
-def _aligner(store: Store, settings: TrainSettings) -> tuple[Collection | None, Path | None]:
-    if settings.aligner is None:
-        return None, None
-    return run_folder.trained_folder(store, "aligners", settings.aligner)
 
 
 if __name__ == "__main__":

@@ -240,7 +240,7 @@ class _Session:
 
     @torch.no_grad()
     def _validate(self, step: int) -> None:
-        """Mean loss over the held-out samples, with the same random numbers every time."""
+        """Mean loss over the held-out samples, with the same random numbers every time, and what the task finds."""
         size = self.loop.engine.batch_per_pass
         pieces = validation_passes(self.task.validation_groups(), self.rank, self.workers, size)
         if not pieces:
@@ -251,10 +251,11 @@ class _Session:
             loss = self.task.loss(self.engine, self.task.load(piece), piece, self.device)
             if piece.counted:
                 sums += torch.stack([loss * len(piece.draws), loss.new_tensor(len(piece.draws))])
+        findings = self.task.examine(self.engine)
         self.engine.train()
         dist.all_reduce(sums)
         if self.progress is not None:
-            self.progress.validation(step, float(sums[0] / sums[1]))
+            self.progress.validation(step, float(sums[0] / sums[1]), findings)
 
     def _resume(self) -> int:
         """Load the newest complete checkpoint. Returns the steps done."""

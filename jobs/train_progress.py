@@ -7,6 +7,7 @@ import math
 import time
 
 from jobs.settings import LoopSettings
+from jobs.training_task import Findings
 
 log = logging.getLogger("train")
 
@@ -55,10 +56,14 @@ class Progress:
             step=done,
         )
 
-    def validation(self, done: int, loss: float) -> None:
-        """After a validation."""
+    def validation(self, done: int, loss: float, findings: Findings) -> None:
+        """After a validation. Tables and pictures carry the step in their names."""
         log.info("step %d: validation loss %.4g", done, loss)
-        self._run.metrics({"validation_loss": loss}, step=done)
+        self._run.metrics({"validation_loss": loss, **findings.metrics}, step=done)
+        for name, rows in findings.tables.items():
+            self._run.table(f"validation/{name}_{done:07d}", rows)
+        for name, picture in findings.pictures.items():
+            self._run.picture(picture, f"validation/{name}_{done:07d}.png")
 
 
 def _clock(seconds: float) -> str:

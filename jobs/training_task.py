@@ -2,14 +2,28 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
 from jobs.sample_order import Indices, Pass
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Findings:
+    """What a task has to say of its module at a validation, beside the loss."""
+
+    metrics: dict[str, float] = field(default_factory=dict)
+    tables: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+    """Rows by the table's name."""
+    pictures: dict[str, npt.NDArray[np.uint8]] = field(default_factory=dict)
+    """RGB [H, W, 3] by name."""
 
 
 class TrainingTask(Protocol):
@@ -31,12 +45,21 @@ class TrainingTask(Protocol):
         """Mean loss over a pass; random numbers follow from the pass alone. `module` is `build`'s in DeepSpeed's hands:
         call it, do not reach into it."""
 
+    def examine(self, module: nn.Module) -> Findings:
+        """More than the loss at a validation. It is called on every worker, since the weights may be spread over them,
+        and asked of the same things on each; the first worker reports it."""
+
     def export(self, folder: Path, state: dict[str, Tensor]) -> None:
         """Write a state dict of `build`'s module (fp32, on the CPU) where people and other jobs read it."""
 
 
 class OpensLate:
-    """For tasks: properties cached by `functools.cached_property` do not travel; each process opens its own."""
+    """For tasks: properties cached by `functools.cached_property` do not travel; each process opens its own. There is
+    nothing to examine unless a task says so."""
+
+    def examine(self, module: nn.Module) -> Findings:
+        """Nothing more."""
+        return Findings()
 
     def __getstate__(self) -> dict[str, Any]:
         opened = {name for name, value in vars(type(self)).items() if isinstance(value, cached_property)}

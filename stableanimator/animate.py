@@ -19,12 +19,12 @@ import torch
 from torch import Tensor
 
 from stableanimator.alignment.aligner import Aligner
-from stableanimator.alignment.baselines import AlignmentName
+from stableanimator.alignment.methods import AlignmentName, AlignmentScope
 from stableanimator.alignment.similarity import Similarity
 from stableanimator.diffusion.edm import augment_reference
 from stableanimator.diffusion.hjb import FaceOptimisation, FaceOptimisationReport, FaceOptimisationSettings
 from stableanimator.diffusion.sampler import SamplerSettings, initial_noise, karras_sigmas, sample
-from stableanimator.driving import AlignmentScope, align_driving, face_points, misalign_clip, skeleton_pictures
+from stableanimator.driving import align_driving, face_points, misalign_clip, skeleton_pictures
 from stableanimator.errors import CheckpointError
 from stableanimator.framing import Framing, Size, check_sizes, nearest_size, to_pictures, to_tensor
 from stableanimator.models.animator import Animator, Conditioning, MicroConditions, guidance_scales, guided

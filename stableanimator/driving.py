@@ -6,7 +6,6 @@ F frames   P people   133 whole-body keypoints (x, y, score)
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -15,15 +14,13 @@ from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
 from stableanimator.alignment.aligner import Aligner
-from stableanimator.alignment.baselines import AlignmentName, align
+from stableanimator.alignment.methods import AlignmentName, AlignmentScope, align
 from stableanimator.alignment.poses import body_pose
-from stableanimator.alignment.similarity import Similarity, mean_point, rotation_matrix
+from stableanimator.alignment.similarity import Similarity, mean_point
 from stableanimator.framing import Framing
 from stableanimator.perception.skeleton import VISIBLE, draw_skeleton
 
 Array = npt.NDArray[np.float32]
-
-AlignmentScope = Literal["clip", "frame"]
 
 BODY = slice(0, 17)
 """The body joints (COCO's) at the head of the 133."""
@@ -109,7 +106,7 @@ def align_driving(
         reference: [P, 133, 3] pixels of the reference picture.
         framings: of the driving video and of the reference picture, to one size.
         name: how the transforms are found; `none` leaves the framed poses where they are.
-        scope: `frame` for one transform a frame, `clip` for one a clip (`for_clip`).
+        scope: one transform a frame or one a clip.
         aligner: for `learned`.
 
     Raises:
@@ -117,57 +114,13 @@ def align_driving(
     """
     height = framings[0].size[0]
     driven, target = framings[0].keypoints(driving), framings[1].keypoints(reference)
-    frames, people = driven.shape[:2]
     poses = torch.from_numpy(body_pose(driven, height)).transpose(0, 1)  # [P, F, 18, 3]
-    targets = torch.from_numpy(body_pose(target, height))[:, None].expand(-1, frames, -1, -1)
-    with torch.no_grad():
-        flat = align(name, targets.flatten(0, 1), poses.flatten(0, 1), aligner)
-    transform = Similarity(*(part.unflatten(0, (people, frames)) for part in flat))
-    if scope == "clip" and name != "none":
-        transform = for_clip(transform, poses)
+    aspects = [framing.source[1] / framing.source[0] for framing in framings]
+    alignment = align(
+        name, scope, torch.from_numpy(body_pose(target, height)), poses, aligner, aspect=aspects[1] / aspects[0]
+    )
     points = torch.from_numpy(driven[..., :2]).transpose(0, 1) / height
-    return _moved(driven, transform.apply(points).transpose(0, 1), height)
-
-
-def for_clip(transforms: Similarity, poses: Tensor) -> Similarity:
-    """One transform a clip from one a frame: medians of rotation and scale, and of where they put the pose's centroid.
-
-    A transform a frame puts every frame's pose onto the reference's place and size: a person who walks or comes nearer
-    would stay where they are. The driving camera stays the same within a clip, and so does what alignment undoes.
-
-    Args:
-        transforms: [P, F], of poses in image heights.
-        poses: [P, F, 18, 3]; frames without a visible joint do not count.
-
-    Returns:
-        [P, F], the same for all frames.
-    """
-    seen = poses[..., 2] >= VISIBLE
-    centroids = mean_point(poses[..., :2], seen)
-    placed = transforms.apply(centroids[..., None, :])[..., 0, :]
-    counts = seen.any(-1)
-    per_person = []
-    for rotation, scale, centroid, target, valid in zip(
-        transforms.rotation, transforms.scale, centroids, placed, counts, strict=True
-    ):
-        if not valid.any():
-            per_person.append(Similarity.identity(scale.shape))
-            continue
-        turn = _median_rotation(rotation[valid])
-        size = torch.exp(torch.log(scale[valid]).median())
-        shift = (target[valid] - size * (centroid[valid] @ turn.mT)).median(0).values
-        per_person.append(Similarity(turn.expand_as(rotation), size.expand_as(scale), shift.expand(len(scale), 2)))
-    return Similarity(*(torch.stack(parts) for parts in zip(*per_person, strict=True)))
-
-
-def _median_rotation(rotations: Tensor) -> Tensor:
-    """The direction of the median cosine and sine of [n, 2, 2]; where some mirror, the more frequent kind decides."""
-    mirrors = torch.linalg.det(rotations) < 0
-    mirrored = bool(mirrors.float().mean() > 0.5)
-    cosine, sine = rotations[mirrors == mirrored][:, :, 0].median(0).values.unbind()
-    length = torch.hypot(cosine, sine)
-    proper = rotation_matrix(cosine / length, sine / length)
-    return proper * torch.tensor([1.0, -1.0]) if mirrored else proper
+    return _moved(driven, alignment.apply(points).transpose(0, 1), height)
 
 
 def skeleton_pictures(keypoints: Array, height: int, width: int) -> npt.NDArray[np.uint8]:

@@ -5,10 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
-from stableanimator.alignment.baselines import AlignmentName
+from stableanimator.alignment.methods import AlignmentName, AlignmentScope
 from stableanimator.alignment.misalignment_settings import MisalignmentSettings
 from stableanimator.diffusion.edm import EDMSettings, LossSettings
-from stableanimator.driving import AlignmentScope
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

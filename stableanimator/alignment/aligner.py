@@ -11,20 +11,29 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from stableanimator.alignment.baselines import svd, svd_no_arms
 from stableanimator.alignment.poses import NODES, visible_joints
 from stableanimator.alignment.similarity import Similarity, fit_similarity, mean_point, rotation_matrix
 
 _CONTRAST = 5.0
 """What differences of aligned poses are multiplied by on their way in: they are about a fifth of a body's radius."""
 
+_MOST = 1.0
+"""By how much, as a logarithm, the network may raise or lower a joint's weight."""
+_ARMS = (3, 4, 6, 7)
+_ARM_WEIGHT = -1.5
+"""Logarithm of the weight of elbows and wrists before training: with it `weights` starts as SVD without arms."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class AlignerSettings:
     """Shape of the aligner. The papers give the numbers of modules, not the widths."""
 
-    mode: Literal["residual", "absolute"] = "residual"
+    mode: Literal["weights", "residual", "absolute"] = "weights"
     """`absolute`: the paper's, the head gives the whole transform (Eq. 10-11). `residual`: the head gives what is left
-    after the SVD alignment, which trains much faster and ends nearer to the truth."""
+    after the SVD alignment, which trains faster and ends nearer to the truth. `weights`: the head says how far each
+    joint can be trusted, and Eq. 2-7 are solved once more with these weights. It cannot move a person to where their
+    joints are not, and on people and motions that it has not seen it is the best of the three."""
     width: int = 32
     """Channels of a token. Twice as many were no better and less than half as fast."""
     heads: int = 4
@@ -91,7 +100,8 @@ class Aligner(nn.Module):
         aligner = Aligner(AlignerSettings())
         aligned = aligner(reference, driven).apply(driven[..., :2])
 
-    The last layer starts at zero: before training, `absolute` is the identity and `residual` is the SVD alignment.
+    The last layer starts at zero: before training `absolute` is the identity, `residual` the SVD alignment, and
+    `weights` the SVD alignment without arms.
     """
 
     def __init__(self, settings: AlignerSettings) -> None:
@@ -104,7 +114,7 @@ class Aligner(nn.Module):
             nn.LayerNorm(settings.width),
             nn.Linear(settings.width, settings.width),
             nn.GELU(),
-            nn.Linear(settings.width, 5),
+            nn.Linear(settings.width, 1 if settings.mode == "weights" else 5),
         )
         last = self.head[-1]
         assert isinstance(last, nn.Linear)
@@ -118,24 +128,29 @@ class Aligner(nn.Module):
         """
         points, target = driven[..., :2], reference[..., :2]
         seen, wanted = visible_joints(driven), visible_joints(reference)
-        base = fit_similarity(points, target, seen & wanted)
-        fitted = base.apply(points)
         if self.settings.mode == "absolute":
-            change = self._predict(points, target, fitted, seen, wanted)
+            fitted = svd(reference, driven).apply(points)
+            change = self._transform(self._tokens(points, target, fitted, seen, wanted), seen)
             return change.where(seen.any(-1), Similarity.identity(change.scale.shape, points.dtype, points.device))
-        # The residual is predicted in the reference's own frame, its centre and size taken out, so that a pose's
+        base = svd(reference, driven) if self.settings.mode == "residual" else svd_no_arms(reference, driven)
+        fitted = base.apply(points)
+        # What is left is predicted in the reference's own frame, its centre and size taken out, so that a pose's
         # place and size in the picture need not be learned.
         origin, size = _frame(target, wanted, fitted, seen)
         frame = Similarity.identity(size.shape, size.dtype, size.device)._replace(scale=size, translation=origin)
         into = frame.invert()
         fitted, target = into.apply(fitted), into.apply(target)
-        # Encoder_m sees the driven pose as what the SVD left of the difference, which is what the residual is made of.
+        # Encoder_m sees the driven pose as what the SVD left of the difference.
         difference = _CONTRAST * torch.where((seen & wanted)[..., None], fitted - target, 0)
-        change = self._predict(difference, target, fitted, seen, wanted)
+        tokens = self._tokens(difference, target, fitted, seen, wanted)
+        if self.settings.mode == "residual":
+            change = self._transform(tokens, seen)
+        else:
+            change = fit_similarity(fitted, target, seen & wanted, weights=self._weights(tokens).to(fitted))
         return frame.compose(change).compose(into).compose(base).where(seen.any(-1), base)
 
-    def _predict(self, driven: Tensor, reference: Tensor, fitted: Tensor, seen: Tensor, wanted: Tensor) -> Similarity:
-        """Eq. 1, 9 and 10 on points [B, J, 2]."""
+    def _tokens(self, driven: Tensor, reference: Tensor, fitted: Tensor, seen: Tensor, wanted: Tensor) -> Tensor:
+        """Eq. 1 and 9 on points [B, J, 2]: tokens [B, J, D]."""
         dtype = self.encoder_m.project.weight.dtype
         driven, reference, fitted = (
             torch.where(mask[..., None], points, 0).to(dtype)
@@ -144,14 +159,23 @@ class Aligner(nn.Module):
         seen_flag, wanted_flag = seen[..., None].to(dtype), wanted[..., None].to(dtype)
         hidden = _hidden(seen | wanted)
         f_m = self.encoder_m(torch.cat([reference, wanted_flag, driven, seen_flag], -1), hidden)
-        tokens = self.encoder_svd(torch.cat([fitted, seen_flag], -1), _hidden(seen))
+        tokens: Tensor = self.encoder_svd(torch.cat([fitted, seen_flag], -1), _hidden(seen))
         for block in self.fusion:
             tokens = block(tokens, hidden, f_m)
-        pooled = mean_point(tokens, seen)
-        cosine, sine, log_scale, x, y = self.head(pooled).to(driven.dtype).unbind(-1)
+        return tokens
+
+    def _transform(self, tokens: Tensor, seen: Tensor) -> Similarity:
+        """Eq. 10: the head on the mean of the visible joints' tokens; zeros are the identity."""
+        cosine, sine, log_scale, x, y = self.head(mean_point(tokens, seen)).float().unbind(-1)
         length = torch.hypot(1 + cosine, sine).clamp(min=1e-6)
         rotation = rotation_matrix((1 + cosine) / length, sine / length)
         return Similarity(rotation, torch.exp(log_scale), torch.stack([x, y], -1))
+
+    def _weights(self, tokens: Tensor) -> Tensor:
+        """Weights of the joints [B, J], above 0."""
+        start = torch.zeros(NODES, device=tokens.device)
+        start[list(_ARMS)] = _ARM_WEIGHT
+        return torch.exp(start + _MOST * torch.tanh(self.head(tokens)[..., 0].float() / _MOST))
 
 
 def alignment_loss(aligned: Tensor, truth: Tensor) -> Tensor:

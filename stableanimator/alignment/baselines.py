@@ -1,16 +1,15 @@
-"""The ways to align a driven pose with a reference pose, under one interface and one transform per frame.
+"""The alignments to compare the learned one with; `alignment.methods` gives them one interface, `per_bone` is one more.
 
 Poses are OpenPose-18 keypoints [..., 18, 3] (x, y, score) in image heights; a joint counts from score 0.3.
 """
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from stableanimator.alignment.aligner import Aligner
 from stableanimator.alignment.poses import WITHOUT_ARMS, visible_joints
 from stableanimator.alignment.similarity import (
     SMALLEST_SPREAD,
@@ -22,35 +21,18 @@ from stableanimator.alignment.similarity import (
     mean_point,
 )
 
-AlignmentName = Literal["none", "linear", "svd_literal", "svd", "svd_no_arms", "learned"]
 
+class Stretch(NamedTuple):
+    """p -> scale * p + translation, each axis by itself."""
 
-def align(name: AlignmentName, reference: Tensor, driven: Tensor, aligner: Aligner | None = None) -> Similarity:
-    """The transform of each driven pose [..., 18, 3] that brings it to its reference [..., 18, 3], by name.
+    scale: Tensor
+    """[..., 1, 2], the same for all frames."""
+    translation: Tensor
+    """[..., 1, 2] in image heights."""
 
-    `none`: the identity. `linear`: MimicMotion's and ControlNeXt's. `svd_literal`: Eq. 2-8 to the letter, which may
-    mirror, with missing joints left in as -1. `svd`: Eq. 2-8 over the joints that both poses show, never mirroring.
-    `svd_no_arms`: the same without elbows and wrists. `learned`: Eq. 1-11 by `aligner`, for [B, 18, 3].
-
-    Raises:
-        ValueError: the name is unknown, or it is `learned` without an aligner.
-    """
-    match name:
-        case "none":
-            return Similarity.identity(driven.shape[:-2], driven.dtype, driven.device)
-        case "linear":
-            return linear(reference, driven)
-        case "svd_literal":
-            return fit_similarity(_missing_as_minus_one(driven), _missing_as_minus_one(reference), None, True)
-        case "svd":
-            return svd(reference, driven)
-        case "svd_no_arms":
-            return svd_no_arms(reference, driven)
-        case "learned":
-            if aligner is None:
-                raise ValueError("alignment 'learned' needs an aligner")
-            return aligner(reference, driven)
-    raise ValueError(f"unknown alignment {name!r}")
+    def apply(self, points: Tensor) -> Tensor:
+        """Move points [..., F, N, 2]."""
+        return self.scale[..., None, :] * points + self.translation[..., None, :]
 
 
 def svd(reference: Tensor, driven: Tensor) -> Similarity:
@@ -65,25 +47,46 @@ def svd_no_arms(reference: Tensor, driven: Tensor) -> Similarity:
     return svd(reference, driven).where(is_degenerate(*without), fit_similarity(*without))
 
 
-def linear(reference: Tensor, driven: Tensor) -> Similarity:
+def svd_literal(reference: Tensor, driven: Tensor) -> Similarity:
+    """Eq. 2-8 to the letter: it may mirror (Eq. 5), and missing joints are left in as (-1, -1)."""
+    return fit_similarity(_missing_as_minus_one(driven), _missing_as_minus_one(reference), None, True)
+
+
+def linear(reference: Tensor, driven: Tensor, aspect: float = 1.0) -> Stretch:
     """MimicMotion's and ControlNeXt's alignment (dwpose/preprocess.py): one scale from a line through y, and a shift.
 
-    The scale is the least-squares slope of the reference's y on the driven pose's y. Theirs is the same for x once
-    aspect ratios are taken out, as units of image height do. A negative slope mirrors both axes, that is, it turns by
-    180 degrees. Here joints missing in either pose are left out, and each frame has its own fit; theirs is one for the
-    clip. Where y has no extent the answer is the shift alone.
+    The scale is the least-squares slope of the reference's y on the driven pose's y, over all frames of the clip
+    together; a negative one mirrors both axes, that is, it turns by 180 degrees. x has the same scale, as theirs has
+    once aspect ratios are taken out. Here joints missing in either pose are left out; theirs leave out what the
+    reference lacks. Where y has no extent the answer is the shift alone.
+
+    Args:
+        reference: keypoints [..., 18, 3].
+        driven: keypoints [..., F, 18, 3] of a clip.
+        aspect: 1 for the published alignment. `linear_aspect_bug` gives it another value.
+
     """
-    points, target = driven[..., :2], reference[..., :2]
-    both = visible_joints(driven) & visible_joints(reference)
-    common = common_joints(points, target, both, WITHOUT_ARMS)
+    common = visible_joints(driven) & visible_joints(reference)[..., None, :]
+    points, target = driven[..., :2], reference[..., None, :, :2].expand_as(driven[..., :2])
+    common = common_joints(points, target, common, WITHOUT_ARMS).flatten(-2)
+    points, target = points.flatten(-3, -2), target.flatten(-3, -2)
     y_driven, y_reference = centre(points, common)[..., 1], centre(target, common)[..., 1]
     variance = y_driven.square().sum(-1)
     flat = variance <= common.sum(-1) * SMALLEST_SPREAD**2
     slope = torch.where(flat, 1, (y_driven * y_reference).sum(-1) / torch.where(flat, 1, variance))
-    sign = torch.where(slope < 0, -1, 1).to(slope)
-    rotation = sign[..., None, None] * torch.eye(2).to(slope)
-    shift = mean_point(target, common) - slope[..., None] * mean_point(points, common)
-    return Similarity(rotation, slope.abs(), shift)
+    scale = torch.stack([slope * aspect, slope], -1)
+    shift = mean_point(target, common) - scale * mean_point(points, common)
+    return Stretch(scale[..., None, :], shift[..., None, :])
+
+
+def linear_aspect_bug(reference: Tensor, driven: Tensor, aspect: float) -> Stretch:
+    """The released StableAnimator's (DWPose/skeleton_extraction.py): `linear` that stretches x by mistake.
+
+    It takes the driving video's size to be the reference's, so that x and y get the same scale as shares of their own
+    pictures' width and height. `aspect` is the reference's width over height, over the driving video's; at 1 nothing
+    is wrong.
+    """
+    return linear(reference, driven, aspect)
 
 
 def _missing_as_minus_one(keypoints: Tensor) -> Tensor:

@@ -2,30 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from stableanimator.alignment.aligner import Aligner
-from stableanimator.alignment.baselines import AlignmentName, align
+from stableanimator.alignment.drives import Drive
+from stableanimator.alignment.methods import AlignmentName, AlignmentScope, align
 from stableanimator.alignment.poses import visible_joints
-from stableanimator.alignment.training_pairs import AlignmentPairs
 
-_BATCH = 256
+Values = NDArray[np.float64]
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Dis:
-    """Dis of one alignment over a set of pairs, in image heights."""
+class Interval(NamedTuple):
+    """A number and where 95 of 100 repetitions with other people of the same kind would find it."""
 
-    mean: float
-    """Mean over pairs."""
-    by_clip: dict[int, float]
-    """Mean over the pairs of each clip, by its place in the data set's list; -1 holds the procedural pairs."""
-    pairs_by_clip: dict[int, int]
-    """How many pairs each mean is over."""
+    value: float
+    low: float
+    high: float
+
+    def __str__(self) -> str:
+        return f"{self.value:.4f} [{self.low:.4f}, {self.high:.4f}]"
 
 
 def dis(aligned: Tensor, truth: Tensor) -> Tensor:
@@ -38,33 +39,57 @@ def dis(aligned: Tensor, truth: Tensor) -> Tensor:
     return torch.linalg.vector_norm(difference, dim=-1).sum(-1) / visible.sum(-1)
 
 
-@torch.no_grad()
+def drive_dis(drive: Drive, name: AlignmentName, scope: AlignmentScope, aligner: Aligner | None = None) -> Values:
+    """Dis [F] of each frame of a drive in image heights; NaN where a frame shows nobody.
+
+    Raises:
+        ValueError: `learned` without an aligner.
+    """
+    alignment = align(name, scope, drive.reference, drive.driven, aligner)
+    return dis(alignment.apply(drive.driven[..., :2]), drive.truth).double().numpy()
+
+
 def compare(
-    methods: Sequence[AlignmentName], pairs: AlignmentPairs, aligner: Aligner | None = None
-) -> dict[AlignmentName, Dis]:
-    """Dis of each alignment on all of `pairs`, the same pairs for each.
+    methods: Sequence[AlignmentName],
+    scopes: Sequence[AlignmentScope],
+    drives: Sequence[Drive],
+    aligner: Aligner | None = None,
+) -> dict[tuple[AlignmentName, AlignmentScope], Values]:
+    """Dis of each alignment on each drive [D], the mean over its frames.
 
     Raises:
         ValueError: `learned` is among the methods and there is no aligner.
     """
-    device = torch.device("cpu") if aligner is None else next(aligner.parameters()).device
-    distances: dict[AlignmentName, list[Tensor]] = {name: [] for name in methods}
-    clips: list[Tensor] = []
-    for start in range(0, len(pairs), _BATCH):
-        batch = pairs.batch(range(start, min(start + _BATCH, len(pairs))))
-        reference, driven, truth = (batch[name].to(device) for name in ("reference", "driven", "truth"))
-        clips.append(batch["clip"])
-        for name in methods:
-            transform = align(name, reference, driven, aligner)
-            distances[name].append(dis(transform.apply(driven[..., :2]), truth).cpu())
-    clip = torch.cat(clips)
-    return {name: _by_clip(torch.cat(values), clip) for name, values in distances.items()}
+    return {
+        (name, scope): np.array([np.nanmean(drive_dis(drive, name, scope, aligner)) for drive in drives])
+        for name in methods
+        for scope in scopes
+    }
 
 
-def _by_clip(distances: Tensor, clip: Tensor) -> Dis:
-    numbers = [int(number) for number in clip.unique()]
-    return Dis(
-        mean=float(distances.mean()),
-        by_clip={number: float(distances[clip == number].mean()) for number in numbers},
-        pairs_by_clip={number: int((clip == number).sum()) for number in numbers},
-    )
+def of_people(values: Values, people: Sequence[str]) -> Values:
+    """Mean [P] over each person's drives, of values [D], in the order of the people's names."""
+    names = np.array(people)
+    return np.array([values[names == name].mean() for name in sorted(set(people))])
+
+
+def bootstrap(
+    statistic: Callable[..., Values], *columns: Values, repetitions: int = 2000, level: float = 0.95
+) -> Interval:
+    """A statistic of people's means with a percentile bootstrap interval over the people; all people count alike.
+
+    Args:
+        statistic: of one mean over people for each column, arrays of any shape: `lambda a, b: a / b`.
+        columns: [P] each, a value for each person.
+        repetitions: resamples of the people; the draws are the same in every call.
+        level: of the interval.
+    """
+    chosen = np.random.default_rng(0).integers(0, len(columns[0]), (repetitions, len(columns[0])))
+    draws = statistic(*(column[chosen].mean(-1) for column in columns))
+    low, high = np.quantile(draws, [(1 - level) / 2, (1 + level) / 2])
+    return Interval(float(statistic(*(column.mean() for column in columns))), float(low), float(high))
+
+
+def mean_interval(values: Values, people: Sequence[str]) -> Interval:
+    """Mean over people of values [D], with its interval."""
+    return bootstrap(lambda mean: mean, of_people(values, people))

@@ -28,11 +28,15 @@ def random_misalignment(settings: MisalignmentSettings, generator: torch.Generat
 
 
 def misalign(keypoints: Tensor, misalignment: Similarity) -> Tensor:
-    """Poses [..., J, 3] in image heights, each misaligned about the centroid of its visible joints; scores are kept.
-
-    For a clip that must move as one, take the centroid over all its frames and use `misalignment.about(centroid)`.
-    """
+    """Poses [..., J, 3] in image heights, each misaligned about the centroid of its visible joints; scores are kept."""
     points, scores = keypoints[..., :2], keypoints[..., 2:]
     centroid = mean_point(points, visible_joints(keypoints))
     moved = misalignment.about(centroid).apply(points)
     return torch.cat([moved, scores], -1)
+
+
+def misalign_as_one(keypoints: Tensor, misalignment: Similarity) -> Tensor:
+    """Poses [F, J, 3] of a clip, misaligned by one transform about the centroid of all visible joints of all frames."""
+    centroid = mean_point(keypoints[..., :2].flatten(0, 1), visible_joints(keypoints).flatten())
+    moved = misalignment.about(centroid).apply(keypoints[..., :2])
+    return torch.cat([moved, keypoints[..., 2:]], -1)

@@ -38,6 +38,11 @@ _HEAD = np.array(  # nose, right eye, left eye, right ear, left ear from the nec
 _HEAD_NODES = (0, 14, 15, 16, 17)
 _LATENTS = 30  # standard normal numbers that make a pose
 _ATTEMPTS = 100
+_LEAST_CHANGE = 0.05
+"""Of a pair's second pose, as a share of what people do; log-uniform from here to 1."""
+_STEP = np.array([0.15, 0.05, 0.1])
+"""Standard deviation of how far all of somebody goes when everything changes: sideways, up or down, towards the camera,
+in body heights. Who talks sways, who dances steps aside."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -101,16 +106,16 @@ def _draw(settings: ProceduralSettings, draws: RowDraws) -> NDArray[np.float32]:
     bones = _person(draws)
     first = draws.normal(_LATENTS)
     view = draws.uniform(5)
-    # The second pose resembles the first by a degree of its own: most pairs of frames of one clip are much alike, and
-    # who is near the camera mostly talks to it.
-    alike = draws.uniform(1) ** np.where(view[:, :1] < settings.whole_body_share, 0.25, 0.1)
-    second = alike * first + np.sqrt(1 - alike**2) * draws.normal(_LATENTS)
+    # The second pose differs from the first to a degree of its own, from the next frame of a talk to another move of a
+    # dance. Both are ordinary poses: what is extreme in one is likely to be less so in the other.
+    change = _LEAST_CHANGE ** draws.uniform(1)
+    second = np.sqrt(1 - change**2) * first + change * draws.normal(_LATENTS)
     turn = np.where(draws.uniform(1) < settings.turn_share, 80.0, 20.0)[:, 0]
     seated = np.where(draws.uniform(1)[:, 0] < settings.seated_share, 1.0, 0.0)
     distance = 2.5 + 6 * draws.uniform(1)[:, 0]
-    bodies = [_project(_body(bones, latent, turn, seated), distance) for latent in (first, second)]
-    step = 0.06 * (1 - alike) * draws.normal(2)
-    bodies[1][..., :2] += step[:, None]
+    there = [_body(bones, latent, turn, seated) for latent in (first, second)]
+    there[1] += (change * _STEP * draws.normal(3))[:, None]
+    bodies = [_project(body, distance) for body in there]
     scale, origin, width = _framing(settings, view, bodies[0])
     poses = []
     for number, body in enumerate(bodies):

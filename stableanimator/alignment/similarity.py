@@ -102,16 +102,21 @@ def common_joints(driven: Tensor, reference: Tensor, visible: Tensor | None, joi
     return common
 
 
-def mean_point(points: Tensor, visible: Tensor) -> Tensor:
-    """Mean [..., 2] of the points [..., N, 2] that `visible` [..., N] names; the origin where it names none."""
+def mean_point(points: Tensor, visible: Tensor, weights: Tensor | None = None) -> Tensor:
+    """Mean [..., 2] of the points [..., N, 2] that `visible` [..., N] names, weighted by `weights` [..., N] above 0;
+    the origin where it names none."""
     # A masked NaN is replaced and not multiplied by 0: NaN * 0 is NaN, in the value and in the gradient.
     kept = torch.where(visible[..., None], points, 0)
-    return kept.sum(-2) / visible.sum(-1, keepdim=True).clamp(min=1)
+    if weights is None:
+        return kept.sum(-2) / visible.sum(-1, keepdim=True).clamp(min=1)
+    counted = torch.where(visible, weights, 0)
+    total = counted.sum(-1, keepdim=True)
+    return (counted[..., None] * kept).sum(-2) / torch.where(total > 0, total, 1)
 
 
-def centre(points: Tensor, visible: Tensor) -> Tensor:
-    """Eq. 2: X = P - mean_i P_i over the visible joints [..., N, 2]; zero at the others."""
-    return torch.where(visible[..., None], points - mean_point(points, visible)[..., None, :], 0)
+def centre(points: Tensor, visible: Tensor, weights: Tensor | None = None) -> Tensor:
+    """Eq. 2: X = P - mean_i P_i over the visible joints [..., N, 2], the mean weighted; zero at the others."""
+    return torch.where(visible[..., None], points - mean_point(points, visible, weights)[..., None, :], 0)
 
 
 def correlation(x_driven: Tensor, x_reference: Tensor) -> Tensor:
@@ -156,6 +161,7 @@ def fit_similarity(
     visible: Tensor | None = None,
     allow_reflection: bool = False,
     joints: Sequence[int] | None = None,
+    weights: Tensor | None = None,
 ) -> Similarity:
     """Eq. 2-7: the similarity that brings `driven` nearest to `reference` in least squares.
 
@@ -164,12 +170,16 @@ def fit_similarity(
         visible: joints [..., N] that both poses show; by default those finite in both.
         allow_reflection: True is Eq. 5 to the letter, which mirrors a person who turned round.
         joints: indices of the joints to fit by; by default all.
+        weights: of the joints' squared distances [..., N], above 0; by default all 1, as in the paper.
 
     Where `is_degenerate` says that the joints fix no rotation or scale, the answer is the translation between the
     means of the common joints, and the identity where there is no common joint.
     """
     common = common_joints(driven, reference, visible, joints)
-    x_driven, x_reference = centre(driven, common), centre(reference, common)
+    x_driven, x_reference = centre(driven, common, weights), centre(reference, common, weights)
+    if weights is not None:  # sums of squares and products are weighted where the points are by the root
+        root = weights.sqrt()[..., None]
+        x_driven, x_reference = root * x_driven, root * x_reference
     k = correlation(x_driven, x_reference)
     undetermined = _undetermined(x_driven, x_reference, common, allow_reflection)
     # The degenerate rows are replaced before the divisions, so that their gradients are finite as well.
@@ -177,7 +187,8 @@ def fit_similarity(
     x_driven = torch.where(undetermined[..., None, None], 0, x_driven)
     rotation = best_rotation(k, allow_reflection)
     scale = best_scale(rotation, k, x_driven)
-    translation = best_translation(rotation, scale, mean_point(driven, common), mean_point(reference, common))
+    means = mean_point(driven, common, weights), mean_point(reference, common, weights)
+    translation = best_translation(rotation, scale, *means)
     return Similarity(rotation, scale, translation)
 
 

@@ -20,20 +20,21 @@ from stableanimator.alignment.misalignment import misalign, misalignment_from
 from stableanimator.alignment.poses import NODES, hide_invisible
 from stableanimator.alignment.procedural import procedural_pairs
 from stableanimator.alignment.settings import AlignSettings
+from stableanimator.perception.skeleton import VISIBLE
 
-Purpose = Literal["training", "evaluation"]
+Purpose = Literal["training", "validation"]
 Item = dict[str, Tensor]
 
 PROCEDURAL = -1
 """The number that stands for a clip in a procedural item."""
 
-_STREAMS: dict[Purpose, int] = {"training": 1, "evaluation": 2}
+_STREAMS: dict[Purpose, int] = {"training": 1, "validation": 2}
 _CHOICES = 1 << 32  # purposes of RowDraws from here on choose; those below draw procedural people
 _TRIES = 16
 
 
 class AlignmentPairs(Dataset[Item]):
-    """A map-style data set of `steps * batch_size` training pairs, or of `evaluation_pairs` held-out ones.
+    """A map-style data set of `steps * batch_size` training pairs, or of `validation_pairs` held-out ones.
 
         pairs = AlignmentPairs(settings, clips)
         pairs[0]    # reference, driven, truth: float32 [18, 3] in image heights, missing joints NaN with score 0;
@@ -44,9 +45,10 @@ class AlignmentPairs(Dataset[Item]):
 
     Args:
         settings: ranges, shares and seed.
-        clips: one array [F, 18, 3] per shot in image heights, missing joints NaN or of score below 0.3. Those without
-            two neighbouring frames that share `minimum_joints` joints are left out: `unusable` holds their places.
-        purpose: `training` and `evaluation` draw from different streams. Pass held-out clips for the second.
+        clips: one array [F, 18, 3] per shot in image heights, missing joints NaN or of score below 0.3; `PoseClips`
+            keeps them on the disk. Those without two neighbouring frames that share `minimum_joints` joints are left
+            out: `unusable` holds their places.
+        purpose: `training` and `validation` draw from different streams. Pass held-out clips for the second.
     """
 
     def __init__(
@@ -54,15 +56,14 @@ class AlignmentPairs(Dataset[Item]):
     ) -> None:
         self.settings = settings
         self.purpose = purpose
-        minimum = settings.pairs.minimum_joints
-        self._clips = {number: hide_invisible(np.asarray(clip, np.float32)) for number, clip in enumerate(clips)}
-        self._steps = {number: _sharing_neighbours(clip, minimum) for number, clip in self._clips.items()}
-        self._usable = np.array([number for number, steps in self._steps.items() if len(steps)], dtype=np.int64)
-        self.unusable = [number for number, steps in self._steps.items() if not len(steps)]
+        self._clips = clips
+        usable = [len(self._sharing_neighbours(number)) > 0 for number in range(len(clips))]
+        self._usable = np.flatnonzero(usable)
+        self.unusable = np.flatnonzero(np.logical_not(usable)).tolist()
 
     def __len__(self) -> int:
         settings = self.settings
-        return settings.steps * settings.batch_size if self.purpose == "training" else settings.evaluation_pairs
+        return settings.steps * settings.batch_size if self.purpose == "training" else settings.validation_pairs
 
     def __getitem__(self, index: int) -> Item:
         return self.__getitems__([index])[0]
@@ -107,23 +108,24 @@ class AlignmentPairs(Dataset[Item]):
 
     def _frames(self, number: int, candidates: NDArray[np.float64]) -> NDArray[np.float32]:
         """Two different frames [2, 18, 3] of a clip that share enough joints."""
-        clip, neighbours = self._clips[number], self._steps[number]
+        clip = self._clips[number]
         first = (candidates[:_TRIES] * len(clip)).astype(np.int64)
         offset = 1 + (candidates[_TRIES:-1] * (len(clip) - 1)).astype(np.int64)
         second = (first + offset) % len(clip)
         shared = _shared_joints(clip[first], clip[second]) >= self.settings.pairs.minimum_joints
         if shared.any():
             best = int(np.argmax(shared))
-            return clip[[first[best], second[best]]]
-        # Frames that share joints are rare in this clip; neighbours that do are known.
+            return hide_invisible(clip[[first[best], second[best]]])
+        # Frames that share joints are rare in this clip; some neighbours do.
+        neighbours = self._sharing_neighbours(number)
         start = neighbours[int(candidates[-1] * len(neighbours))]
-        return clip[[start, start + 1]]
+        return hide_invisible(clip[start : start + 2])
+
+    def _sharing_neighbours(self, number: int) -> NDArray[np.int64]:
+        """Frames of a clip that share enough joints with the next."""
+        clip = self._clips[number]
+        return np.flatnonzero(_shared_joints(clip[:-1], clip[1:]) >= self.settings.pairs.minimum_joints)
 
 
 def _shared_joints(first: NDArray[np.float32], second: NDArray[np.float32]) -> NDArray[np.int64]:
-    return ((first[..., 2] > 0) & (second[..., 2] > 0)).sum(-1)
-
-
-def _sharing_neighbours(clip: NDArray[np.float32], minimum_joints: int) -> NDArray[np.int64]:
-    """Frames that share at least `minimum_joints` joints with the next."""
-    return np.flatnonzero(_shared_joints(clip[:-1], clip[1:]) >= minimum_joints)
+    return ((first[..., 2] >= VISIBLE) & (second[..., 2] >= VISIBLE)).sum(-1)

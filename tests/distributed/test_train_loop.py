@@ -10,18 +10,24 @@ import sys
 import time
 from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 import pytest
 import ray
 import torch
 
 from jobs import run_folder, tracking
+from jobs.align_task import AlignTask
 from jobs.denoiser_task import DenoiserTask
 from jobs.run_folder import RunFolder
 from jobs.sample_order import validation_passes
 from jobs.settings import EngineSettings, LoopSettings, TrainSettings
 from jobs.train_loop import Outcome, run_training
+from jobs.training_task import Findings
 from pipelines.store import Collection, Store
+from stableanimator.alignment.aligner import AlignerSettings
+from stableanimator.alignment.aligner_folder import load_aligner_folder
+from stableanimator.alignment.settings import AlignSettings, EvaluationSettings
 from stableanimator.errors import ConfigError
 from stableanimator.models.animator import ModelSettings
 from stableanimator.models.checkpoints import load_model_folder
@@ -174,6 +180,39 @@ def test_a_finished_training_says_so_and_does_nothing(shards: Collection, undist
     assert outcome.was_finished
     assert outcome.describe() == "was finished already after 6 steps"
     assert (folder.path / "step_6" / "state.json").stat().st_mtime_ns == before
+
+
+@pytest.mark.parametrize("zero_stage", [0, 3])
+def test_what_a_task_finds_at_a_validation_is_told_once_with_its_step(
+    cluster: str, tmp_path: Path, zero_stage: Literal[0, 3]
+) -> None:
+    # An alignment of procedural people; with ZeRO 3 no worker has all weights, so both must examine.
+    engine = replace(ENGINE, batch_per_pass=4, validate_every=2, zero_stage=zero_stage)
+    settings = AlignSettings(
+        aligner=AlignerSettings(width=8, heads=2),
+        steps=4,
+        batch_size=8,
+        validation_pairs=8,
+        evaluation=EvaluationSettings(methods=("none", "learned"), clips=3, drives_per_clip=1, worst=1),
+    )
+    task = AlignTask(settings, [], [], [], {})
+    folder = run_folder.claim(str(tmp_path), "aligners", "found", {})
+    with tracking.job_run("align", "loop", f"found {zero_stage}") as run:
+        loop = LoopSettings(steps=4, batch_size=8, learning_rate=1e-2, engine=engine)
+        outcome = run_training(task, loop, folder, (run.uri, run.run_id))
+    client = tracking.MlflowClient(tracking_uri=run.uri)
+    history = client.get_metric_history(run.run_id, "dis_learned_clip")
+    assert [point.step for point in history] == [2, 4]
+    assert history[0].value != history[1].value
+    exported = load_aligner_folder(outcome.checkpoint.folder)
+    assert history[1].value == pytest.approx(task.examine(exported).metrics["dis_learned_clip"], rel=1e-4)
+    found = {artifact.path for artifact in client.list_artifacts(run.run_id, "validation")}
+    names = ("dis_{:07d}.json", "dis_by_clip_{:07d}.json", "worst_cases_{:07d}.png")
+    assert found == {f"validation/{name.format(step)}" for name in names for step in (2, 4)}
+
+
+def test_a_task_without_more_to_say_has_its_loss_alone(shards: Collection) -> None:
+    assert DenoiserTask(SETTINGS, MODEL, shards, None, {}).examine(torch.nn.Identity()) == Findings()
 
 
 def test_more_workers_than_the_cluster_holds_are_refused(shards: Collection, cluster: str) -> None:

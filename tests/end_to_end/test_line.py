@@ -1,4 +1,4 @@
-"""From a list of videos to rows in MLflow: the six jobs, one after another, on a Ray head of their own."""
+"""From a list of videos to rows in MLflow: all jobs, one after another, on a Ray head of their own."""
 
 from __future__ import annotations
 
@@ -24,7 +24,8 @@ from pipelines.store import Store, file_sha256
 CONFIGS = Path(__file__).resolve().parents[2] / "jobs" / "configs"
 REPOSITORY = CONFIGS.parents[1]
 SHORT = (  # the real settings with fewer steps: what is tested is that every part hands over to the next
-    "align.steps=4", "align.evaluation_pairs=50", "align.engine.validate_every=4", "align.engine.checkpoint_every=4",
+    "align.steps=4", "align.validation_pairs=50", "align.engine.validate_every=4", "align.engine.checkpoint_every=4",
+    "align.evaluation.drives_per_clip=2", "align.evaluation.worst=1",
     "train.loop.steps=4", "train.loop.engine.checkpoint_every=4", "train.loop.engine.validate_every=4",
     "animate.settings.sampler.steps=2", "animate.settings.face_optimisation.denoising_steps=1",
     "animate.settings.face_optimisation.optimisation_steps=3",
@@ -140,4 +141,8 @@ def test_from_urls_to_mlflow(served: tuple[Path, str, int], tmp_path: Path, monk
     assert all(run.info.status == "FINISHED" for run in children.values())
     assert children["encode"].data.tags["dataset.release"] == release.id
     assert {"plain/psnr", "hjb/psnr"} <= set(children["evaluate"].data.metrics)
+    assert {"dis_learned_clip", "dis_svd_literal_frame"} <= set(children["align"].data.metrics)
+    assert {"dis_learned_clip", "dis_svd_literal_frame"} <= set(children["alignment_table"].data.metrics)
+    table = {artifact.path for artifact in client.list_artifacts(children["alignment_table"].info.run_id)}
+    assert {"table_3.html", "table_3.json", "dis_by_clip.json", "worst_cases.png"} <= table
     assert len(client.get_metric_history(children["train"].info.run_id, "loss")) >= 1

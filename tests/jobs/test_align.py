@@ -1,101 +1,107 @@
-"""What the align job reads from a release, and the table of Dis that it prints."""
+"""The align job: what decides a run, and a whole short run from a release to a committed aligner."""
 
 from __future__ import annotations
 
+import os
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
 import pytest
+from mlflow.tracking import MlflowClient
 
-from jobs.align import deciding, dis_rows, dis_table, evaluation_pairs, poses_of_clips
+from jobs import tracking
+from jobs.align import deciding, run
+from jobs.config import Config, load
 from jobs.settings import AlignEngineSettings, AlignJobSettings
 from pipelines.store import Collection, Store
-from pipelines.tables import CLIPS, FRAMES
+from stableanimator.alignment.aligner_folder import load_aligner_folder
+from stableanimator.alignment.pose_clips import PoseClips, write_pose_clips
+from stableanimator.alignment.settings import EvaluationSettings
+from stableanimator.errors import InputError
 
-HEIGHT = 100
-
-
-def _person(x: float, y: float = 20) -> np.ndarray:
-    """Body joints on a grid from (x, y) on; shoulders (5, 6) at known places; everything else missing."""
-    keypoints = np.full((133, 3), (np.nan, np.nan, 0), np.float32)
-    for joint in range(17):
-        keypoints[joint] = (x + joint % 4 * 3, y + joint // 4 * 10 + joint, 0.9)
-    keypoints[5], keypoints[6] = (x, y + 10, 0.8), (x + 8, y + 14, 0.5)
-    return keypoints
-
-
-@pytest.fixture
-def release(tmp_path: Path) -> Collection:
-    """A training clip of two people who change places in the list, and a held-out one of a person who stands still."""
-    clips = [
-        {"shot_id": "b", "video_id": "v", "split": "train", "height": HEIGHT, "width": 200},
-        {"shot_id": "a", "video_id": "w", "split": "heldout", "height": HEIGHT, "width": 200},
-    ]
-    left, right = [_person(20), _person(22), _person(24)], [_person(120), _person(122), _person(124)]
-    seen = {
-        ("b", 4): [right[1], left[1]],
-        ("b", 0): [left[0], right[0]],
-        ("b", 8): [right[2], left[2]],
-        ("b", 12): [],
-        ("b", 16): None,
-        **{("a", frame): [_person(50)] for frame in range(3)},
-    }
-    frames = [
-        {
-            "shot_id": shot,
-            "frame_index": frame,
-            "keypoints": None if people is None else [person.ravel() for person in people],
-        }
-        for (shot, frame), people in seen.items()
-    ]
-    tables = {
-        "clips": pa.Table.from_pylist(clips, schema=CLIPS),
-        "frames": pa.Table.from_pylist(frames, schema=FRAMES),
-    }
-    return Store(str(tmp_path)).commit("releases", content={}, tables=tables, build={})
-
-
-def test_the_first_person_is_followed_in_image_heights(release: Collection) -> None:
-    (poses,) = poses_of_clips(release, "train")
-    assert poses.shape == (4, 18, 3)  # the frame without a measurement is left out, the one without people is not
-    np.testing.assert_allclose(poses[:3, 0, 0], [0.20, 0.22, 0.24], rtol=1e-6)  # the nose
-    np.testing.assert_allclose(poses[0, 1], [0.24, 0.32, 0.5], rtol=1e-6)  # neck: midpoint, the lower score
-    assert np.isnan(poses[3, :, :2]).all()
-    assert (poses[3, :, 2] == 0).all()
-    assert [len(clip) for clip in poses_of_clips(release, "heldout")] == [3]
-    assert poses_of_clips(release, "test") == []
-
-
-def test_dis_on_a_person_who_stands_still(release: Collection) -> None:
-    settings = AlignJobSettings(evaluation_pairs=50, methods=("none", "svd"))
-    pairs, what = evaluation_pairs(settings, poses_of_clips(release, "heldout"))
-    assert what == "50 pairs of 1 held-out clips"
-    none, svd = dis_rows(settings, pairs, None)
-    assert svd["dis"] == pytest.approx(0, abs=1e-5)  # the reference is the truth, and SVD undoes a similarity
-    assert none["dis"] > 0.1
-    assert (none["of_none"], svd["of_svd"]) == (1, 1)
-
-
-def test_without_held_out_clips_the_table_says_so() -> None:
-    _, what = evaluation_pairs(AlignJobSettings(evaluation_pairs=5), [])
-    assert what == "5 pairs of procedural people (no usable held-out clip)"
-
-
-def test_the_table_is_aligned() -> None:
-    rows = [
-        {"alignment": "none", "dis": 0.5, "of_none": 1.0, "of_svd": 4.0},
-        {"alignment": "svd_no_arms", "dis": 0.125, "of_none": 0.25, "of_svd": None},
-    ]
-    assert dis_table(rows, "2 pairs") == (
-        "Dis (image heights) on 2 pairs\n"
-        "alignment          Dis   / none    / svd\n"
-        "none            0.5000    1.000    4.000\n"
-        "svd_no_arms     0.1250    0.250        –"
-    )
+Release = Callable[..., Collection]
+SHORT = (
+    "align.steps=4", "align.batch_size=8", "align.validation_pairs=8", "align.aligner.width=8", "align.aligner.heads=2",
+    "align.evaluation.methods=[none, svd, learned]", "align.evaluation.drives_per_clip=2", "align.evaluation.worst=1",
+    "align.engine.batch_per_pass=8", "align.engine.cpus_per_worker=1", "align.engine.gpus_per_worker=0",
+    "align.engine.validate_every=2", "align.engine.checkpoint_every=4", "align.engine.loader_processes=0",
+)  # fmt: skip
 
 
 def test_what_leaves_the_result_alone_does_not_name_the_run() -> None:
-    quiet = AlignJobSettings(engine=AlignEngineSettings(log_every=1, keep_last=9), name="x")
+    quiet = AlignJobSettings(
+        engine=AlignEngineSettings(log_every=1, keep_last=9), name="x", evaluation=EvaluationSettings(clips=3)
+    )
     assert deciding(quiet) == deciding(AlignJobSettings())
-    assert deciding(AlignJobSettings(engine=AlignEngineSettings(weight_decay=0.5))) != deciding(AlignJobSettings())
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        AlignJobSettings(engine=AlignEngineSettings(weight_decay=0.5)),
+        AlignJobSettings(more_poses=("/data/poses/dance",)),
+        AlignJobSettings(seed=1),
+    ],
+)
+def test_what_changes_the_result_names_another_run(changed: AlignJobSettings) -> None:
+    assert deciding(changed) != deciding(AlignJobSettings())
+
+
+@pytest.fixture(scope="module", autouse=True)
+def mlflow_database(tmp_path_factory: pytest.TempPathFactory) -> None:
+    os.environ["MLFLOW_TRACKING_URI"] = f"sqlite:///{tmp_path_factory.mktemp('mlflow')}/mlflow.db"
+
+
+def configuration(tmp_path: Path, *overrides: str) -> Config:
+    path = tmp_path / "config.yaml"
+    path.write_text(f"experiment: align\nroot: {tmp_path}/root\n")
+    return load(str(path), [*SHORT, *overrides])
+
+
+@pytest.mark.slow
+def test_from_a_release_to_an_aligner(
+    cluster: str, tmp_path: Path, release_with_poses: Release, caplog: pytest.LogCaptureFixture
+) -> None:
+    splits = {"a": "train", "b": "train", "c": "heldout", "d": "heldout"}
+    release_with_poses(tmp_path / "root", [{"shot_id": shot, "split": split} for shot, split in splits.items()])
+    more = write_pose_clips(tmp_path / "more", [("x", np.full((9, 18, 3), 0.5, np.float32))])
+    config = configuration(tmp_path, "align.name=short", f"align.more_poses=[{more}]")
+    with caplog.at_level("INFO"), tracking.job_run("align", "align", "whole") as job:
+        line = run(config, job)
+    assert "3 training clips, 2 held-out clips" in caplog.text
+    assert line.startswith("short ")
+    assert "on 4 drives of 2 clips of 2 people; aligner in" in line
+
+    folder = tmp_path / "root" / "aligners" / "short"
+    assert PoseClips(folder / "poses_train").names == ["a", "b"]
+    assert PoseClips(folder / "poses_heldout").names == ["c", "d"]
+    collection = Store(config.root).open("aligners")
+    assert collection.manifest["folder"] == "aligners/short/step_4"
+    assert load_aligner_folder(folder / "step_4").settings.width == 8
+
+    client = MlflowClient(tracking_uri=job.uri)
+    logged = client.get_run(job.run_id)
+    for name in ("dis_learned_clip", "dis_svd_frame", "validation_loss"):
+        history = client.get_metric_history(job.run_id, name)
+        assert sorted({point.step for point in history}) == [2, 4], name
+    # What the last validation found, on the workers' weights, is what the committed weights give.
+    rows = client.load_table(logged.info.experiment_id, "dis.json", [job.run_id])
+    final = rows[(rows["scope"] == "clip") & (rows["group"] == "all")].set_index("alignment")["dis"].to_dict()
+    for name, value in final.items():
+        assert logged.data.metrics[f"dis_{name}_clip"] == pytest.approx(value, rel=1e-5), name
+    assert collection.build()["drives"] == "4 drives of 2 clips of 2 people"
+    found = {artifact.path for artifact in client.list_artifacts(job.run_id, "validation")}
+    names = ("dis_{}.json", "dis_by_clip_{}.json", "worst_cases_{}.png")
+    assert found == {f"validation/{name.format(step)}" for name in names for step in ("0000002", "0000004")}
+    assert "dis.html" in {artifact.path for artifact in client.list_artifacts(job.run_id)}
+
+
+def test_poses_that_are_not_there_are_one_line(tmp_path: Path, release_with_poses: Release) -> None:
+    release_with_poses(tmp_path / "root", [{"shot_id": "a", "split": "train"}])
+    with (
+        tracking.job_run("align", "align", "missing") as job,
+        pytest.raises(InputError, match="hold no poses") as caught,
+    ):
+        run(configuration(tmp_path, f"align.more_poses=[{tmp_path}/nothing]"), job)
+    assert "\n" not in str(caught.value)

@@ -6,8 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from jobs.config import dump, load
+from jobs.config import dump, load, resources
 from stableanimator.errors import ConfigError
+
+CONFIGS = Path(__file__).resolve().parents[2] / "jobs" / "configs"
 
 
 @pytest.fixture
@@ -71,6 +73,10 @@ def test_what_is_dumped_loads_to_the_same_settings(config: Path, tmp_path: Path)
         (["encode.batch"], r"argument 'encode.batch' is not of the form section.key=value"),
         (["root=data/dance"], r"setting 'root': 'data/dance' is a relative path"),
         (["encoders.svd=weights/svd"], r"setting 'encoders.svd': 'weights/svd' is a relative path"),
+        (["align.more_poses=[data/poses]"], r"setting 'align.more_poses.*': 'data/poses' is a relative path"),
+        (["align.evaluation.methods=[svd]"], r"setting 'align.evaluation'?.*methods must have learned"),
+        (["alignment_table.moving_camera=-1"], r"setting 'alignment_table'?.*moving_camera must not be negative"),
+        (["align.evaluation_pairs=5"], r"unknown setting 'align.evaluation_pairs'; did you mean"),
         (["root=${NOT_SET_ANYWHERE}/x"], r"root: the environment variable NOT_SET_ANYWHERE is not set"),
         (["experiment="], r"setting 'experiment'"),
         (["encode=5"], r"setting 'encode': must hold settings, as `key: value` \(got 5\)"),
@@ -80,6 +86,29 @@ def test_a_mistake_is_one_line_that_names_the_key(config: Path, overrides: list[
     with pytest.raises(ConfigError, match=message) as caught:
         load(str(config), overrides)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["tiny", "full", "real_clips"])
+def test_the_configurations_of_the_package_load(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for variable in ("SA_ROOT", "SA_WEIGHTS", "SA_REAL_DATA"):
+        monkeypatch.setenv(variable, str(tmp_path))
+    loaded = load(str(CONFIGS / f"{name}.yaml"))
+    assert loaded.root.startswith(str(tmp_path))
+    # 100 clips with 4 drives each; the tiny line has few clips.
+    drives = (8, 4) if name != "full" else (4, 8)
+    assert (loaded.align.evaluation.drives_per_clip, loaded.align.evaluation.worst) == drives
+
+
+def test_settings_inside_settings_are_read(config: Path) -> None:
+    overrides = ["align.evaluation.methods=[per_bone, learned]", "align.more_poses=[/data/a, /data/b.v1]"]
+    loaded = load(str(config), [*overrides, "alignment_table.aligner=shipped"])
+    assert loaded.align.evaluation.methods == ("per_bone", "learned")
+    assert loaded.align.more_poses == ("/data/a", "/data/b.v1")
+    assert loaded.alignment_table.aligner == "shipped"
+
+
+def test_the_table_of_alignments_reserves_nothing(config: Path) -> None:
+    assert resources("alignment_table", load(str(config))) == "alignment_table reserves nothing: it runs in the driver"
 
 
 @pytest.mark.parametrize("text", ["experiment: [", "just words", ""])

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from stableanimator.alignment.similarity import Similarity
-from stableanimator.driving import align_driving, face_points, follow_people, for_clip, misalign_clip, skeleton_pictures
+from stableanimator.driving import align_driving, face_points, follow_people, misalign_clip, skeleton_pictures
 from stableanimator.framing import Framing
 from stableanimator.perception.skeleton import draw_skeleton
 
@@ -109,19 +109,31 @@ def test_people_are_aligned_each_to_their_own_reference() -> None:
     np.testing.assert_allclose(aligned[0, :, :17], reference[:, :17], atol=1e-2)
 
 
-def test_a_clip_transform_is_a_median_and_ignores_frames_without_a_person() -> None:
-    degrees = torch.tensor([[10.0, 10.0, 80.0, 10.0, 0.0]])
-    scale = torch.tensor([[2.0, 2.0, 9.0, 2.0, 1.0]])
-    shift = torch.zeros(1, 5, 2)
-    poses = torch.from_numpy(np.random.default_rng(0).uniform(0, 1, (1, 5, 18, 3)).astype(np.float32))
-    poses[..., 2] = 0.9
-    poses[0, 4] = float("nan")
-    poses[0, 4, :, 2] = 0
-    one = for_clip(Similarity.from_degrees(degrees, scale, shift), poses)
-    expected = Similarity.from_degrees(torch.tensor(10.0), torch.tensor(2.0), torch.zeros(2))
-    torch.testing.assert_close(one.rotation, expected.rotation.expand(1, 5, 2, 2))
-    torch.testing.assert_close(one.scale, torch.full((1, 5), 2.0))
-    torch.testing.assert_close(one.translation, torch.zeros(1, 5, 2), atol=1e-5, rtol=0)
+@pytest.mark.parametrize("name", ["linear", "linear_aspect_bug", "per_bone"])
+def test_a_driving_video_of_another_shape_is_stretched_by_the_bug_alone(name: str) -> None:
+    # The reference picture is square, the driving video twice as wide; both show the same person in the same size.
+    reference = _person(7)[None]
+    shifted = (reference + np.array([50, 0, 0])).astype(np.float32)
+    framings = (Framing.cover((100, 200), (100, 100)), SAME[1])
+    aligned = align_driving(shifted[None], reference, framings, name, "clip")[0, 0, :17, :2]  # type: ignore[arg-type]
+    expected = reference[0, :17, :2].copy()
+    if name == "linear_aspect_bug":
+        # All joints but elbows and wrists, and the neck between the shoulders, keep their mean.
+        fitted = np.concatenate([np.delete(expected, [7, 8, 9, 10], axis=0), expected[5:7].mean(0, keepdims=True)])
+        middle = fitted[:, 0].mean()
+        expected[:, 0] = middle + 0.5 * (expected[:, 0] - middle)
+    np.testing.assert_allclose(aligned, expected, atol=1e-2)
+
+
+def test_per_bone_moves_hands_with_their_wrists() -> None:
+    reference = _person(8)
+    driving = reference.copy()
+    driving[91:112, :2], driving[91:112, 2] = driving[9, :2] + [1, 2], 0.9
+    driving[5:17, :2] = 50 + 0.5 * (driving[5:17, :2] - 50)
+    driving[91:112, :2] = 50 + 0.5 * (driving[91:112, :2] - 50)
+    aligned = align_driving(driving[None, None], reference[None], SAME, "per_bone", "clip")
+    np.testing.assert_allclose(aligned[0, 0, [9, 10], :2], reference[[9, 10], :2], atol=1e-2)
+    np.testing.assert_allclose(aligned[0, 0, 91:112, :2], np.tile(reference[9, :2] + [1, 2], (21, 1)), atol=1e-2)
 
 
 def test_a_clip_without_anyone_is_left_where_it_is() -> None:

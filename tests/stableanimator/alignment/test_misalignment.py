@@ -5,8 +5,9 @@ import pytest
 import scipy.stats
 import torch
 
-from stableanimator.alignment.misalignment import misalign, random_misalignment
+from stableanimator.alignment.misalignment import misalign, misalign_as_one, random_misalignment
 from stableanimator.alignment.misalignment_settings import MisalignmentSettings
+from stableanimator.alignment.similarity import Similarity
 
 SETTINGS = MisalignmentSettings(rotation_degrees=30, scale=(0.5, 4.0), translation=0.2)
 
@@ -41,6 +42,19 @@ def test_a_pose_turns_about_the_centroid_of_its_visible_joints() -> None:
     torch.testing.assert_close(arm, 0.2 * drawn.scale[0] * drawn.rotation[0, :, 0])
     assert torch.equal(moved[..., 2], pose[..., 2])
     assert torch.isnan(moved[0, 3:, :2]).all()
+
+
+def test_a_clip_turns_as_one_about_the_centroid_of_all_its_visible_joints() -> None:
+    clip = torch.full((3, 18, 3), torch.nan)
+    clip[..., 2] = 0
+    clip[0, 0], clip[0, 1] = torch.tensor([0.2, 0.5, 0.9]), torch.tensor([0.4, 0.5, 0.8])
+    clip[1, 5] = torch.tensor([0.9, 0.5, 0.9])  # the centroid is (0.5, 0.5); the third frame shows nobody
+    quarter = Similarity.from_degrees(torch.tensor(90.0), torch.tensor(2.0), torch.tensor([0.0, 0.1]))
+    moved = misalign_as_one(clip, quarter)
+    torch.testing.assert_close(moved[0, :2, :2], torch.tensor([[0.5, 0.0], [0.5, 0.4]]), atol=1e-6, rtol=0)
+    torch.testing.assert_close(moved[1, 5, :2], torch.tensor([0.5, 1.4]))
+    assert torch.isnan(moved[2, :, :2]).all()
+    assert torch.equal(moved[..., 2], clip[..., 2])
 
 
 @pytest.mark.parametrize(

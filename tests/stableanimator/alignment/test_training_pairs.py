@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -8,12 +9,13 @@ import torch
 from torch.utils.data import DataLoader
 
 from stableanimator.alignment.misalignment_settings import MisalignmentSettings
+from stableanimator.alignment.pose_clips import PoseClips, write_pose_clips
 from stableanimator.alignment.poses import visible_joints
 from stableanimator.alignment.settings import AlignSettings, PairsSettings
 from stableanimator.alignment.similarity import fit_similarity
 from stableanimator.alignment.training_pairs import PROCEDURAL, AlignmentPairs
 
-SETTINGS = AlignSettings(steps=10, batch_size=20, evaluation_pairs=50)
+SETTINGS = AlignSettings(steps=10, batch_size=20, validation_pairs=50)
 REAL = replace(SETTINGS, pairs=PairsSettings(procedural_share=0))
 
 
@@ -42,10 +44,12 @@ def test_a_data_loader_gives_the_same_batches() -> None:
         assert torch.equal(torch.nan_to_num(first[name]), torch.nan_to_num(value)), name
 
 
-def test_training_and_evaluation_never_share_an_item() -> None:
+def test_training_and_validation_never_share_an_item() -> None:
     training = AlignmentPairs(SETTINGS, []).batch(range(50))["truth"].nan_to_num().flatten(1)
-    evaluation = AlignmentPairs(SETTINGS, [], "evaluation").batch(range(50))["truth"].nan_to_num().flatten(1)
-    assert torch.cdist(training, evaluation).min() > 1e-3
+    held_out = AlignmentPairs(SETTINGS, [], "validation")
+    assert len(held_out) == 50
+    validation = held_out.batch(range(50))["truth"].nan_to_num().flatten(1)
+    assert torch.cdist(training, validation).min() > 1e-3
 
 
 @pytest.mark.parametrize("clips", [[], [clip(9, 0)]])
@@ -101,6 +105,14 @@ def test_a_clip_in_which_frames_hardly_ever_share_joints_still_gives_a_pair() ->
     lonely[200:202, :, 2] = 0.9
     batch = AlignmentPairs(REAL, [lonely]).batch(range(30))
     assert set(batch["reference"][:, 0, 0].int().tolist() + batch["truth"][:, 0, 0].int().tolist()) == {200, 201}
+
+
+def test_clips_may_lie_on_the_disk(tmp_path: Path) -> None:
+    clips = [clip(9, 0), clip(5, 1)]
+    mapped = PoseClips(write_pose_clips(tmp_path / "train", zip("ab", clips, strict=True)))
+    batch, expected = (AlignmentPairs(SETTINGS, each).batch(range(50)) for each in (mapped, clips))
+    for name, value in expected.items():
+        torch.testing.assert_close(batch[name], value, equal_nan=True)
 
 
 def test_clips_without_a_pair_are_left_out_and_named() -> None:

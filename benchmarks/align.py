@@ -1,0 +1,224 @@
+"""Alignment: Dis of the learned aligner, on people that it has not seen, against the baselines; exactness; speed.
+
+    python -m benchmarks.align                     # about half an hour on two cores
+    python -m benchmarks.align --quick             # a few minutes, to see that it runs; its numbers mean nothing
+
+Real clips (SA_REAL_DATA, default `../shared`) are curated by `jobs.curate`, moving cameras included, and split by
+person into two folds. For each an aligner is trained by Ray Train and DeepSpeed on procedural skeletons and the other
+fold's poses, and measured on this fold's drives: a reference frame, and up to 24 other frames of the clip, misaligned
+by one random transform. The aligner that comes with the package has seen no real clip and is measured on all of them.
+Intervals are over people, by bootstrap. Without real clips only exactness and speed are measured.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import shutil
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from benchmarks import harness
+from benchmarks.align_world import folds, real_clips, train
+from benchmarks.harness import Figure, report
+from jobs.align_task import SCOPES
+from jobs.dis_report import Scores, dis_rows, print_table, table_three, what_of
+from jobs.settings import AlignEngineSettings, AlignJobSettings
+from stableanimator.alignment.aligner import Aligner
+from stableanimator.alignment.aligner_folder import load_aligner_folder
+from stableanimator.alignment.drives import Drive
+from stableanimator.alignment.evaluate import Interval, bootstrap, compare, dis, of_people
+from stableanimator.alignment.poses import visible_joints
+from stableanimator.alignment.procedural import ProceduralSettings, procedural_pairs
+from stableanimator.alignment.settings import PairsSettings
+from stableanimator.alignment.similarity import Similarity, fit_similarity, mean_point
+from stableanimator.errors import UserError
+from stableanimator.paths import local_path
+
+_REAL = Path(__file__).resolve().parents[2] / "shared"
+_SHIPPED = "package://stableanimator.alignment/weights"
+CASES = 10_000
+DRIVES, FRAMES = 12, 24
+STEPS, QUICK_STEPS = 3000, 40
+
+Values = NDArray[np.float64]
+
+
+def settings_of(steps: int) -> AlignJobSettings:
+    """Of a fold's training: the defaults, with less of the few real poses, on two CPU workers."""
+    engine = AlignEngineSettings(
+        workers=2, cpus_per_worker=1, gpus_per_worker=0, batch_per_pass=128, loader_processes=0,
+        validate_every=steps, checkpoint_every=steps, log_every=max(1, steps // 10),
+    )  # fmt: skip
+    return AlignJobSettings(steps=steps, pairs=PairsSettings(procedural_share=0.7), engine=engine)
+
+
+def exactness() -> list[Figure]:
+    """Our fit against scikit-image's (Umeyama) on random poses, float64, in image heights."""
+    from skimage.transform import SimilarityTransform
+
+    generator = np.random.default_rng(0)
+    worst = 0.0
+    for _ in range(CASES):
+        count = int(generator.integers(3, 19))
+        driven, reference = generator.uniform(0, 1, (2, count, 2))
+        fit = fit_similarity(torch.from_numpy(driven), torch.from_numpy(reference))
+        other = SimilarityTransform.from_estimate(driven, reference)
+        ours = fit.apply(torch.from_numpy(driven)).numpy()
+        worst = max(worst, float(np.abs(ours - other(driven)).max()))
+    return [
+        Figure("SVD fit against scikit-image, largest difference", worst, 1e-6, "lower", "image heights",
+               note=f"{CASES:,} random pairs of 3 to 18 joints")
+    ]  # fmt: skip
+
+
+def speed() -> list[Figure]:
+    """Frames a second of the shipped aligner on one thread."""
+    torch.set_num_threads(1)
+    aligner = load_aligner_folder(local_path(_SHIPPED))
+    reference, driven = (torch.from_numpy(part) for part in procedural_pairs(ProceduralSettings(), 0, np.arange(256)))
+    rates = []
+    with torch.inference_mode():
+        aligner(reference, driven)
+        for _ in range(10):
+            started = time.perf_counter()
+            aligner(reference, driven)
+            rates.append(256 / (time.perf_counter() - started))
+    return [
+        Figure("aligner, one thread, batch 256", statistics.median(rates), 3000, "higher", "frames/s",
+               spread=harness.half_range(rates))
+    ]  # fmt: skip
+
+
+def oracle_dis(drive: Drive) -> float:
+    """Dis with the true rotation and scale, and the position from the reference: the mean of the common joints."""
+    points, target = drive.driven[..., :2], drive.reference[..., :2].expand_as(drive.driven[..., :2])
+    both = visible_joints(drive.driven) & visible_joints(drive.reference)
+    true = fit_similarity(points, drive.truth[..., :2], visible_joints(drive.driven))
+    turned = Similarity(true.rotation, true.scale, torch.zeros_like(true.translation))
+    shift = mean_point(target, both) - mean_point(turned.apply(points), both)
+    return float(np.nanmean(dis(turned._replace(translation=shift).apply(points), drive.truth).numpy()))
+
+
+def shown(interval: Interval) -> str:
+    return f"95 %: {interval.low:.3f} to {interval.high:.3f} over people"
+
+
+def ratio_figure(
+    name: str, over: Values, under: Values, people: Sequence[str], bar: float | None, note: str = ""
+) -> Figure:
+    """The ratio of two means over people, with its interval."""
+    interval = bootstrap(lambda a, b: a / b, of_people(over, people), of_people(under, people))
+    spread = (interval.high - interval.low) / 2
+    return Figure(
+        name, interval.value, bar, "lower", spread=spread, note="; ".join(filter(None, [shown(interval), note]))
+    )
+
+
+def fold_figures(scores: Scores, drives: Sequence[Drive]) -> list[Figure]:
+    """The bars on people not seen in training."""
+    people = [drive.person for drive in drives]
+    oracle = np.array([oracle_dis(drive) for drive in drives])
+    svd, learned = scores["svd", "frame"], scores["learned", "frame"]
+    figures = [
+        ratio_figure("learned, a clip, over literal SVD, a frame", scores["learned", "clip"],
+                     scores["svd_literal", "frame"], people, 0.22, "paper: 0.304"),
+        ratio_figure("learned over literal SVD, both a frame", learned, scores["svd_literal", "frame"], people, 0.22),
+        ratio_figure("learned over literal SVD, both a clip", scores["learned", "clip"],
+                     scores["svd_literal", "clip"], people, None),
+        ratio_figure("oracle over literal SVD, a frame", oracle, scores["svd_literal", "frame"], people, None,
+                     "no estimate of rotation and scale is better"),
+        ratio_figure("learned, a clip, over masked SVD, a frame", scores["learned", "clip"], svd, people, 0.62),
+        ratio_figure("learned over masked SVD, both a clip", scores["learned", "clip"], scores["svd", "clip"],
+                     people, None),
+    ]  # fmt: skip
+    for name, chosen in (("learned", learned), ("SVD without arms", scores["svd_no_arms", "frame"])):
+        share = bootstrap(lambda a, b, c: (a - b) / (a - c), *(of_people(v, people) for v in (svd, chosen, oracle)))
+        figures.append(
+            Figure(f"share of the gap from masked SVD to the oracle, {name}, a frame", share.value,
+                   0.8 if name == "learned" else None, "higher", spread=(share.high - share.low) / 2, note=shown(share))
+        )  # fmt: skip
+    return figures
+
+
+def shipped_figures(scores: Scores, drives: Sequence[Drive]) -> list[Figure]:
+    """The shipped aligner over SVD without arms, by framing."""
+    figures = []
+    for framing in ("whole body", "half body"):
+        mask = np.array([drive.framing == framing for drive in drives])
+        people = [drive.person for drive, here in zip(drives, mask, strict=True) if here]
+        for scope in SCOPES:
+            figures.append(
+                ratio_figure(f"shipped over SVD without arms, {framing}, a {scope}", scores["learned", scope][mask],
+                             scores["svd_no_arms", scope][mask], people, 1.0)
+            )  # fmt: skip
+    return figures
+
+
+def on_people(quick: bool, work: Path) -> list[Figure]:
+    """Everything that needs real clips; prints Table III of the folds and of the shipped aligner."""
+    import ray
+
+    real = Path(os.environ.get("SA_REAL_DATA") or _REAL)
+    if not (real / "media" / "videos").is_dir() or not (real / "weights").is_dir():
+        print(f"no clips and weights in {real}: only exactness and speed are measured; name a folder in SA_REAL_DATA")
+        return []
+    clips = real_clips(real, work / "curated")
+    print(f"{len(clips)} shots of {len({clip.person for clip in clips})} people")
+    settings = settings_of(QUICK_STEPS if quick else STEPS)
+    parts, drives, minutes = folds(clips), [], []
+    collected: dict[Any, list[Values]] = {}
+    ray.init(num_cpus=2, logging_level=logging.WARNING)
+    for number, part in enumerate(parts):
+        others = [clip for other in parts if other is not part for clip in other]
+        aligner, took = train(work / "folds", f"fold{number}", others, settings)
+        minutes.append(took)
+        own = [drive for clip in part for drive in clip.drives(DRIVES, FRAMES, settings)]
+        drives += own
+        for key, values in compare(settings.evaluation.methods, SCOPES, own, aligner).items():
+            collected.setdefault(key, []).append(values)
+    ray.shutdown()
+    scores = {key: np.concatenate(values) for key, values in collected.items()}
+    print_table(table_three(dis_rows(scores, drives), f"{what_of(drives)}, none of them seen in training"))
+    shipped = compare(("svd_literal", "svd", "svd_no_arms", "learned"), SCOPES, drives, _shipped())
+    print_table(table_three(dis_rows(shipped, drives), f"{what_of(drives)}, by the aligner of the package"))
+    training = Figure(
+        "training of one fold", max(minutes), 60, "lower", "min", note=f"{settings.steps} steps, two cores"
+    )
+    return [*fold_figures(scores, drives), training, *shipped_figures(shipped, drives)]
+
+
+def _shipped() -> Aligner:
+    return load_aligner_folder(local_path(_SHIPPED))
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the benchmark. Returns 0, 1 where a bar is missed, or 2 for the user's mistake."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.align", description=__doc__.splitlines()[0])
+    parser.add_argument("--quick", action="store_true", help="short trainings, nothing written: to see that it runs")
+    arguments = parser.parse_args(argv)
+    logging.basicConfig(level=logging.WARNING)
+    os.environ["OMP_NUM_THREADS"] = "1"
+    work = Path(tempfile.mkdtemp(prefix="bench-align-"))
+    try:
+        figures = [*exactness(), *speed(), *on_people(arguments.quick, work)]
+        return report("align", figures, folder=None if arguments.quick else harness.RESULTS)
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    finally:
+        shutil.rmtree(work)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
