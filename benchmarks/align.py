@@ -1,6 +1,6 @@
 """Alignment: Dis of the learned aligner, on people that it has not seen, against the baselines; exactness; speed.
 
-    python -m benchmarks.align                     # about half an hour on two cores
+    python -m benchmarks.align                     # about a quarter of an hour on two cores
     python -m benchmarks.align --quick             # a few minutes, to see that it runs; its numbers mean nothing
 
 Real clips (SA_REAL_DATA, default `../shared`) are curated by `jobs.curate`, moving cameras included, and split by
@@ -49,7 +49,7 @@ _REAL = Path(__file__).resolve().parents[2] / "shared"
 _SHIPPED = "package://stableanimator.alignment/weights"
 CASES = 10_000
 DRIVES, FRAMES = 12, 24
-STEPS, QUICK_STEPS = 3000, 40
+STEPS, QUICK_STEPS = 1200, 40
 
 Values = NDArray[np.float64]
 

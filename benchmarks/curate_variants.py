@@ -3,7 +3,8 @@
 - `run_ray`     ours: pipelines.measure on a local Ray, two actors
 - `run_pool`    the same functions in multiprocessing.Pool(2)
 - `run_public`  what people do by hand: sampled frames to PNG files, then the networks file by file, in one process
-- `run_bare`    decoding and networks with nothing around them, in one process: what cannot be saved
+- `run_bare`    decoding and networks with nothing around them, in one process, on squares as the public workflow shows
+                them to the face detector, or on the smaller inputs that ours does
 - `run_memory`  one video in one process, for its peak memory
 """
 
@@ -25,6 +26,7 @@ from typing import Any, TypeVar
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from pipelines.bad_video_cap import BadVideoCap
 from pipelines.compaction import settle
@@ -181,8 +183,12 @@ def _write_pngs(video: str, wanted: list[int], folder: Path) -> None:
     capture.release()
 
 
-def run_bare(work: Work, samples: Samples) -> Outcome:
-    """One decode of every frame, and the networks on the sampled ones, timed alone, in one process."""
+def run_bare(work: Work, samples: Samples, square: bool) -> Outcome:
+    """One decode of every frame, and the networks on the sampled ones, timed alone, in one process.
+
+    Args:
+        square: the face detector gets the picture padded to a square, as InsightFace pads it.
+    """
     from stableanimator.perception.dwpose import PersonDetector, WholeBodyPose
     from stableanimator.perception.faces import FaceAnalyser
 
@@ -198,14 +204,22 @@ def run_bare(work: Work, samples: Samples) -> Outcome:
         with VideoReader(_path(work, video)) as reader:
             for index, image in reader.frames(range(reader.info.frame_count)):
                 if index in wanted:
+                    padded = _padded(image) if square else image
                     before = time.perf_counter()
-                    analyser(image)
+                    analyser(padded)
                     boxes, _ = keep_people(*detector(image), work.settings.people)
                     pose(image, boxes)
                     networks += time.perf_counter() - before
     ended = time.perf_counter()
     steps = {"decode": ended - started - networks, "networks": networks}
     return Outcome(whole=ended - began, work=ended - started, steps=steps)
+
+
+def _padded(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """With black on the right and below, so that height and width are the same."""
+    height, width = image.shape[:2]
+    side = max(height, width)
+    return np.asarray(cv2.copyMakeBorder(image, 0, side - height, 0, side - width, cv2.BORDER_CONSTANT), np.uint8)
 
 
 def run_memory(work: Work) -> Outcome:

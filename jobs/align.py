@@ -9,16 +9,15 @@ from pathlib import Path
 from typing import Any
 
 from jobs import dis_report, entry, run_folder
-from jobs.align_task import SCOPES, AlignTask
+from jobs.align_task import AlignTask
 from jobs.config import Config
 from jobs.settings import WITHOUT_EFFECT, AlignJobSettings
 from jobs.tracking import Run
 from jobs.train_loop import run_training
 from pipelines.progress import track
 from pipelines.release_poses import clip_poses
-from pipelines.store import Collection, Store
+from pipelines.store import Collection, Store, file_sha256
 from stableanimator.alignment.aligner_folder import load_aligner_folder
-from stableanimator.alignment.evaluate import compare
 from stableanimator.alignment.pose_clips import PoseClips, write_pose_clips
 
 log = logging.getLogger(__name__)
@@ -35,6 +34,7 @@ def run(config: Config, run: Run) -> str:
     store = Store(config.root)
     release = store.open("releases", config.release)
     run.dataset("release", release.uri, release.id)
+    PoseClips(*settings.more_poses)  # raises where they are not whole
     content = {"align": deciding(settings), "release": release.id}
     folder = run_folder.claim(config.root, "aligners", settings.name, content)
     clips = PoseClips(_poses(release, "train", folder.path), *settings.more_poses)
@@ -45,7 +45,7 @@ def run(config: Config, run: Run) -> str:
     outcome = run_training(task, settings.loop(), folder, (run.uri, run.run_id))
 
     aligner = load_aligner_folder(outcome.checkpoint.folder)
-    rows = dis_report.dis_rows(compare(settings.evaluation.methods, SCOPES, task.drives, aligner), task.drives)
+    rows = dis_report.dis_rows(task.scores(aligner), task.drives)
     what = dis_report.what_of(task.drives)
     run.text(dis_report.print_table(dis_report.table_three(rows, what)), "dis.html")
     run.table("dis", rows)
@@ -58,8 +58,10 @@ def run(config: Config, run: Run) -> str:
 
 
 def deciding(settings: AlignJobSettings) -> dict[str, Any]:
-    """The settings on which the aligner depends."""
-    fields = {name: value for name, value in asdict(settings).items() if name not in ("name", "evaluation")}
+    """What the aligner depends on, beside the release: settings, and the contents of files of poses."""
+    left_out = ("name", "evaluation", "validation_pairs")
+    fields = {name: value for name, value in asdict(settings).items() if name not in left_out}
+    fields["more_poses"] = [file_sha256(Path(f"{stem}.f32")) for stem in settings.more_poses]
     fields["engine"] = {name: value for name, value in fields["engine"].items() if name not in WITHOUT_EFFECT}
     return fields
 

@@ -11,13 +11,13 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from jobs.dis_report import clip_rows, dis_rows, metrics
+from jobs.dis_report import Scores, clip_rows, dis_rows, metrics
 from jobs.sample_order import Indices, Pass
 from jobs.training_task import Findings, OpensLate
 from stableanimator.alignment.aligner import Aligner, alignment_loss
 from stableanimator.alignment.drives import Drive, drives_of_clip, procedural_drives
 from stableanimator.alignment.evaluate import compare
-from stableanimator.alignment.methods import AlignmentName, AlignmentScope
+from stableanimator.alignment.methods import AlignmentScope
 from stableanimator.alignment.pictures import worst_cases
 from stableanimator.alignment.pose_clips import Poses
 from stableanimator.alignment.settings import AlignSettings
@@ -63,6 +63,16 @@ class AlignTask(OpensLate):
         """What Dis is measured on: held-out clips, or procedural people where there are none."""
         return evaluation_drives(self.settings, self._names, self._held_out)
 
+    @cached_property
+    def _baselines(self) -> Scores:
+        """They do not change while the network learns."""
+        others = tuple(name for name in self.settings.evaluation.methods if name != "learned")
+        return compare(others, SCOPES, self.drives)
+
+    def scores(self, aligner: nn.Module) -> Scores:
+        """Dis of every alignment on every drive."""
+        return {**self._baselines, **compare(("learned",), SCOPES, self.drives, aligner)}
+
     def groups(self) -> list[Indices]:
         return [np.arange(self.settings.steps * self.settings.batch_size)]
 
@@ -84,13 +94,11 @@ class AlignTask(OpensLate):
 
     def examine(self, module: nn.Module) -> Findings:
         """Dis of every alignment, by framing and by clip, and pictures of the worst cases."""
-        evaluation = self.settings.evaluation
-        methods: tuple[AlignmentName, ...] = evaluation.methods
-        scores = compare(methods, SCOPES, self.drives, module)
+        scores, worst = self.scores(module), self.settings.evaluation.worst
         pictures = {}
-        if evaluation.worst:
-            worst = worst_cases(self.drives, scores["learned", "clip"], evaluation.worst, "learned", "clip", module)
-            pictures["worst_cases"] = worst
+        if worst:
+            picture = worst_cases(self.drives, scores["learned", "clip"], worst, "learned", "clip", module)
+            pictures["worst_cases"] = picture
         rows = dis_rows(scores, self.drives)
         return Findings(
             metrics=metrics(rows),

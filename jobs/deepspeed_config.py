@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from jobs.settings import LoopSettings
@@ -37,7 +38,11 @@ def deepspeed_config(loop: LoopSettings) -> dict[str, Any]:
     }
 
 
-def learning_rate(loop: LoopSettings, step: int) -> float:
-    """Of optimiser step `step` (from 0): linear warm-up, whose first step is above 0, then constant."""
+def learning_rate(loop: LoopSettings, step: int, steps: int) -> float:
+    """Of optimiser step `step` (from 0) of `steps`: linear warm-up from above 0, then as `engine.decay` says."""
     warmup = loop.engine.warmup_steps
-    return loop.learning_rate * min(1.0, (step + 1) / warmup) if warmup else loop.learning_rate
+    if step < warmup:
+        return loop.learning_rate * (step + 1) / warmup
+    if loop.engine.decay == "none":
+        return loop.learning_rate
+    return loop.learning_rate * 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(1, steps - warmup)))

@@ -49,7 +49,9 @@ class EngineSettings:
     epsilon: float = 1e-8
     """AdamW's. Released: 1e-8."""
     warmup_steps: int = 500
-    """Steps over which the learning rate grows linearly to its value, which it then keeps. Released: 500."""
+    """Steps over which the learning rate grows linearly to its value. Released: 500."""
+    decay: Literal["none", "cosine"] = "none"
+    """What becomes of the learning rate then: it stays (released), or falls along half a cosine to nearly 0."""
     checkpoint_every: int = 500
     """Optimiser steps between checkpoints. Released: 500. The last step always makes one."""
     keep_last: int = 3
@@ -129,6 +131,8 @@ class AlignEngineSettings(EngineSettings):
     """Of weights and passes."""
     warmup_steps: int = 200
     """Steps over which the learning rate grows linearly to its value. The papers do not say."""
+    decay: Literal["none", "cosine"] = "cosine"
+    """What becomes of the learning rate then. Aligners that end on a small one are nearer to the truth."""
     checkpoint_every: int = 2000
     """Optimiser steps between checkpoints. The last step always makes one."""
     log_every: int = 50

@@ -192,7 +192,8 @@ class _Session:
             started = time.monotonic()
             loss, norm = self._step(step, pieces)
             if self.progress is not None:
-                self.progress.step(step + 1, loss, learning_rate(self.loop, step), norm, time.monotonic() - started)
+                rate = learning_rate(self.loop, step, self.order.steps)
+                self.progress.step(step + 1, loss, rate, norm, time.monotonic() - started)
             last = step + 1 == self.order.steps
             if last or (step + 1) % engine.validate_every == 0:
                 self._validate(step + 1)
@@ -214,7 +215,7 @@ class _Session:
 
     def _step(self, step: int, pieces: Iterator[tuple[Pass, Any]]) -> tuple[float, float]:
         """One optimiser step. Returns the mean loss of all workers and the norm of the gradient before clipping."""
-        rate = learning_rate(self.loop, step)
+        rate = learning_rate(self.loop, step, self.order.steps)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
         total = torch.zeros((), device=self.device)

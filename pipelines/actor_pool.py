@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import logging
 import pickle
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import ray
 import ray.data
+from ray.actor import ActorHandle
 from ray.data import ActorPoolStrategy
 
 from pipelines.progress import track
@@ -22,6 +24,23 @@ log = logging.getLogger(__name__)
 Row = dict[str, Any]
 
 
+_AHEAD = 2
+"""Rows that an actor is given at a time: while it works on one, the next is on its way."""
+
+
+class Attempts:
+    """How often work on each row has begun. An actor that dies takes its waiting row with it and Ray tries both again;
+    only the row that was being worked on has used up an attempt."""
+
+    def __init__(self) -> None:
+        self._begun: Counter[int] = Counter()
+
+    def begin(self, row: int) -> int:
+        """Count one more; gives how many it is."""
+        self._begun[row] += 1
+        return self._begun[row]
+
+
 class PoolActor:
     """What runs in the pool: makes the actor and calls it; a user's mistake is handed over as a value.
 
@@ -29,17 +48,27 @@ class PoolActor:
     one that is raised later. Rows travel pickled, so that what they hold needs no type that Arrow could infer.
     """
 
-    def __init__(self, actor: Callable[..., Callable[[Row], Row]], *arguments: Any) -> None:
+    def __init__(
+        self,
+        attempts: ActorHandle | None,
+        tries: int | None,
+        actor: Callable[..., Callable[[Row], Row]],
+        *arguments: Any,
+    ) -> None:
+        self._attempts, self._tries = attempts, tries
         self._mistake: UserError | None = None
         try:
             self._actor = actor(*arguments)
         except UserError as error:
             self._mistake = error
 
-    def __call__(self, item: dict[str, bytes]) -> dict[str, bytes]:
-        return {"outcome": pickle.dumps(self._mistake or self._outcome(pickle.loads(item["row"])))}
+    def __call__(self, item: dict[str, Any]) -> dict[str, bytes]:
+        return {"outcome": pickle.dumps(self._mistake or self._outcome(item["number"], pickle.loads(item["row"])))}
 
-    def _outcome(self, row: Row) -> Row | UserError:
+    def _outcome(self, number: int, row: Row) -> Row | UserError | None:
+        """None for a row that is given up."""
+        if self._attempts is not None and ray.get(self._attempts.begin.remote(number)) > self._tries:
+            return None
         try:
             return self._actor(row)
         except UserError as error:
@@ -66,8 +95,8 @@ def run_actors(
         what: names the step in the bar ("encoding videos").
         actors: processes at most. Where the cluster has room for fewer, fewer run, and the log says so.
         cpus, gpus, memory: reserved for each; memory in bytes.
-        tries: a row whose actor has died so often is given up and yields nothing; the others go on. None tries for
-            ever, as Ray Data does.
+        tries: a row whose actor has died so often while working on it is given up and yields nothing; the others go
+            on. None tries for ever, as Ray Data does.
 
     Raises:
         UserError: as the actor raised it, while it was made or when it was called.
@@ -77,23 +106,22 @@ def run_actors(
     size = _as_many_as_fit(what, min(actors, len(rows)), cpus, gpus, memory)
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = False  # ours counts rows
-    context.max_errored_blocks = 0 if tries is None else -1  # a block is one row, so no neighbour is lost with it
-    retries = {} if tries is None else {"max_task_retries": tries - 1}
-    outcomes = ray.data.from_items([{"row": pickle.dumps(row)} for row in rows], override_num_blocks=len(rows)).map(
+    attempts = None if tries is None else ray.remote(num_cpus=0)(Attempts).remote()
+    items = [{"number": number, "row": pickle.dumps(row)} for number, row in enumerate(rows)]
+    outcomes = ray.data.from_items(items, override_num_blocks=len(rows)).map(
         PoolActor,
-        fn_constructor_args=(actor, *arguments),
-        # With one row at a time an actor that dies takes no waiting row with it.
-        compute=ActorPoolStrategy(size=size, max_tasks_in_flight_per_actor=tries and 1),
+        fn_constructor_args=(attempts, tries, actor, *arguments),
+        compute=ActorPoolStrategy(size=size, max_tasks_in_flight_per_actor=_AHEAD),
         num_cpus=cpus,
         num_gpus=gpus,
         memory=memory or None,
-        **retries,
     )
     for item in track(outcomes.iter_rows(), what, len(rows)):
-        outcome: Row | UserError = pickle.loads(item["outcome"])
+        outcome: Row | UserError | None = pickle.loads(item["outcome"])
         if isinstance(outcome, UserError):
             raise outcome
-        yield outcome
+        if outcome is not None:
+            yield outcome
 
 
 def require_resources(section: str, cpus: float, gpus: float = 0.0, memory: float = 0.0) -> None:

@@ -22,11 +22,12 @@ from stableanimator.alignment.poses import NODES, visible_joints
 from stableanimator.alignment.similarity import centre, mean_point
 
 _NECK, _SHOULDERS, _HIPS = 1, (2, 5), (8, 11)
-_BONES = (  # from the neck and the hips outwards: (joint, the joint that hangs on it)
+BONES = (  # from the neck and the hips outwards: (joint, the joint that hangs on it)
     *((1, 0), (0, 14), (0, 15), (14, 16), (15, 17)),
     *((1, 2), (2, 3), (3, 4), (1, 5), (5, 6), (6, 7)),
     *((8, 9), (9, 10), (11, 12), (12, 13)),
 )
+"""Each after the one it hangs on."""
 _SMALLEST = 0.1
 """Least width or height that a ratio is taken of, in shares of the other: shoulders seen from the side have none."""
 _CARRIERS = (  # the node that carries each of the 133 whole-body keypoints
@@ -69,7 +70,7 @@ def per_bone(reference: Tensor, driven: Tensor) -> Retargeting:
     scale = _stretch(points, target, common)
     stretched = scale * points
     shift = torch.zeros_like(stretched)
-    for joint, child in _BONES:
+    for joint, child in BONES:
         ratio = _length_ratio(stretched, target, common, joint, child)
         bone = stretched[..., child, :] - stretched[..., joint, :]
         both = seen[..., joint] & seen[..., child]

@@ -19,6 +19,9 @@ class PairsSettings:
     better on people not trained on than procedural pairs alone. Without clips all pairs are procedural."""
     minimum_joints: int = 4
     """Joints that both poses of a pair must show."""
+    augment: bool = True
+    """Change the release's people: mirror them, stretch their bones, crop them, lose joints
+    (`stableanimator.alignment.augmentation`). With few people an aligner learns these people otherwise."""
     procedural: ProceduralSettings = field(default_factory=ProceduralSettings)
     """How procedural people stand before the camera."""
 

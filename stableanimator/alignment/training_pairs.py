@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from stableanimator.alignment.augmentation import DRAWS, augment
 from stableanimator.alignment.draws import RowDraws
 from stableanimator.alignment.misalignment import misalign, misalignment_from
 from stableanimator.alignment.poses import NODES, hide_invisible
@@ -94,6 +95,9 @@ class AlignmentPairs(Dataset[Item]):
         candidates = draws.uniform(2 * _TRIES + 1)
         for row in np.flatnonzero(~made):
             poses[:, row] = self._frames(int(clip[row]), candidates[row])
+        if settings.pairs.augment and self.purpose == "training":
+            changes = draws.uniform(DRAWS)
+            poses[:, ~made] = augment(poses[:, ~made], changes[~made], settings.pairs.minimum_joints)
         reference, truth = torch.from_numpy(poses)
         driven = misalign(truth, misalignment)
         return {"reference": reference, "driven": driven, "truth": truth, "clip": torch.from_numpy(clip)}

@@ -28,6 +28,13 @@ def test_deepspeed_reads_what_the_settings_say() -> None:
 
 def test_the_rate_grows_linearly_and_stays() -> None:
     loop = LoopSettings(learning_rate=1e-2, engine=EngineSettings(warmup_steps=4))
-    rates = [learning_rate(loop, step) for step in (0, 1, 3, 4, 1000)]
+    rates = [learning_rate(loop, step, 2000) for step in (0, 1, 3, 4, 1000)]
     assert rates == pytest.approx([0.0025, 0.005, 0.01, 0.01, 0.01])
-    assert learning_rate(LoopSettings(learning_rate=1e-2, engine=EngineSettings(warmup_steps=0)), 0) == 1e-2
+    assert learning_rate(LoopSettings(learning_rate=1e-2, engine=EngineSettings(warmup_steps=0)), 0, 9) == 1e-2
+
+
+def test_the_rate_falls_along_half_a_cosine() -> None:
+    loop = LoopSettings(learning_rate=1e-2, engine=EngineSettings(warmup_steps=4, decay="cosine"))
+    rates = [learning_rate(loop, step, 104) for step in (3, 4, 29, 54, 79, 103)]
+    half = 0.5 * 2**-0.5
+    assert rates == pytest.approx([0.01, 0.01, 0.01 * (0.5 + half), 0.005, 0.01 * (0.5 - half), 0.0], abs=1e-5)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -66,3 +67,25 @@ def test_with_less_room_fewer_actors_run_and_the_log_says_so(caplog: pytest.LogC
     assert 1 <= len({row["process"] for row in results}) <= 2  # three cores hold two
     assert "7 actors of 1.5 CPU cores" in caplog.text
     assert "2 will run" in caplog.text
+
+
+class Fragile:
+    """Dies of the row 3; notes in a file when work on a row begins."""
+
+    def __init__(self, notes: str) -> None:
+        self.notes = notes
+
+    def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
+        with open(self.notes, "a") as notes:
+            notes.write(f"{row['value']}\n")
+        if row["value"] == 3:
+            os._exit(1)
+        return row
+
+
+def test_a_row_that_kills_its_actor_is_given_up_and_takes_no_other_with_it(tmp_path: Path) -> None:
+    notes = tmp_path / "notes"
+    rows = [{"value": value} for value in range(8)]
+    results = list(run_actors(rows, Fragile, (str(notes),), what="adding", actors=1, cpus=0.5, tries=3))
+    assert sorted(row["value"] for row in results) == [0, 1, 2, 4, 5, 6, 7]
+    assert notes.read_text().split().count("3") == 3

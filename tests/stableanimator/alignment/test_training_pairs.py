@@ -16,7 +16,7 @@ from stableanimator.alignment.similarity import fit_similarity
 from stableanimator.alignment.training_pairs import PROCEDURAL, AlignmentPairs
 
 SETTINGS = AlignSettings(steps=10, batch_size=20, validation_pairs=50)
-REAL = replace(SETTINGS, pairs=PairsSettings(procedural_share=0))
+REAL = replace(SETTINGS, pairs=PairsSettings(procedural_share=0, augment=False))
 
 
 def clip(frames: int, number: int) -> np.ndarray:
@@ -105,6 +105,17 @@ def test_a_clip_in_which_frames_hardly_ever_share_joints_still_gives_a_pair() ->
     lonely[200:202, :, 2] = 0.9
     batch = AlignmentPairs(REAL, [lonely]).batch(range(30))
     assert set(batch["reference"][:, 0, 0].int().tolist() + batch["truth"][:, 0, 0].int().tolist()) == {200, 201}
+
+
+def test_training_changes_people_and_validation_does_not() -> None:
+    changing = replace(REAL, pairs=replace(REAL.pairs, augment=True))
+    clips = [clip(9, 0)]
+    for purpose, same in (("training", False), ("validation", True)):
+        as_they_are, changed = (
+            AlignmentPairs(settings, clips, purpose).batch(range(20))["truth"]  # type: ignore[arg-type]
+            for settings in (REAL, changing)
+        )
+        assert torch.equal(as_they_are.nan_to_num(), changed.nan_to_num()) == same
 
 
 def test_clips_may_lie_on_the_disk(tmp_path: Path) -> None:
