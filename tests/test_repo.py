@@ -87,7 +87,8 @@ def test_nothing_tracked_is_media_or_weights() -> None:
     listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True)
     if listed.returncode:
         pytest.skip("not a git checkout")
-    ours = "stableanimator/synthetic/weights/"  # networks that the project trained on what it drew
+    # Networks that the project trained on what it drew.
+    ours = ("stableanimator/synthetic/weights/", "stableanimator/alignment/weights/")
     suffixes = {".mp4", ".avi", ".mov", ".mkv", ".pth", ".onnx", ".safetensors", ".jpg", ".png"}
     paths = [path for path in listed.stdout.splitlines() if not path.startswith(ours)]
     assert [path for path in paths if Path(path).suffix in suffixes] == []

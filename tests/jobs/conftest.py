@@ -1,8 +1,14 @@
-"""A release with poses, made through the real store and schema."""
+"""A release with poses, made through the real store and schema; files behind HTTP, served well or badly."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
+import http.server
+import threading
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -56,3 +62,95 @@ def release_with_poses() -> Callable[..., Collection]:
         return Store(str(root)).commit("releases", content={}, tables=tables, build={})
 
     return commit
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a shelf was asked for, and what it sent."""
+
+    path: str
+    start: int
+    """The first byte sent."""
+    sent: int
+    """Bytes of body."""
+    headers: dict[str, str]
+
+
+class Shelf:
+    """Files behind HTTP on the loopback address. `faults[path]` holds what is wrong with the coming answers to it:
+
+    status     instead of 200           location   where to, with a status of 3xx
+    cut        bytes after which the connection ends, as if the whole came   kind   Content-Type
+    length     False: no Content-Length            slow       seconds before each tenth of the body
+    encoding   Content-Encoding                    piece      bytes of the range that are promised and sent
+    """
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self.files: dict[str, bytes] = {}
+        self.faults: dict[str, list[dict[str, Any]]] = defaultdict(list)
+        self.etags: dict[str, str] = {}
+        self.ranges = True
+        self.answers: list[Answer] = []
+
+    def put(self, path: str, body: bytes, *faults: dict[str, Any]) -> str:
+        """Serve a file; returns its URL."""
+        self.files[path] = body
+        self.faults[path] += faults
+        return self.url + path
+
+    def handle(self, handler: http.server.BaseHTTPRequestHandler) -> None:
+        fault = self.faults[handler.path].pop(0) if self.faults[handler.path] else {}
+        body, etag = self.files.get(handler.path), self.etags.get(handler.path)
+        status = fault.get("status", 404 if body is None else 200)
+        if status != 200 or body is None:
+            body = b"" if fault.get("location") else b"no"
+        start = 0
+        asked = handler.headers.get("Range")
+        if asked and self.ranges and status == 200 and handler.headers.get("If-Range", etag) == etag:
+            start = int(asked.removeprefix("bytes=").rstrip("-"))
+            status = 206 if start < len(body) else 416
+        rest = b"" if status == 416 else body[start:][: fault.get("piece")]
+        handler.send_response(status)
+        if status == 206:
+            handler.send_header("Content-Range", f"bytes {start}-{start + len(rest) - 1}/{len(body)}")
+        if fault.get("length", True):
+            handler.send_header("Content-Length", str(len(rest)))
+        for name, value in (("Content-Type", fault.get("kind")), ("Location", fault.get("location")), ("ETag", etag)):
+            if value:
+                handler.send_header(name, value)
+        if "encoding" in fault:
+            handler.send_header("Content-Encoding", fault["encoding"])
+        handler.end_headers()
+        sent = rest[: fault.get("cut", len(rest))]
+        self.answers.append(Answer(handler.path, start, len(sent), dict(handler.headers)))
+        step = max(1, len(sent) // 10) if "slow" in fault else max(1, len(sent))
+        for begin in range(0, len(sent), step):
+            if "slow" in fault:
+                time.sleep(fault["slow"])
+            handler.wfile.write(sent[begin : begin + step])
+
+
+@pytest.fixture
+def shelf(monkeypatch: pytest.MonkeyPatch) -> Iterator[Shelf]:
+    """The shelf of one test; nothing of this machine's environment leads elsewhere."""
+    for name in ("HF_ENDPOINT", "HF_TOKEN", "SA_WEIGHTS"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            with contextlib.suppress(OSError):
+                shelf.handle(self)
+
+        def log_message(self, *args: Any) -> None:
+            pass
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server.daemon_threads = True
+    server.block_on_close = False
+    shelf = Shelf(f"http://127.0.0.1:{server.server_port}")
+    threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
+    yield shelf
+    server.shutdown()
+    server.server_close()
