@@ -40,12 +40,22 @@ def test_what_leaves_the_result_alone_does_not_name_the_run() -> None:
     "changed",
     [
         AlignJobSettings(engine=AlignEngineSettings(weight_decay=0.5)),
-        AlignJobSettings(more_poses=("/data/poses/dance",)),
         AlignJobSettings(seed=1),
     ],
 )
 def test_what_changes_the_result_names_another_run(changed: AlignJobSettings) -> None:
     assert deciding(changed) != deciding(AlignJobSettings())
+
+
+def test_more_poses_count_by_what_they_are_and_not_by_where(tmp_path: Path) -> None:
+    def with_poses(name: str, value: float) -> AlignJobSettings:
+        poses = np.full((3, 18, 3), value, np.float32)
+        return AlignJobSettings(more_poses=(str(write_pose_clips(tmp_path / name, [("clip", poses)])),))
+
+    here = deciding(with_poses("here", 0.5))
+    assert here == deciding(with_poses("there", 0.5))
+    assert here != deciding(with_poses("here", 0.6))
+    assert here != deciding(AlignJobSettings())
 
 
 @pytest.fixture(scope="module", autouse=True)
