@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import logging
 import multiprocessing
-import resource
 import tempfile
 import threading
 import time
@@ -230,8 +229,13 @@ def run_memory(work: Work) -> Outcome:
     measurer = VideoMeasurer(Store(work.root), work.settings, work.perception, keys, needed)
     results = [measurer.measure(video, needed) for video in work.videos]
     _require_all(work, [failure for result in results for failure in result.failures], len(results))
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    return Outcome(whole=time.perf_counter() - started, megabytes=peak)
+    return Outcome(whole=time.perf_counter() - started, megabytes=_peak_megabytes())
+
+
+def _peak_megabytes() -> float:
+    """Largest resident memory of this process. getrusage would also count that of the process which started it."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return int(next(line.split()[1] for line in lines if line.startswith("VmHWM"))) / 1024
 
 
 def _path(work: Work, video: Video) -> str:
