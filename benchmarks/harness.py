@@ -15,6 +15,7 @@ import math
 import os
 import platform
 import statistics
+import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -23,6 +24,9 @@ from typing import Any, Literal
 
 from rich.console import Console
 from rich.table import Table
+
+_LOG_WIDTH = 160
+"""Characters of a line where the output is no terminal, which rich would take for 80."""
 
 RESULTS = Path(__file__).parent / "results"
 """Where `report` writes."""
@@ -110,7 +114,7 @@ def report(name: str, figures: Sequence[Figure], *, folder: Path | None = RESULT
     if len({figure.name for figure in figures}) != len(figures):
         raise ValueError(f"figures of {name} share a name: {', '.join(figure.name for figure in figures)}")
     record = {"figures": {figure.name: _entry(figure) for figure in figures}, **provenance()}
-    console = Console()
+    console = Console(width=None if sys.stdout.isatty() else _LOG_WIDTH)
     console.print(_table(name, figures))
     console.print(f"{record['machine']}; commit {record['commit']}", highlight=False, soft_wrap=True)
     if folder is not None:

@@ -22,7 +22,7 @@ from stableanimator.errors import StorageError
 ROWS_PER_GROUP = 4096
 """Of a table whose rows are small."""
 
-DAMAGE = (OSError, ValueError, KeyError, NotImplementedError, pa.ArrowException)
+DAMAGE = (OSError, ValueError, KeyError, pa.ArrowException)
 """What reading a Parquet file whose bytes were changed may raise; some of it an unreadable disk raises too."""
 
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)

@@ -13,10 +13,9 @@ import pyarrow.compute as pc
 
 from pipelines.store import Collection
 from pipelines.tables import KEYPOINT_COUNT
+from stableanimator.alignment.pose_clips import Poses
 from stableanimator.alignment.poses import body_pose
 from stableanimator.driving import follow_people
-
-Poses = npt.NDArray[np.float32]
 
 _COLUMNS = ["shot_id", "frame_index", "keypoints"]
 

@@ -22,7 +22,7 @@ _MOST = 1.0
 """By how much, as a logarithm, the network may raise or lower a joint's weight."""
 _ARMS = (3, 4, 6, 7)
 _ARM_WEIGHT = -1.5
-"""Logarithm of the weight of elbows and wrists before training: with it `weights` starts as SVD without arms."""
+"""Logarithm of the weight of elbows and wrists before training: between a fifth and a quarter of another joint's."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -31,9 +31,9 @@ class AlignerSettings:
 
     mode: Literal["weights", "residual", "absolute"] = "weights"
     """`absolute`: the paper's, the head gives the whole transform (Eq. 10-11). `residual`: the head gives what is left
-    after the SVD alignment, which trains faster and ends nearer to the truth. `weights`: the head says how far each
-    joint can be trusted, and Eq. 2-7 are solved once more with these weights. It cannot move a person to where their
-    joints are not, and on people and motions that it has not seen it is the best of the three."""
+    after the SVD alignment. `weights`: the head says how far each joint can be trusted, and Eq. 2-7 are solved once
+    more with these weights. It cannot move a person to where their joints are not: trained on the same few people, it
+    stayed near SVD on others, where `residual` was worse than SVD (docs/alignment.md)."""
     width: int = 32
     """Channels of a token. Twice as many were no better and less than half as fast."""
     heads: int = 4
@@ -101,7 +101,7 @@ class Aligner(nn.Module):
         aligned = aligner(reference, driven).apply(driven[..., :2])
 
     The last layer starts at zero: before training `absolute` is the identity, `residual` the SVD alignment, and
-    `weights` the SVD alignment without arms.
+    `weights` the SVD alignment in which elbows and wrists count little.
     """
 
     def __init__(self, settings: AlignerSettings) -> None:

@@ -63,8 +63,9 @@ def linear(reference: Tensor, driven: Tensor, aspect: float = 1.0) -> Stretch:
     Args:
         reference: keypoints [..., 18, 3].
         driven: keypoints [..., F, 18, 3] of a clip.
-        aspect: 1 for the published alignment. `linear_aspect_bug` gives it another value.
-
+        aspect: 1 for the published alignment. The reference's width over height, over the driving video's, gives what
+            the released StableAnimator does (DWPose/skeleton_extraction.py, `linear_aspect_bug`): it takes the driving
+            video's size to be the reference's, so that x and y get the same scale as shares of their own pictures.
     """
     common = visible_joints(driven) & visible_joints(reference)[..., None, :]
     points, target = driven[..., :2], reference[..., None, :, :2].expand_as(driven[..., :2])
@@ -77,16 +78,6 @@ def linear(reference: Tensor, driven: Tensor, aspect: float = 1.0) -> Stretch:
     scale = torch.stack([slope * aspect, slope], -1)
     shift = mean_point(target, common) - scale * mean_point(points, common)
     return Stretch(scale[..., None, :], shift[..., None, :])
-
-
-def linear_aspect_bug(reference: Tensor, driven: Tensor, aspect: float) -> Stretch:
-    """The released StableAnimator's (DWPose/skeleton_extraction.py): `linear` that stretches x by mistake.
-
-    It takes the driving video's size to be the reference's, so that x and y get the same scale as shares of their own
-    pictures' width and height. `aspect` is the reference's width over height, over the driving video's; at 1 nothing
-    is wrong.
-    """
-    return linear(reference, driven, aspect)
 
 
 def _missing_as_minus_one(keypoints: Tensor) -> Tensor:

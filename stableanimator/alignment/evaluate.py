@@ -25,9 +25,6 @@ class Interval(NamedTuple):
     low: float
     high: float
 
-    def __str__(self) -> str:
-        return f"{self.value:.4f} [{self.low:.4f}, {self.high:.4f}]"
-
 
 def dis(aligned: Tensor, truth: Tensor) -> Tensor:
     """Mean Euclidean distance [...] of points [..., 18, 2] to the visible joints of keypoints [..., 18, 3].

@@ -50,11 +50,11 @@ def align(
     | `none` | the identity | |
     | `linear` | MimicMotion's and ControlNeXt's | as published: one line through all frames |
     | `linear_aspect_bug` | the released StableAnimator's: `linear`, stretched where aspect ratios differ | the same |
-    | `svd_literal` | Eq. 2-8 to the letter: may mirror, missing joints left in as -1 | robust (`for_clip`) |
-    | `svd` | Eq. 2-8 over the joints that both poses show, never mirroring | robust |
-    | `svd_no_arms` | the same without elbows and wrists | robust |
+    | `svd_literal` | Eq. 2-8 to the letter: may mirror, missing joints left in as -1 | weighted mean (`for_clip`) |
+    | `svd` | Eq. 2-8 over the joints that both poses show, never mirroring | weighted mean |
+    | `svd_no_arms` | the same without elbows and wrists | weighted mean |
     | `per_bone` | UniAnimate's: every bone gets the reference's length | median ratios |
-    | `learned` | Eq. 1-11 by `aligner` | robust |
+    | `learned` | Eq. 1-11 by `aligner` | weighted mean |
 
     Args:
         name: of the table above.
@@ -87,7 +87,7 @@ def _of_clips(name: str, reference: Tensor, driven: Tensor, aspect: float) -> Al
         case "linear":
             return baselines.linear(reference, driven)
         case "linear_aspect_bug":
-            return baselines.linear_aspect_bug(reference, driven, aspect)
+            return baselines.linear(reference, driven, aspect)
     return per_bone(reference, driven)
 
 

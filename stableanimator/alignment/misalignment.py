@@ -37,6 +37,4 @@ def misalign(keypoints: Tensor, misalignment: Similarity) -> Tensor:
 
 def misalign_as_one(keypoints: Tensor, misalignment: Similarity) -> Tensor:
     """Poses [F, J, 3] of a clip, misaligned by one transform about the centroid of all visible joints of all frames."""
-    centroid = mean_point(keypoints[..., :2].flatten(0, 1), visible_joints(keypoints).flatten())
-    moved = misalignment.about(centroid).apply(keypoints[..., :2])
-    return torch.cat([moved, keypoints[..., 2:]], -1)
+    return misalign(keypoints.flatten(0, 1), misalignment).unflatten(0, keypoints.shape[:2])

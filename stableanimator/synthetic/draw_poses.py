@@ -17,15 +17,12 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
-from stableanimator.alignment.pose_clips import write_pose_clips
+from stableanimator.alignment.pose_clips import Poses, write_pose_clips
 from stableanimator.alignment.poses import body_pose
 from stableanimator.synthetic.clips import Clip, ClipSettings, write_clip
 from stableanimator.synthetic.renderer import draw_clip
 from stableanimator.synthetic.truth import OUTSIDE, SEEN
-
-Poses = NDArray[np.float32]
 
 KINDS = ("dance", "talk", "gesture", "walk", "wave", "spin", "turn_away", "away", "shake", "pan")
 """Kinds of clips that show one person."""
