@@ -47,7 +47,7 @@ def run(config: Config, run: Run) -> str:
     aligner = load_aligner_folder(outcome.checkpoint.folder)
     rows = dis_report.dis_rows(task.scores(aligner), task.drives)
     what = dis_report.what_of(task.drives)
-    run.text(dis_report.print_table(dis_report.table_three(rows, what)), "dis.html")
+    run.text(dis_report.print_tables(dis_report.tables_three(rows, what)), "dis.html")
     run.table("dis", rows)
     build = {"seconds": outcome.seconds, "dis": rows, "drives": what}
     collection = run_folder.commit(store, "aligners", folder, content, build)

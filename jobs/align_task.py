@@ -23,7 +23,7 @@ from stableanimator.alignment.pose_clips import Poses
 from stableanimator.alignment.settings import AlignSettings
 from stableanimator.alignment.training_pairs import AlignmentPairs
 
-SCOPES: tuple[AlignmentScope, ...] = ("frame", "clip")
+SCOPES: tuple[AlignmentScope, ...] = ("frame", "steady", "clip")
 
 Clips = Sequence[Poses]
 

@@ -52,7 +52,7 @@ def run(config: Config, run: Run) -> str:
     aligner, evaluation = load_aligner_folder(folder), config.align.evaluation
     scores = compare(evaluation.methods, SCOPES, drives, aligner)
     rows = dis_report.dis_rows(scores, drives)
-    run.text(dis_report.print_table(dis_report.table_three(rows, dis_report.what_of(drives))), "table_3.html")
+    run.text(dis_report.print_tables(dis_report.tables_three(rows, dis_report.what_of(drives))), "table_3.html")
     run.table("table_3", rows)
     run.table("dis_by_clip", dis_report.clip_rows(scores, drives))
     run.metrics(dis_report.metrics(rows))

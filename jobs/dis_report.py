@@ -30,7 +30,11 @@ _LABELS = {
     "per_bone": "UniAnimate's (per bone)",
     "learned": "learned",
 }
-_SCOPES = {"frame": "one a frame", "clip": "one a clip"}
+_SCOPES = {
+    "frame": "one a frame",
+    "steady": "rotation and scale a clip, place a frame",
+    "clip": "one a clip",
+}
 
 
 def groups(drives: Sequence[Drive]) -> dict[str, NDArray[np.bool_]]:
@@ -92,19 +96,26 @@ def metrics(rows: Sequence[Mapping[str, Any]]) -> dict[str, float]:
     return named
 
 
-def table_three(rows: Sequence[Mapping[str, Any]], what: str) -> Table:
-    """The paper's layout, an alignment a line; behind each Dis its ratio to the literal SVD. 95 % intervals."""
+def tables_three(rows: Sequence[Mapping[str, Any]], what: str) -> list[Table]:
+    """The paper's layout, a table for each scope, an alignment a line; below each Dis its ratio to the literal SVD.
+    95 % intervals."""
+    return [
+        _table_three([row for row in rows if row["scope"] == scope], f"{what}; {_SCOPES[scope]}")
+        for scope in dict.fromkeys(row["scope"] for row in rows)
+    ]
+
+
+def _table_three(rows: Sequence[Mapping[str, Any]], what: str) -> Table:
     table = Table(title=f"Table III: Dis (image heights) on {what}", title_justify="left")
     table.add_column("alignment", no_wrap=True)
     table.add_column("paper", justify="right")
-    by_key = {(row["alignment"], row["scope"], row["group"]): row for row in rows}
-    names = list(dict.fromkeys(row["alignment"] for row in rows))
-    columns = list(dict.fromkeys((row["scope"], row["group"]) for row in rows))
-    for scope, group in columns:
-        table.add_column(f"{group}, {_SCOPES[scope]}", justify="right")
+    by_key = {(row["alignment"], row["group"]): row for row in rows}
+    names, columns = (list(dict.fromkeys(row[key] for row in rows)) for key in ("alignment", "group"))
+    for group in columns:
+        table.add_column(group, justify="right")
     for name in names:
         published = PUBLISHED.get(name)
-        cells = [_cell(by_key.get((name, scope, group))) for scope, group in columns]
+        cells = [_cell(by_key.get((name, group))) for group in columns]
         table.add_row(_LABELS[name], "–" if published is None else f"{published:.3f}", *cells)
     below = "below each Dis: its ratio to SVD, literal. " if "svd_literal" in names else ""
     table.caption = f"{below}In brackets: 95 % intervals over people"
@@ -120,10 +131,11 @@ def _cell(row: Mapping[str, Any] | None) -> str:
     return f"{text}\n{row['over_svd_literal']:.3f} [{row['over_low']:.3f}, {row['over_high']:.3f}]"
 
 
-def print_table(table: Table) -> str:
+def print_tables(tables: Sequence[Table]) -> str:
     """Print for a terminal or a log; returns the same as an HTML page."""
-    console = Console(width=60 + 26 * len(table.columns), record=True)
-    console.print(table)
+    console = Console(width=60 + 26 * max((len(table.columns) for table in tables), default=0), record=True)
+    for table in tables:
+        console.print(table)
     return console.export_html(inline_styles=True)
 
 

@@ -106,7 +106,7 @@ def align_driving(
         reference: [P, 133, 3] pixels of the reference picture.
         framings: of the driving video and of the reference picture, to one size.
         name: how the transforms are found; `none` leaves the framed poses where they are.
-        scope: one transform a frame or one a clip.
+        scope: one transform a frame, one a clip, or the clip's with a place for each frame.
         aligner: for `learned`.
 
     Raises:

@@ -41,7 +41,7 @@ class TrainingSettings:
     alignment: AlignmentName = "learned"
     """How misaligned poses are aligned; `learned` needs the aligner. Not used without `misalignment`."""
     alignment_scope: AlignmentScope = "clip"
-    """One transform a clip, or one a frame."""
+    """One transform a clip, one a frame, or the clip's with a place for each frame (`steady`)."""
 
     def __post_init__(self) -> None:
         if self.frames < 1 or self.max_spacing < 1:

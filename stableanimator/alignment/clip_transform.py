@@ -1,8 +1,9 @@
-"""One similarity transform for a whole clip, from one a frame.
+"""One similarity transform for a whole clip, from one a frame; or what all frames share of it, and a place for each.
 
 A transform a frame puts every frame's pose onto the reference's place and size: a person who walks or comes nearer
 would stay where they are, and the skeleton jitters. The driving camera stays the same within a clip, and so does what
-alignment undoes.
+alignment undoes. Where the camera moves, its rotation and its distance change least: `steady` keeps these of the clip
+and follows the person.
 
     F frames of one clip   J = 18 skeleton nodes   ... any leading dimensions
 """
@@ -12,7 +13,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from stableanimator.alignment.poses import visible_joints
+from stableanimator.alignment.poses import WITHOUT_ARMS, visible_joints
 from stableanimator.alignment.similarity import Similarity, centre, mean_point, rotation_matrix
 
 _ENOUGH = 3
@@ -21,6 +22,8 @@ _NOISE = 0.01
 """Residual of two equal poses by a detector's noise, relative to the pose's size."""
 _POWER = 4
 """Of the residual in a frame's weight: 4 is the square of the usual inverse variance."""
+_ARM_WEIGHT = 0.2
+"""Of elbows and wrists, which move most, in where a person is; other joints weigh 1."""
 
 
 def for_clip(transforms: Similarity, reference: Tensor, driven: Tensor) -> Similarity:
@@ -66,6 +69,31 @@ def for_clip(transforms: Similarity, reference: Tensor, driven: Tensor) -> Simil
     nobody = anyone.sum(-1) == 0
     one = found.where(~nobody, Similarity.identity(scale.shape, scale.dtype, scale.device))
     return Similarity(one.rotation[..., None, :, :], one.scale[..., None], one.translation[..., None, :])
+
+
+def steady(one: Similarity, reference: Tensor, driven: Tensor) -> Similarity:
+    """A clip's rotation and scale, and a translation a frame that puts the person where the reference is.
+
+    A person's place is the mean of the joints that both poses show. Frames that share no joint with the reference get
+    the clip's translation.
+
+    Args:
+        one: of the clip, [..., 1] (`for_clip`).
+        reference: [..., 18, 3] in image heights.
+        driven: [..., F, 18, 3].
+
+    Returns:
+        [..., F].
+    """
+    frames = driven.shape[:-2]
+    whole = Similarity(one.rotation.expand(*frames, 2, 2), one.scale.expand(frames), one.translation.expand(*frames, 2))
+    target = reference[..., None, :, :].expand_as(driven)
+    common = visible_joints(driven) & visible_joints(target)
+    weights = torch.full_like(driven[..., 2], _ARM_WEIGHT)
+    weights[..., list(WITHOUT_ARMS)] = 1
+    place = mean_point(whole.apply(driven[..., :2]), common, weights)
+    off = mean_point(target[..., :2], common, weights) - place
+    return whole._replace(translation=whole.translation + torch.where(common.any(-1, keepdim=True), off, 0))
 
 
 def _weights(transforms: Similarity, target: Tensor, driven: Tensor, common: Tensor) -> Tensor:

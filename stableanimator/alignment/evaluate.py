@@ -12,7 +12,7 @@ from torch import Tensor
 
 from stableanimator.alignment.aligner import Aligner
 from stableanimator.alignment.drives import Drive
-from stableanimator.alignment.methods import AlignmentName, AlignmentScope, align
+from stableanimator.alignment.methods import Alignment, AlignmentName, AlignmentScope, align, align_scopes
 from stableanimator.alignment.poses import visible_joints
 
 Values = NDArray[np.float64]
@@ -42,8 +42,7 @@ def drive_dis(drive: Drive, name: AlignmentName, scope: AlignmentScope, aligner:
     Raises:
         ValueError: `learned` without an aligner.
     """
-    alignment = align(name, scope, drive.reference, drive.driven, aligner)
-    return dis(alignment.apply(drive.driven[..., :2]), drive.truth).double().numpy()
+    return _dis_by(align(name, scope, drive.reference, drive.driven, aligner), drive)
 
 
 def compare(
@@ -57,11 +56,17 @@ def compare(
     Raises:
         ValueError: `learned` is among the methods and there is no aligner.
     """
-    return {
-        (name, scope): np.array([np.nanmean(drive_dis(drive, name, scope, aligner)) for drive in drives])
-        for name in methods
-        for scope in scopes
-    }
+    found: dict[tuple[AlignmentName, AlignmentScope], list[float]] = {}
+    for name in methods:
+        for drive in drives:
+            alignments = align_scopes(name, scopes, drive.reference, drive.driven, aligner)
+            for scope, alignment in alignments.items():
+                found.setdefault((name, scope), []).append(float(np.nanmean(_dis_by(alignment, drive))))
+    return {key: np.array(values) for key, values in found.items()}
+
+
+def _dis_by(alignment: Alignment, drive: Drive) -> Values:
+    return dis(alignment.apply(drive.driven[..., :2]), drive.truth).double().numpy()
 
 
 def of_people(values: Values, people: Sequence[str]) -> Values:

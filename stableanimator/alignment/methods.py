@@ -1,4 +1,4 @@
-"""All ways to align driven poses with a reference pose, by name: one transform a frame, or one a clip.
+"""All ways to align driven poses with a reference pose, by name, and how much of it the frames of a clip share.
 
 Poses are OpenPose-18 keypoints (x, y, score) in image heights; a joint counts from score 0.3.
 
@@ -7,6 +7,7 @@ Poses are OpenPose-18 keypoints (x, y, score) in image heights; a joint counts f
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal, NamedTuple, Protocol
 
 import torch
@@ -14,7 +15,7 @@ from torch import Tensor
 
 from stableanimator.alignment import baselines
 from stableanimator.alignment.aligner import Aligner
-from stableanimator.alignment.clip_transform import for_clip
+from stableanimator.alignment.clip_transform import for_clip, steady
 from stableanimator.alignment.per_bone import per_bone
 from stableanimator.alignment.similarity import Similarity
 
@@ -22,9 +23,10 @@ AlignmentName = Literal[
     "none", "linear", "linear_aspect_bug", "svd_literal", "svd", "svd_no_arms", "per_bone", "learned"
 ]
 
-AlignmentScope = Literal["clip", "frame"]
+AlignmentScope = Literal["clip", "steady", "frame"]
 """`frame`: every frame has a transform of its own. `clip`: one for all frames, so that the skeleton does not jitter and
-a person who comes nearer does so."""
+a person who comes nearer does so. `steady`: the clip's rotation and scale, and a translation for each frame that keeps
+the person where the reference is, whatever the camera does."""
 
 
 class Alignment(Protocol):
@@ -58,7 +60,8 @@ def align(
 
     Args:
         name: of the table above.
-        scope: a transform for each frame, or one for all of them.
+        scope: a transform for each frame, one for all of them, or one with a place for each frame (`steady`; of those
+            that are no rotations, the linear ones and `per_bone`, the clip's).
         reference: [..., 18, 3].
         driven: [..., F, 18, 3], frames of one clip.
         aligner: for `learned`.
@@ -67,18 +70,37 @@ def align(
     Raises:
         ValueError: the name is unknown, or it is `learned` without an aligner.
     """
+    return align_scopes(name, (scope,), reference, driven, aligner, aspect)[scope]
+
+
+@torch.no_grad()
+def align_scopes(
+    name: AlignmentName,
+    scopes: Sequence[AlignmentScope],
+    reference: Tensor,
+    driven: Tensor,
+    aligner: Aligner | None = None,
+    aspect: float = 1.0,
+) -> dict[AlignmentScope, Alignment]:
+    """`align` for several scopes, the transforms of frames found once. Arguments and errors are those of `align`."""
     target = reference[..., None, :, :].expand_as(driven)
     match name:
         case "none":
-            return Similarity.identity(driven.shape[:-2], driven.dtype, driven.device)
+            identity = Similarity.identity(driven.shape[:-2], driven.dtype, driven.device)
+            return dict.fromkeys(scopes, identity)
         case "linear" | "linear_aspect_bug" | "per_bone":
             # These know clips alone; a frame is a clip of one.
-            if scope == "clip":
-                return _of_clips(name, reference, driven, aspect)
-            return _OneFrameClips(_of_clips(name, target, driven[..., None, :, :], aspect))
+            return {
+                scope: _OneFrameClips(_of_clips(name, target, driven[..., None, :, :], aspect))
+                if scope == "frame"
+                else _of_clips(name, reference, driven, aspect)
+                for scope in scopes
+            }
         case "svd_literal" | "svd" | "svd_no_arms" | "learned":
-            transforms = _of_frames(name, target, driven, aligner)
-            return for_clip(transforms, reference, driven) if scope == "clip" else transforms
+            frames = _of_frames(name, target, driven, aligner)
+            clip = for_clip(frames, reference, driven)
+            found = {"frame": frames, "clip": clip, "steady": steady(clip, reference, driven)}
+            return {scope: found[scope] for scope in scopes}
     raise ValueError(f"unknown alignment {name!r}")
 
 

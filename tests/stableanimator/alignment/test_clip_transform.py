@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from stableanimator.alignment import baselines
-from stableanimator.alignment.clip_transform import for_clip
+from stableanimator.alignment.clip_transform import for_clip, steady
 from stableanimator.alignment.similarity import Similarity
 
 ARMS = [3, 4, 6, 7]
@@ -174,3 +174,33 @@ def test_each_clip_of_a_batch_has_a_transform_of_its_own() -> None:
     for number in range(2):
         for part, alone in zip(together, svd_of_clip(references[number], clips[number]), strict=True):
             torch.testing.assert_close(part[number], alone)
+
+
+def test_steady_keeps_the_clips_turn_and_size_and_follows_a_person_before_a_moving_camera() -> None:
+    reference = person()
+    pan = torch.tensor([[0.0, 0.0], [0.3, -0.1], [0.9, 0.2]], dtype=torch.float64)
+    driven = turned(reference.expand(3, 18, 3), 25, 0.6, (0.1, 0.0))
+    driven[..., :2] += pan[:, None]
+    driven[2, ARMS, :2] += 0.05
+    one = svd_of_clip(reference, driven)
+    found = steady(one, reference, driven)
+    assert torch.equal(found.rotation, one.rotation.expand(3, 2, 2))
+    assert torch.equal(found.scale, one.scale.expand(3))
+    aligned = found.apply(driven[..., :2])
+    torch.testing.assert_close(aligned[:2], reference[:, :2].expand(2, 18, 2), atol=2e-3, rtol=0)
+    # Fourteen joints of weight 1 and four of 0.2 say where a person is: the arms' 0.05 times 1 / 0.6 is shared out.
+    others = [joint for joint in range(18) if joint not in ARMS]
+    gap = (aligned[2, others] - reference[others, :2]).norm(dim=-1)
+    expected = 4 * 0.2 / (14 + 4 * 0.2) * 0.05 * np.sqrt(2) / 0.6
+    torch.testing.assert_close(gap, torch.full((14,), expected, dtype=torch.float64), atol=2e-3, rtol=0)
+
+
+def test_steady_leaves_frames_without_common_joints_where_the_clip_puts_them() -> None:
+    reference = person()
+    driven = turned(reference.expand(3, 18, 3), 10, 0.8, (0.1, 0.2))
+    driven[1] = hidden(driven[1])
+    one = svd_of_clip(reference, driven)
+    found = steady(one, reference, driven)
+    assert torch.equal(found.translation[1], one.translation[0])
+    for part in found:
+        assert torch.isfinite(part).all()

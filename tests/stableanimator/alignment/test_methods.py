@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from stableanimator.alignment.aligner import Aligner, AlignerSettings
-from stableanimator.alignment.methods import AlignmentName, AlignmentScope, align
+from stableanimator.alignment.methods import AlignmentName, AlignmentScope, align, align_scopes
 
 NAMES: tuple[AlignmentName, ...] = get_args(AlignmentName)
 SCOPES: tuple[AlignmentScope, ...] = get_args(AlignmentScope)
@@ -126,6 +126,25 @@ def test_only_the_stretching_alignment_reads_the_aspect(scope: AlignmentScope) -
             align(name, scope, reference, driven, aligner, aspect=aspect).apply(driven[..., :2]) for aspect in (1, 1.5)
         )
         assert torch.equal(plain, wide) == (name != "linear_aspect_bug"), name
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_scopes_together_are_the_scopes_one_by_one(name: AlignmentName) -> None:
+    reference, driven, aligner = clip(1, 1)[0], clip(3, 2), awake()
+    together = align_scopes(name, SCOPES, reference, driven, aligner, aspect=1.2)
+    assert list(together) == list(SCOPES)
+    for scope, found in together.items():
+        alone = align(name, scope, reference, driven, aligner, aspect=1.2)
+        assert torch.equal(found.apply(driven[..., :2]), alone.apply(driven[..., :2]))
+
+
+@pytest.mark.parametrize("name", ["svd_literal", "svd", "svd_no_arms", "learned"])
+def test_steady_is_the_clips_transform_moved_by_frame(name: AlignmentName) -> None:
+    reference, driven, aligner = clip(1, 1)[0], clip(4, 2), awake()
+    one, each = (align(name, scope, reference, driven, aligner).apply(driven[..., :2]) for scope in ("clip", "steady"))
+    shifts = each - one
+    torch.testing.assert_close(shifts, shifts[:, :1].expand_as(shifts))  # the same for all joints of a frame
+    assert float(shifts[:, 0].std(0).norm()) > 0.01  # and not for all frames
 
 
 def test_learned_needs_an_aligner_and_names_are_checked() -> None:
