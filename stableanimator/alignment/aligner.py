@@ -10,6 +10,7 @@ from typing import Literal
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from stableanimator.alignment.baselines import svd, svd_no_arms
 from stableanimator.alignment.poses import NODES, visible_joints
@@ -176,7 +177,8 @@ class Aligner(nn.Module):
         """Weights of the joints [B, J], above 0."""
         start = torch.zeros(NODES, device=tokens.device)
         start[list(_ARMS)] = _ARM_WEIGHT
-        return torch.exp(start + _MOST * torch.tanh(self.head(tokens)[..., 0].float() / _MOST))
+        # Softsign and not tanh: the optimum is near the bounds, where a tanh has no gradient left to come back by.
+        return torch.exp(start + _MOST * functional.softsign(self.head(tokens)[..., 0].float()))
 
 
 def alignment_loss(aligned: Tensor, truth: Tensor) -> Tensor:
