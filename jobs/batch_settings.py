@@ -28,6 +28,11 @@ class AnimateJobSettings:
     """Variants to make of every pair, with the same seed: without HJB face optimisation, with it, or both."""
     precision: Literal["float32", "bfloat16", "float16"] = "float16"
     """Of the denoiser's weights; released: float16. The encoders stay in float32. Use float32 on a CPU."""
+    compile: bool = False
+    """Compile the U-Net (`torch.compile`): minutes at the first pass of each size, faster passes after them. Worth
+    trying for many pairs; needs a C++ compiler on every node."""
+    channels_last: bool = False
+    """Keep the U-Net's spatial convolutions in the memory format that some GPUs prefer."""
     actors: int = 1
     """Processes that animate side by side, each with all models in memory."""
     cpus_per_actor: float = 1.0

@@ -88,9 +88,10 @@ class EncoderSettings:
     seed: int = 0
     """Seed of the random weights: the same seed gives the same encoders on every machine."""
     precision: Precision = "float32"
-    """Of the VAE's encoder and of CLIP; the VAE's decoder is always float32. Others change latents and embeddings by
-    rounding, and with them the fingerprint: shards, training and animation must agree. The VAE of Stable Video Diffusion
-    asks for float32 (`force_upcast`), since activations can leave the range of float16; bfloat16 has that of float32."""
+    """Of the VAE's encoder and of CLIP; the VAE's decoder is always float32. Half precision changes latents and
+    embeddings by rounding, and the fingerprint with them: shards, training and animation must agree. Stable Video
+    Diffusion's VAE asks for float32 (`force_upcast`), because its activations can leave the range of float16; bfloat16
+    has the range of float32."""
     encode_batch: int = 8
     """Pictures encoded at a time; changes memory, not results."""
     decode_chunk: int = 4
@@ -161,7 +162,7 @@ class Encoders(nn.Module):
 
     @torch.no_grad()
     def encode(self, frames: Tensor) -> Tensor:
-        """Pictures [N, 3, H, W] in [-1, 1] -> float32 latents [N, C, h, w]: the posterior's mean times the scaling factor.
+        """Pictures [N, 3, H, W] in [-1, 1] -> latents, float32 [N, C, h, w]: posterior's mean times scaling factor.
 
         Raises:
             ValueError: height or width is not a multiple of the factor.

@@ -14,8 +14,8 @@ class _Found:
 
 
 def _colour_analyser(frame: np.ndarray) -> list[_Found]:
-    """A whole analyser for flat pictures: a black one has no face; otherwise the identity is the colour's direction, and
-    its length is the colour's brightness."""
+    """A whole analyser for flat pictures: a black one has no face; otherwise the embedding is the colour, so that the
+    identity is its direction, whatever its brightness."""
     colour = frame.reshape(-1, 3).mean(0)
     return [_Found(colour.astype(np.float32))] if colour.any() else []
 
