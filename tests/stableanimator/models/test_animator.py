@@ -147,7 +147,7 @@ def test_gradient_checkpointing_changes_no_gradient(animator: Animator, conditio
         torch.testing.assert_close(gradients[1][name], gradient, atol=1e-6, rtol=1e-4)
 
 
-@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.bfloat16, 0.05), (torch.float16, 0.006)])
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.bfloat16, 0.1), (torch.float16, 0.0125)])
 @torch.no_grad()
 def test_half_precision_weights_give_nearly_the_float32_result(
     dtype: torch.dtype, tolerance: float, animator: Animator, conditioning: Conditioning

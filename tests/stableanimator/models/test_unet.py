@@ -116,9 +116,8 @@ def test_channels_last_changes_the_memory_format_alone(tiny_settings: ModelSetti
     assert (tmp_path / "after.safetensors").read_bytes() == (tmp_path / "before.safetensors").read_bytes()
 
 
-@pytest.mark.slow
-def test_a_compiled_unet_computes_the_same_under_the_same_names() -> None:
-    """One level of the network, with gradient checkpointing as in training: compiling takes a minute even so."""
+def _one_level() -> UNetSpatioTemporalConditionModel:
+    """Of the network's kinds of blocks all that hold attention, once down and twice up: compiling takes a minute."""
     settings = UNetSettings(
         block_out_channels=(32,),
         down_block_types=("CrossAttnDownBlockSpatioTemporal",),
@@ -128,14 +127,30 @@ def test_a_compiled_unet_computes_the_same_under_the_same_names() -> None:
         cross_attention_dim=32,
         addition_time_embed_dim=32,
     )
-    unet = build_unet(settings, 4, "distribution").double()
-    unet.enable_gradient_checkpointing()
-    names, expected = list(unet.state_dict()), _loss_and_gradients(unet)
+    return build_unet(settings, 4, "distribution").double()
+
+
+@pytest.mark.slow
+@torch.no_grad()
+def test_a_compiled_unet_computes_the_same_under_the_same_names() -> None:
+    unet, (sample, noise, context, ids) = _one_level(), _inputs(tokens=5)
+    names, expected = list(unet.state_dict()), run_unet(unet, sample, noise, context, ids, None)
     torch._dynamo.utils.counters.clear()
     speed_up(unet, compiled=True, channels_last=False)
-    _same(_loss_and_gradients(unet), expected)
+    compiled = run_unet(unet, sample, noise, context, ids, None)
+    assert (compiled - expected).abs().max() < 1e-6 * expected.abs().max()
     assert list(unet.state_dict()) == names
     assert torch._dynamo.utils.counters["stats"]["unique_graphs"] > 0
+
+
+@pytest.mark.slow
+def test_gradients_pass_through_the_graph_that_is_compiled() -> None:
+    """With gradient checkpointing, as in training; the graph is captured and run without making code of it."""
+    unet = _one_level()
+    unet.enable_gradient_checkpointing()
+    expected = _loss_and_gradients(unet)
+    unet.compile(backend="aot_eager")
+    _same(_loss_and_gradients(unet), expected)
 
 
 def test_sizes_that_do_not_fit_are_refused(tiny_settings: ModelSettings) -> None:
