@@ -28,7 +28,7 @@ from stableanimator.errors import ConfigError, InputError, WeightsError
 from stableanimator.models.encoders import EncoderSettings
 from stableanimator.paths import is_absolute
 
-VERSION = 1
+VERSION = 2
 """Raised by hand when the same settings give other predictions."""
 
 ENOUGH_STEPS = 10_000

@@ -23,6 +23,7 @@ from stableanimator.animate import Animation, Driving, Models, Reference, animat
 from stableanimator.errors import CheckpointError, RowError
 from stableanimator.models.checkpoints import load_model_folder
 from stableanimator.models.encoders import Encoders, EncoderSettings
+from stableanimator.models.unet import speed_up
 from stableanimator.perception.arcface import ArcFace
 from stableanimator.perception.settings import PerceptionSettings
 from stableanimator.video import write_mp4
@@ -32,8 +33,6 @@ FAMILY = "predictions"
 
 CUT = "driven by the first"
 """How the detail of a row begins whose drive was longer than `max_frames`."""
-
-_PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -98,10 +97,12 @@ class AnimatePair:
             raise CheckpointError(
                 f"{job.model_folder} was trained on latents of other encoders; use the section encoders of its shards"
             )
+        animator = loaded.animator.to(settings.device, getattr(torch, settings.precision))
+        speed_up(animator.unet, compiled=settings.compile, channels_last=settings.channels_last)
         with_hjb = True in settings.face_optimisation
         arcface = ArcFace.from_onnx(self.reader.faces.recogniser_path).to(settings.device) if with_hjb else None
         self.models = Models(
-            animator=loaded.animator.to(settings.device, _PRECISIONS[settings.precision]),
+            animator=animator,
             encoders=encoders.to(settings.device),
             aligner=loaded.aligner,
             arcface=arcface,

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal
 
 from stableanimator.animate import AnimateSettings
 from stableanimator.metrics.protocol import ProtocolName
+from stableanimator.models.encoders import Precision
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -26,8 +26,14 @@ class AnimateJobSettings:
     """The inference path."""
     face_optimisation: tuple[bool, ...] = (False, True)
     """Variants to make of every pair, with the same seed: without HJB face optimisation, with it, or both."""
-    precision: Literal["float32", "bfloat16", "float16"] = "float16"
-    """Of the denoiser's weights; released: float16. The encoders stay in float32. Use float32 on a CPU."""
+    precision: Precision = "float16"
+    """Of the denoiser's weights; released: float16. That of the encoders is `encoders.precision`. Use float32 on a
+    CPU."""
+    compile: bool = False
+    """Compile the U-Net (`torch.compile`): minutes at the first pass of each size, faster passes after them. Worth
+    trying for many pairs; needs a C++ compiler on every node. Not measured on a GPU."""
+    channels_last: bool = False
+    """Keep the U-Net's spatial convolutions in the memory format that some GPUs prefer; on a CPU it changes nothing."""
     actors: int = 1
     """Processes that animate side by side, each with all models in memory."""
     cpus_per_actor: float = 1.0

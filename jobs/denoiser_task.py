@@ -19,6 +19,7 @@ from stableanimator.alignment.aligner import Aligner
 from stableanimator.alignment.aligner_folder import load_aligner_folder
 from stableanimator.models.animator import Animator, ModelSettings
 from stableanimator.models.checkpoints import load_svd_unet, save_model_folder
+from stableanimator.models.unet import speed_up
 from stableanimator.training import (
     StepDraws,
     TrainingBatch,
@@ -96,6 +97,8 @@ class DenoiserTask(OpensLate):
         freeze_all_but(animator, self.settings.step.trainable)
         if self.settings.step.gradient_checkpointing:
             animator.unet.enable_gradient_checkpointing()
+        # Not channels_last: ZeRO lays the weights out anew and loses their memory format.
+        speed_up(animator.unet, compiled=self.settings.step.compile, channels_last=False)
         return animator
 
     def loss(self, module: nn.Module, batch: TrainingBatch, piece: Pass, device: torch.device) -> Tensor:

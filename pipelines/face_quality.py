@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from pipelines.frames import Frame
 
 NAME = "face_quality"
-VERSION = 2
+VERSION = 3
 """Raise when a column's meaning changes."""
 
 _CROP = 112  # pixels: what ArcFace sees
@@ -110,7 +110,10 @@ def sharpness(image: NDArray[np.uint8], box: NDArray[np.float32]) -> float:
 
 
 def consistency(embeddings: NDArray[np.float32]) -> float:
-    """Mean cosine of unit embeddings [F, E] to their mean: 1 for one identity, sqrt(1/2) for two unrelated halves."""
-    mean = embeddings.astype(np.float64).mean(0)
+    """Mean cosine of embeddings [F, E] to the mean of their directions: 1 for one identity, sqrt(1/2) for two unrelated
+    halves. An embedding of no length has no direction and counts as 0."""
+    directions = embeddings.astype(np.float64)
+    directions /= np.maximum(np.linalg.norm(directions, axis=1, keepdims=True), np.finfo(np.float64).tiny)
+    mean = directions.mean(0)
     length = float(np.linalg.norm(mean))
-    return float((embeddings @ mean).mean() / length) if length > 0 else 0.0
+    return float((directions @ mean).mean() / length) if length > 0 else 0.0

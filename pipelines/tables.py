@@ -87,7 +87,7 @@ FACE_QUALITY = pa.schema(  # written by pipelines.face_quality (InsightFace)
         ("face_boxes", pa.list_(pa.list_(_box))),  # [F][N], main face first
         ("face_scores", pa.list_(pa.list_(pa.float32()))),  # [F][N]
         ("face_landmarks", pa.list_(pa.list_(_landmarks))),  # [F][N]
-        ("face_embedding", pa.list_(pa.list_(pa.float32()))),  # [F][E], main face, unit length; null without one
+        ("face_embedding", pa.list_(pa.list_(pa.float32()))),  # [F][E], main face, as ArcFace returns it; or null
     ]
 )
 
@@ -182,7 +182,7 @@ FRAMES = pa.schema(  # written by pipelines.select: one row for each sampled fra
         ("face_boxes", pa.list_(_box)),  # [N], main face first
         ("face_scores", pa.list_(pa.float32())),  # [N]
         ("face_landmarks", pa.list_(_landmarks)),  # [N]
-        ("face_embedding", pa.list_(pa.float32())),  # [E] main face; null without one
+        ("face_embedding", pa.list_(pa.float32())),  # [E] main face, as ArcFace returns it; null without one
     ]
 )
 
@@ -197,7 +197,7 @@ SHARDS = pa.schema(  # written by pipelines.encode: one row for each window of a
         ("reference_index", pa.list_(pa.int32())),  # [K] other frames of the shot, each with a face
         ("reference_latent", pa.list_(pa.float16())),  # [K, C, h, w]
         ("clip_embedding", pa.list_(pa.float16())),  # [K, 1, D]
-        ("face_embedding", pa.list_(pa.float16())),  # [K, E]
+        ("face_embedding", pa.list_(pa.float16())),  # [K, E] as ArcFace returns it, norm about 20
         ("reference_keypoints", pa.list_(pa.float32())),  # [K, 133, 3] main person, pixels of the bucket
         ("face_present", pa.list_(pa.bool_())),  # [F]
         ("face_mask", pa.list_(pa.uint8())),  # [F, h, w] 0 or 1

@@ -5,8 +5,8 @@
     write_mp4("out.mp4", animation.frames, fps=8)
 
 Poses are aligned to the reference and drawn; the reference becomes a latent (with Stable Video Diffusion's noise), an
-image embedding and face tokens; EDM's sampler runs the guided denoiser, with HJB face optimisation as its hook; the
-latents are decoded in chunks.
+image embedding and face tokens, all of them once; EDM's sampler runs the guided denoiser, with HJB face optimisation as
+its hook; the latents are decoded in chunks.
 """
 
 from __future__ import annotations
@@ -27,8 +27,9 @@ from stableanimator.diffusion.sampler import SamplerSettings, initial_noise, kar
 from stableanimator.driving import align_driving, face_points, misalign_clip, skeleton_pictures
 from stableanimator.errors import CheckpointError
 from stableanimator.framing import Framing, Size, check_sizes, nearest_size, to_pictures, to_tensor
-from stableanimator.models.animator import Animator, Conditioning, MicroConditions, guidance_scales, guided
+from stableanimator.models.animator import Animator, Conditioning, MicroConditions
 from stableanimator.models.encoders import Encoders
+from stableanimator.models.guidance import Branches, guidance_scales, guided
 from stableanimator.perception.arcface import TEMPLATE, ArcFace, align_crops
 
 Array = npt.NDArray[np.float32]
@@ -44,7 +45,11 @@ class AnimateSettings:
     max_frames: int = 16
     """Frames at most. The released U-Net is trained on 16; overlapped windows for longer drives do not exist yet."""
     guidance: tuple[float, float] = (1.0, 3.0)
-    """Guidance of the first and of the last frame, linear between. Released: 1 to 3."""
+    """Guidance of the first and of the last frame, linear between. Released: 1 to 3 is the pipeline's default; the
+    commands that come with it pass 3 for both."""
+    branches: Branches = "auto"
+    """Whether guidance's two branches run as one batch (`together`) or one after the other in half the memory
+    (`apart`); the results differ by rounding. `auto`: together, until a GPU's memory does not hold it."""
     sampler: SamplerSettings = field(default_factory=SamplerSettings)
     """Steps, noise levels, churn, second order, shared noise."""
     micro: MicroConditions = field(default_factory=MicroConditions)
@@ -110,7 +115,7 @@ class Reference:
     keypoints: Array
     """[P, 133, 3] in its pixels; the first person is the one whose face is kept."""
     face_embedding: Array
-    """[E], unit length."""
+    """[E] as ArcFace's network returns it, of any length."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -157,9 +162,9 @@ def animate(
     conditioning = _condition(models, reference, skeletons, settings, size, generator)
     denoise = guided(
         models.animator.denoise,
-        conditioning,
-        conditioning.unconditional(),
+        models.animator.prepare(conditioning),
         guidance_scales(*settings.guidance, len(poses)),
+        settings.branches,
     )
     hook = None
     if settings.face_optimisation is not None:

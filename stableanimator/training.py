@@ -49,7 +49,7 @@ class ShardRow:
     clip_embedding: Array
     """[K, 1, D]."""
     face_embedding: Array
-    """[K, E]."""
+    """[K, E], as ArcFace's network returns them."""
     reference_keypoints: Array
     """[K, 133, 3], the main person's, pixels of the bucket."""
     size: Size

@@ -34,6 +34,9 @@ class TrainingSettings:
     their name (released)."""
     gradient_checkpointing: bool = True
     """Compute activations of the U-Net again in the backward pass, which saves memory and costs time. Released: on."""
+    compile: bool = False
+    """Compile the U-Net (`torch.compile`): minutes at the first pass of each size, faster passes after them; needs a
+    C++ compiler on every node."""
     misalignment: MisalignmentSettings | None = None
     """Move each clip's poses at random and align them back to the reference, so that the networks learn to live with
     what alignment leaves over. Null: true poses. Clips of several people keep true poses: a shard has the reference

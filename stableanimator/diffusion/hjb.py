@@ -15,13 +15,14 @@ from typing import Literal
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 Decode = Callable[[Tensor, int], Tensor]
 """decode(latents [n, C, h, w], frames_per_chunk) -> pictures [n, 3, H, W] in [-1, 1], differentiable."""
 Crop = Callable[[Tensor, Tensor], Tensor]
 """crop(pictures [n, 3, H, W], points [n, M, 2]) -> face crops [n, 3, S, S], differentiable."""
 EmbedFace = Callable[[Tensor], Tensor]
-"""embed_face(crops [n, 3, S, S]) -> unit vectors [n, E], differentiable."""
+"""embed_face(crops [n, 3, S, S]) -> embeddings [n, E] of any length, differentiable."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -73,8 +74,8 @@ class FaceOptimisationReport:
 
 
 def face_loss(embedding: Tensor, reference: Tensor) -> Tensor:
-    """SA++ Algorithm 1: |1 - cos(Arc(f), Arc(y))| of unit vectors [n, E] and [n, E] or [E]; returns [n]."""
-    return (1.0 - (embedding * reference).sum(-1)).abs()
+    """SA++ Algorithm 1: |1 - cos(Arc(f), Arc(y))| of embeddings [n, E] and [n, E] or [E], any length; returns [n]."""
+    return (1.0 - functional.cosine_similarity(embedding, reference, dim=-1)).abs()
 
 
 class FaceOptimisation:
@@ -88,7 +89,7 @@ class FaceOptimisation:
         decode: the VAE's decoder.
         crop: cuts faces out of pictures, given their points.
         embed_face: ArcFace.
-        reference: unit embedding of the reference face, [E], or one for each clip [B, E].
+        reference: embedding of the reference face, [E], or one for each clip [B, E].
         points: where the face is in each driven frame, pixels of the decoded picture, [B, F, M, 2], or [F, M, 2] for
             one clip; a missing point is NaN. A frame with fewer than two points has no face and carries no loss.
         decode_chunk: frames that are decoded together, the same as in the final decoding.

@@ -1,7 +1,7 @@
 """EDM's stochastic sampler (Karras et al. 2022, Algorithm 2) with a hook on the predicted sample.
 
 A denoiser here is any `denoise(x, sigma) -> x_pred` with sigma a 0-dim tensor: conditioning and guidance are
-bound before (`stableanimator.models.animator.guided`), face optimisation is a hook, long video wraps the denoiser.
+bound before (`stableanimator.models.guidance.guided`), face optimisation is a hook, long video wraps the denoiser.
 """
 
 from __future__ import annotations

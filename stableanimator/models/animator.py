@@ -1,11 +1,17 @@
-"""The denoiser: U-Net, PoseNet and FaceEncoder assembled, EDM preconditioning around them, and guidance.
+"""The denoiser: U-Net, PoseNet and FaceEncoder assembled, and EDM preconditioning around them.
 
-Shapes: B clips, F frames, C h w latent channels, height, width, H W picture, D context width, E face embedding width.
+    predicted = animator.denoise(x, sigma, conditioning)          # one noise level, as in training
+
+    prepared = animator.prepare(conditioning)                     # many noise levels, as in sampling: FaceEncoder and
+    predicted = animator.denoise(x, sigma, prepared)              # PoseNet do not depend on the level and run once
+
+Shapes: B clips, F frames, C h w latent channels, height, width, H W picture, T context tokens, D context width, E face
+embedding width, C0 channels after the U-Net's first convolution.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import dataclass, field, fields, replace
 from typing import Literal
 
@@ -78,7 +84,7 @@ class Conditioning:
     clip_embedding: Tensor
     """[B, 1, D] CLIP image embedding of the reference."""
     face_embedding: Tensor
-    """[B, E] face embedding of the reference; zeros where `keep` drops it."""
+    """[B, E] face embedding of the reference, as ArcFace's network returns it (norm about 20)."""
     pose: Tensor
     """[B, F, 3, H, W] skeleton pictures in [-1, 1], black is -1."""
     added_time_ids: Tensor
@@ -91,21 +97,45 @@ class Conditioning:
         values = {each.name: getattr(self, each.name) for each in fields(self)}
         return replace(self, **{name: value.to(device) for name, value in values.items() if value is not None})
 
-    def window(self, frames: Tensor | slice) -> Conditioning:
-        """The same conditions for some of the frames: indices [n] or a slice."""
-        return replace(self, pose=self.pose[:, frames])
-
-    def unconditional(self) -> Conditioning:
-        """Guidance's other branch, as released: no image, no reference, no face, no pose."""
-        clips = len(self.reference_latent)
-        return replace(self, keep=torch.zeros(clips, len(CONDITIONS), dtype=torch.bool, device=self.pose.device))
-
     def kept(self, condition: str, value: Tensor) -> Tensor:
         """`value` [B, ...] with zeros in the clips that drop `condition`."""
         if self.keep is None:
             return value
         keep = self.keep[:, CONDITIONS.index(condition)].to(value.device)
         return value * keep.to(value.dtype).reshape(-1, *[1] * (value.ndim - 1))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Prepared:
+    """What the U-Net reads of a `Conditioning`, the same at every noise level; made by `Animator.prepare`."""
+
+    reference: Tensor
+    """[B, C, h, w] reference latents times `reference_gain`, float32."""
+    context: Tensor
+    """[B, T, D] image token, then face tokens, in the precision of the FaceEncoder."""
+    pose_features: Tensor
+    """[B, F, C0, h, w] what is added after the first convolution, in the precision of the PoseNet."""
+    added_time_ids: Tensor
+    """[B, 3] micro-conditions."""
+
+    def window(self, frames: Tensor | slice) -> Prepared:
+        """The same conditions for some of the frames: indices [n] or a slice."""
+        return replace(self, pose_features=self.pose_features[:, frames])
+
+    def unconditional(self) -> Prepared:
+        """Guidance's other branch, as released: no image, no reference, no face, no pose."""
+        return replace(
+            self,
+            reference=torch.zeros_like(self.reference),
+            context=torch.zeros_like(self.context),
+            pose_features=torch.zeros_like(self.pose_features),
+        )
+
+    @staticmethod
+    def join(parts: Sequence[Prepared]) -> Prepared:
+        """The clips of all parts as one batch, in order; the parts have the same frames and sizes."""
+        names = [each.name for each in fields(Prepared)]
+        return Prepared(**{name: torch.cat([getattr(part, name) for part in parts]) for name in names})
 
 
 def drop_conditions(
@@ -145,38 +175,50 @@ class Animator(nn.Module):
         """`denoise`, under the name by which wrappers for distributed training call a module."""
         return self.denoise(x, sigma, conditioning)
 
-    def denoise(self, x: Tensor, sigma: Tensor, conditioning: Conditioning) -> Tensor:
+    def prepare(self, conditioning: Conditioning) -> Prepared:
+        """Run FaceEncoder and PoseNet; differentiable."""
+        reference = conditioning.kept("reference", conditioning.reference_latent.float())
+        return Prepared(
+            reference=reference * self.settings.reference_gain,
+            context=self.context(conditioning),
+            pose_features=self.pose_features(conditioning),
+            added_time_ids=conditioning.added_time_ids,
+        )
+
+    def denoise(self, x: Tensor, sigma: Tensor, conditioning: Conditioning | Prepared) -> Tensor:
         """EDM Eq. 7: D(x; sigma) = c_skip x + c_out F(c_in x; c_noise).
+
+        Levels, scales and the sum are float32 whatever the precision of the weights.
 
         Args:
             x: noisy latents [B, F, C, h, w], scaled.
             sigma: noise levels [B], or one for all.
-            conditioning: for the same clips and frames.
+            conditioning: for the same clips and frames, prepared or not.
 
         Returns:
             The predicted clean latents, float32 [B, F, C, h, w].
 
         Raises:
-            ValueError: the skeleton pictures do not have the latents' frames and size.
+            ValueError: the skeleton pictures do not have the latents' clips, frames and size.
         """
+        prepared = conditioning if isinstance(conditioning, Prepared) else self.prepare(conditioning)
         clips, frames, _, height, width = x.shape
-        factor = self.settings.pose_net.factor
-        wanted = [clips, frames, 3, height * factor, width * factor]
-        if list(conditioning.pose.shape) != wanted:
+        features = prepared.pose_features
+        given, wanted = [*features.shape[:2], *features.shape[3:]], [clips, frames, height, width]
+        if given != wanted:
             raise ValueError(
-                f"skeleton pictures must be {wanted} for these latents, not {list(conditioning.pose.shape)}"
+                f"skeleton pictures for latents [clips, frames, height, width] {given} do not fit latents {wanted}"
             )
         x, sigma = x.float(), sigma.to(x.device).float().expand(clips)
         c = preconditioning(sigma)
         c_skip, c_out, c_in = (value.reshape(-1, 1, 1, 1, 1) for value in (c.c_skip, c.c_out, c.c_in))
-        reference = conditioning.kept("reference", conditioning.reference_latent.float()) * self.settings.reference_gain
         output = run_unet(
             self.unet,
-            torch.cat([c_in * x, reference.unsqueeze(1).expand_as(x)], dim=2),
+            torch.cat([c_in * x, prepared.reference.unsqueeze(1).expand_as(x)], dim=2),
             c.c_noise,
-            self.context(conditioning),
-            conditioning.added_time_ids,
-            self.pose_features(conditioning),
+            prepared.context,
+            prepared.added_time_ids,
+            features,
         )
         return c_skip * x + c_out * output
 
@@ -195,30 +237,3 @@ class Animator(nn.Module):
         pictures = conditioning.pose.to(self.pose_net.scale.dtype)
         features = self.pose_net(pictures.flatten(0, 1)).unflatten(0, pictures.shape[:2])
         return conditioning.kept("pose", features)
-
-
-def guidance_scales(first: float, last: float, frames: int) -> Tensor:
-    """Guidance that grows linearly over the frames, [F]. Released: from 1 to 3."""
-    return torch.linspace(first, last, frames)
-
-
-def guided(
-    denoise: Callable[[Tensor, Tensor, Conditioning], Tensor],
-    conditioning: Conditioning,
-    unconditional: Conditioning,
-    scale_per_frame: Tensor,
-) -> Callable[[Tensor, Tensor], Tensor]:
-    """Classifier-free guidance: a `denoise(x, sigma)` for the sampler, with the conditions bound.
-
-    D = D_u + scale * (D_c - D_u), scale [F] a frame. The two branches run one after the other, so that memory is one
-    branch's; where every scale is 1 the unconditional branch is not run.
-    """
-    if bool((scale_per_frame == 1.0).all()):
-        return lambda x, sigma: denoise(x, sigma, conditioning)
-
-    def guided_denoise(x: Tensor, sigma: Tensor) -> Tensor:
-        without = denoise(x, sigma, unconditional)
-        scale = scale_per_frame.to(without).reshape(1, -1, 1, 1, 1)
-        return without + scale * (denoise(x, sigma, conditioning) - without)
-
-    return guided_denoise

@@ -10,6 +10,7 @@ import json
 import os
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
+from typing import Literal
 
 import torch
 from diffusers import AutoencoderKLTemporalDecoder
@@ -17,8 +18,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 from transformers import CLIPVisionConfig, CLIPVisionModelWithProjection
 
-from stableanimator.errors import WeightsError
+from stableanimator.errors import ConfigError, WeightsError
 from stableanimator.paths import AbsolutePath
+
+Precision = Literal["float32", "bfloat16", "float16"]
 
 CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
 """OpenAI CLIP's normalisation, per RGB channel of [0, 1]."""
@@ -84,6 +87,11 @@ class EncoderSettings:
     """Sizes of the random CLIP image encoder."""
     seed: int = 0
     """Seed of the random weights: the same seed gives the same encoders on every machine."""
+    precision: Precision = "float32"
+    """Of the VAE's encoder and of CLIP; the VAE's decoder is always float32. Half precision changes latents and
+    embeddings by rounding, and the fingerprint with them: shards, training and animation must agree. Stable Video
+    Diffusion's VAE asks for float32 (`force_upcast`), because its activations can leave the range of float16; bfloat16
+    has the range of float32."""
     encode_batch: int = 8
     """Pictures encoded at a time; changes memory, not results."""
     decode_chunk: int = 4
@@ -96,7 +104,7 @@ class EncoderSettings:
 
 
 class Encoders(nn.Module):
-    """VAE and CLIP image encoder, float32, frozen, in evaluation mode.
+    """VAE and CLIP image encoder, frozen, in evaluation mode; float32 but for the setting `precision`.
 
     Raises:
         WeightsError: the folder of Stable Video Diffusion, or a part of it, is missing or unreadable.
@@ -110,6 +118,9 @@ class Encoders(nn.Module):
         else:
             self.vae = _load(AutoencoderKLTemporalDecoder, settings.svd, "vae")
             self.clip = _load(CLIPVisionModelWithProjection, settings.svd, "image_encoder")
+        self._dtype = getattr(torch, settings.precision)
+        for part in (self.vae.encoder, self.vae.quant_conv, self.clip):
+            part.to(self._dtype)
         self.requires_grad_(False).eval()
 
     @property
@@ -134,13 +145,15 @@ class Encoders(nn.Module):
 
     @cached_property
     def fingerprint(self) -> str:
-        """SHA-256, hex, of everything that latents and embeddings depend on: weights, sizes and scaling factor.
+        """SHA-256, hex, of everything that latents and embeddings depend on: weights, sizes, scaling factor, precision.
 
         Where the weights lie, batch sizes and the decoding chunk do not enter.
         """
         digest = hashlib.sha256()
         sizes = {"factor": self.factor, "scaling": self.scaling_factor, "image": self.clip.config.image_size}
         sizes |= {"patch": self.clip.config.patch_size, "heads": self.clip.config.num_attention_heads}
+        if self._dtype != torch.float32:  # said only then, so that what was encoded before keeps its fingerprint
+            sizes |= {"precision": self.settings.precision}
         digest.update(json.dumps(sizes, sort_keys=True).encode())
         for name, tensor in sorted(self.state_dict().items()):
             digest.update(f"{name}{list(tensor.shape)}".encode())
@@ -149,15 +162,19 @@ class Encoders(nn.Module):
 
     @torch.no_grad()
     def encode(self, frames: Tensor) -> Tensor:
-        """Pictures [N, 3, H, W] in [-1, 1] -> latents [N, C, h, w]: the posterior's mean times the scaling factor.
+        """Pictures [N, 3, H, W] in [-1, 1] -> latents, float32 [N, C, h, w]: posterior's mean times scaling factor.
 
         Raises:
             ValueError: height or width is not a multiple of the factor.
+            ConfigError: activations left the range of `precision`.
         """
         if frames.shape[-2] % self.factor or frames.shape[-1] % self.factor:
             raise ValueError(f"pictures of {list(frames.shape[-2:])} are not multiples of the VAE's {self.factor}")
-        batches = frames.float().split(self.settings.encode_batch)
-        return torch.cat([self.vae.encode(batch).latent_dist.mode() for batch in batches]) * self.scaling_factor
+        batches = frames.to(self._dtype).split(self.settings.encode_batch)
+        means = torch.cat([self.vae.encode(batch).latent_dist.mode() for batch in batches]).float()
+        if self._dtype == torch.float16 and not bool(torch.isfinite(means).all()):
+            raise ConfigError("encoders.precision: the VAE's encoder overflows in float16; set bfloat16 or float32")
+        return means * self.scaling_factor
 
     def decode(self, latents: Tensor, frames_per_chunk: int | None = None) -> Tensor:
         """Latents [N, C, h, w] of consecutive frames of one clip -> pictures [N, 3, H, W], about [-1, 1], not clamped.
@@ -173,10 +190,10 @@ class Encoders(nn.Module):
 
     @torch.no_grad()
     def embed(self, frames: Tensor) -> Tensor:
-        """Pictures [N, 3, H, W] in [-1, 1] -> CLIP image embeddings [N, 1, D]."""
-        pictures = clip_pixels(frames.float(), int(self.clip.config.image_size))
+        """Pictures [N, 3, H, W] in [-1, 1] -> CLIP image embeddings, float32 [N, 1, D]."""
+        pictures = clip_pixels(frames.float(), int(self.clip.config.image_size)).to(self._dtype)
         batches = pictures.split(self.settings.encode_batch)
-        return torch.cat([self.clip(batch).image_embeds for batch in batches]).unsqueeze(1)
+        return torch.cat([self.clip(batch).image_embeds for batch in batches]).float().unsqueeze(1)
 
 
 def clip_pixels(frames: Tensor, side: int) -> Tensor:

@@ -100,7 +100,8 @@ class TokenFusion(nn.Module):
 class FaceEncoder(nn.Module):
     """Face embeddings and image embeddings -> face tokens for the ID adapters.
 
-    The released weights were trained on ArcFace embeddings as the network returns them, not on unit vectors.
+    The released weights were trained on ArcFace embeddings as the network returns them, not on unit vectors; measures,
+    shards and references hold them so.
     """
 
     def __init__(self, settings: FaceEncoderSettings) -> None:

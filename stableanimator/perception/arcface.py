@@ -31,7 +31,7 @@ InsightFace's `arcface_dst` has it, counted from the corner of the first pixel."
 
 
 class ArcFace(nn.Module):
-    """A frozen face recogniser: `arcface(crops [B, 3, 112, 112] RGB in [-1, 1]) -> [B, E]`, rows of unit length.
+    """A frozen face recogniser: `arcface(crops [B, 3, 112, 112] RGB in [-1, 1]) -> [B, E]`, as `Face.embedding`.
 
     `mean` and `std` are what the network expects of pixels in 0..255: (pixel - mean) / std.
     """
@@ -62,10 +62,8 @@ class ArcFace(nn.Module):
         pixels = (crops * 127.5 + 127.5 - self.mean) / self.std
         if self.network.input_shape[0] == 1 and len(pixels) != 1:
             # The file fixes the batch to one picture, perhaps inside a Reshape.
-            raw = torch.func.vmap(lambda one: self.network(one[None])[0])(pixels)
-        else:
-            raw = self.network(pixels)
-        return F.normalize(raw, dim=-1)
+            return torch.func.vmap(lambda one: self.network(one[None])[0])(pixels)
+        return self.network(pixels)
 
 
 def _normalises_itself(path: str | Path) -> bool:

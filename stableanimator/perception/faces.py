@@ -40,8 +40,9 @@ class Face:
     landmarks: NDArray[np.float32]
     """[5, 2] x, y in pixels: two eyes, nose, two corners of the mouth; the left one in the picture first."""
     embedding: NDArray[np.float32] | None
-    """[E] identity, unit length, of the frame's main face. None of the others: nothing asks who they are, and the
-    recogniser is the dearest of InsightFace's networks."""
+    """[E] identity of the frame's main face as the recogniser returns it; its length (about 20) is no part of the
+    identity, who compares takes the cosine. The released FaceEncoder was trained on such vectors. None of the other
+    faces: nothing asks who they are, and the recogniser is the dearest of InsightFace's networks."""
 
 
 class FaceAnalyser:
@@ -107,7 +108,7 @@ class FaceAnalyser:
     def _embed(self, bgr: NDArray[np.uint8], landmarks: NDArray[np.float32]) -> NDArray[np.float32]:
         face = InsightFace(kps=landmarks)
         self._recogniser.get(bgr, face)
-        return np.asarray(face.normed_embedding, np.float32)
+        return np.asarray(face.embedding, np.float32)
 
 
 def _canvas(side: int, height: int, width: int) -> tuple[int, int]:

@@ -153,10 +153,11 @@ def identity_pairs(
     Pairs within a clip are left out: same clothes, same light and nearly the same pose make them easy.
 
     Args:
-        embeddings: [N, E], of unit length.
+        embeddings: [N, E], of any length above 0.
         identities, clips: [N] whose face it is, and in which clip.
     """
     first, second = np.triu_indices(len(embeddings), 1)
-    cosines = (embeddings @ embeddings.T)[first, second].astype(np.float64)
+    directions = embeddings / np.linalg.norm(embeddings, axis=1, keepdims=True)
+    cosines = (directions @ directions.T)[first, second].astype(np.float64)
     one = identities[first] == identities[second]
     return cosines[one & (clips[first] != clips[second])], cosines[~one]

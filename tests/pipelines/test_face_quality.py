@@ -51,6 +51,17 @@ def test_consistency_of_one_identity_and_of_two_halves():
     assert consistency(np.stack([one, -one])) == 0
 
 
+def test_consistency_is_of_directions_alone():
+    embeddings = np.random.default_rng(0).normal(size=(6, 8)).astype(np.float32) + 1
+    unit = embeddings.astype(float) / np.linalg.norm(embeddings, axis=1, keepdims=True)
+    mean = unit.mean(0) / np.linalg.norm(unit.mean(0))
+    expected = (unit @ mean).mean()
+    assert consistency(embeddings) == pytest.approx(expected, rel=1e-6)
+    lengths = np.array([20, 1, 0.1, 3, 20, 25], np.float32)[:, None]  # one long embedding must not count more
+    assert consistency(embeddings * lengths) == pytest.approx(expected, rel=1e-6)
+    assert consistency(np.zeros((2, 8), np.float32)) == 0
+
+
 def test_columns_describe_the_main_face():
     found = [
         [_face(0, 40, 0.9, [1, 0]), _face(90, 20, 0.8, [0, 1])],

@@ -19,7 +19,7 @@ TEMPLATE = torch.tensor([[5.0, 6.0], [11.0, 6.0], [8.0, 10.0]])  # eyes and nose
 
 
 class Embedder(nn.Module):
-    """Crops [n, 3, 16, 16] -> unit vectors [n, 8]; its weights ask for gradients, as ArcFace's might."""
+    """Crops [n, 3, 16, 16] -> vectors [n, 8] of length 20; its weights ask for gradients, as ArcFace's might."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -28,7 +28,7 @@ class Embedder(nn.Module):
         )
 
     def forward(self, crops: Tensor) -> Tensor:
-        return functional.normalize(self.network(crops), dim=-1)
+        return 20.0 * functional.normalize(self.network(crops), dim=-1)
 
 
 @pytest.fixture(scope="module")
@@ -79,7 +79,10 @@ def _latents() -> Tensor:
 def test_face_loss_is_one_less_the_cosine() -> None:
     reference = torch.tensor([1.0, 0.0])
     vectors = torch.tensor([[1.0, 0.0], [0.0, 1.0], [-1.0, 0.0], [0.6, 0.8]])
-    torch.testing.assert_close(face_loss(vectors, reference), torch.tensor([0.0, 1.0, 2.0, 0.4]))
+    expected = torch.tensor([0.0, 1.0, 2.0, 0.4])
+    torch.testing.assert_close(face_loss(vectors, reference), expected)
+    lengths = torch.tensor([[20.0], [3.0], [0.5], [20.0]])
+    torch.testing.assert_close(face_loss(lengths * vectors, 20 * reference), expected)
 
 
 def test_it_lowers_its_own_loss_and_records_it(encoders: Encoders, embedder: Embedder) -> None:

@@ -14,9 +14,10 @@ class _Found:
 
 
 def _colour_analyser(frame: np.ndarray) -> list[_Found]:
-    """A whole analyser for flat pictures: a black one has no face; otherwise the identity is the colour's direction."""
+    """A whole analyser for flat pictures: a black one has no face; otherwise the embedding is the colour, so that the
+    identity is its direction, whatever its brightness."""
     colour = frame.reshape(-1, 3).mean(0)
-    return [_Found((colour / np.linalg.norm(colour)).astype(np.float32))] if colour.any() else []
+    return [_Found(colour.astype(np.float32))] if colour.any() else []
 
 
 def _flat(*colour: int) -> np.ndarray:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import hashlib
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -8,8 +10,8 @@ import torch
 from diffusers.pipelines.stable_video_diffusion import pipeline_stable_video_diffusion as svd_pipeline
 from transformers.image_utils import OPENAI_CLIP_MEAN, OPENAI_CLIP_STD
 
-from stableanimator.errors import WeightsError
-from stableanimator.models.encoders import Encoders, EncoderSettings, clip_pixels
+from stableanimator.errors import ConfigError, WeightsError
+from stableanimator.models.encoders import Encoders, EncoderSettings, Precision, clip_pixels
 
 
 def _pictures(count: int, height: int = 32, width: int = 48) -> torch.Tensor:
@@ -104,3 +106,37 @@ def test_a_missing_or_broken_folder_is_named(tmp_path: Path, encoders: Encoders)
 def test_pictures_that_do_not_divide_are_refused(encoders: Encoders) -> None:
     with pytest.raises(ValueError, match="multiples of the VAE's 8"):
         encoders.encode(_pictures(1, 30, 48))
+
+
+@pytest.mark.parametrize(("precision", "tolerance"), [("bfloat16", 0.03), ("float16", 0.004)])
+def test_half_precision_encodes_nearly_the_same_and_decodes_the_very_same(
+    precision: Precision, tolerance: float, encoders: Encoders, tiny_encoder_settings: EncoderSettings
+) -> None:
+    half = Encoders(replace(tiny_encoder_settings, precision=precision))
+    pictures = _pictures(3)
+    for given, exact in (
+        (half.encode(pictures), encoders.encode(pictures)),
+        (half.embed(pictures), encoders.embed(pictures)),
+    ):
+        assert given.dtype == torch.float32
+        # A rounding is 2^-9 of a value in bfloat16 and 2^-12 in float16; the networks round some dozens of times.
+        assert 0 < (given - exact).abs().max() < tolerance * exact.abs().max()
+    latents = encoders.encode(pictures)
+    assert torch.equal(half.decode(latents), encoders.decode(latents))
+    assert half.fingerprint != encoders.fingerprint
+
+
+def test_the_fingerprint_at_float32_is_that_of_earlier_shards(encoders: Encoders) -> None:
+    """Weights by name, sizes and scaling factor, hashed here as they were before precision was a setting."""
+    sizes = {"factor": 8, "scaling": 4.0, "image": 32, "patch": 8, "heads": 2}
+    digest = hashlib.sha256(json.dumps(sizes, sort_keys=True).encode())
+    for name, tensor in sorted(encoders.state_dict().items()):
+        digest.update(f"{name}{list(tensor.shape)}".encode() + tensor.numpy().tobytes())
+    assert encoders.fingerprint == digest.hexdigest()
+
+
+def test_an_overflow_of_float16_is_named(tiny_encoder_settings: EncoderSettings) -> None:
+    half = Encoders(replace(tiny_encoder_settings, precision="float16"))
+    half.vae.encoder.conv_in.weight.mul_(1e6)
+    with pytest.raises(ConfigError, match=r"encoders\.precision: .* overflows in float16; set bfloat16 or float32"):
+        half.encode(_pictures(1))

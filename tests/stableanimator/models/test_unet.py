@@ -1,13 +1,16 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
 from diffusers import UNetSpatioTemporalConditionModel
+from torch import Tensor
 
 from stableanimator.models.animator import ModelSettings
-from stableanimator.models.unet import UNetSettings, build_unet, run_unet
+from stableanimator.models.checkpoints import save_weights
+from stableanimator.models.unet import UNetSettings, build_unet, run_unet, speed_up
 
 B, F, H, W = 2, 3, 4, 2
 
@@ -80,6 +83,74 @@ def test_half_precision_weights_give_nearly_the_float32_result(tiny_settings: Mo
     assert half.dtype == torch.float32
     # bfloat16 keeps 8 bits: 0.4 % a rounding, and the network rounds some dozens of times.
     assert (half - exact).abs().max() < 0.05 * exact.abs().max()
+
+
+def _loss_and_gradients(unet: UNetSpatioTemporalConditionModel) -> tuple[Tensor, dict[str, Tensor]]:
+    """The output of one pass with pose features, and the gradient of every weight."""
+    sample, noise, context, ids = _inputs(tokens=5)
+    unet.zero_grad()
+    output = run_unet(unet, sample, noise, context, ids, torch.randn(B, F, 32, H, W))
+    output.square().mean().backward()
+    gradients = {name: each.grad for name, each in unet.named_parameters() if each.grad is not None}
+    return output.detach(), gradients
+
+
+def _same(one: tuple[Tensor, dict[str, Tensor]], other: tuple[Tensor, dict[str, Tensor]]) -> None:
+    """Weights are float64, so that only the output's float32 differs by a last bit; in float32 the norms of so few
+    values make 1e-3 of the other order of sums."""
+    assert (one[0] - other[0]).abs().max() < 1e-5 * other[0].abs().max()
+    assert one[1].keys() == other[1].keys()
+    largest = max(gradient.abs().max() for gradient in other[1].values())
+    for name, gradient in one[1].items():
+        assert (gradient - other[1][name]).abs().max() < 1e-5 * largest, name
+
+
+def test_channels_last_changes_the_memory_format_alone(tiny_settings: ModelSettings, tmp_path: Path) -> None:
+    unet = build_unet(tiny_settings.unet, 4, "distribution").double()
+    before = _loss_and_gradients(unet)
+    save_weights(unet, tmp_path / "before.safetensors")
+    speed_up(unet, compiled=False, channels_last=True)
+    assert unet.conv_out.weight.is_contiguous(memory_format=torch.channels_last)
+    _same(_loss_and_gradients(unet), before)
+    save_weights(unet, tmp_path / "after.safetensors")
+    assert (tmp_path / "after.safetensors").read_bytes() == (tmp_path / "before.safetensors").read_bytes()
+
+
+def _one_level() -> UNetSpatioTemporalConditionModel:
+    """Of the network's kinds of blocks all that hold attention, once down and twice up: compiling takes a minute."""
+    settings = UNetSettings(
+        block_out_channels=(32,),
+        down_block_types=("CrossAttnDownBlockSpatioTemporal",),
+        up_block_types=("CrossAttnUpBlockSpatioTemporal",),
+        layers_per_block=1,
+        num_attention_heads=(2,),
+        cross_attention_dim=32,
+        addition_time_embed_dim=32,
+    )
+    return build_unet(settings, 4, "distribution").double()
+
+
+@pytest.mark.slow
+@torch.no_grad()
+def test_a_compiled_unet_computes_the_same_under_the_same_names() -> None:
+    unet, (sample, noise, context, ids) = _one_level(), _inputs(tokens=5)
+    names, expected = list(unet.state_dict()), run_unet(unet, sample, noise, context, ids, None)
+    torch._dynamo.utils.counters.clear()
+    speed_up(unet, compiled=True, channels_last=False)
+    compiled = run_unet(unet, sample, noise, context, ids, None)
+    assert (compiled - expected).abs().max() < 1e-6 * expected.abs().max()
+    assert list(unet.state_dict()) == names
+    assert torch._dynamo.utils.counters["stats"]["unique_graphs"] > 0
+
+
+@pytest.mark.slow
+def test_gradients_pass_through_the_graph_that_is_compiled() -> None:
+    """With gradient checkpointing, as in training; the graph is captured and run without making code of it."""
+    unet = _one_level()
+    unet.enable_gradient_checkpointing()
+    expected = _loss_and_gradients(unet)
+    unet.compile(backend="aot_eager")
+    _same(_loss_and_gradients(unet), expected)
 
 
 def test_sizes_that_do_not_fit_are_refused(tiny_settings: ModelSettings) -> None:

@@ -113,11 +113,10 @@ def test_embeddings_equal_onnxruntime_for_any_batch(tmp_path: Path, own_normalis
     pixels = np.random.default_rng(1).integers(0, 256, (3, 3, 112, 112)).astype(np.float32)
     session = ort.InferenceSession(str(path), providers=["CPUExecutionProvider"])
     fed = pixels if own_normalisation else (pixels - 127.5) / 127.5
-    raw = np.concatenate([session.run(None, {"x": one[None]})[0] for one in fed])
-    expected = raw / np.linalg.norm(raw, axis=1, keepdims=True)
+    expected = np.concatenate([session.run(None, {"x": one[None]})[0] for one in fed])
     crops = torch.from_numpy(pixels / 127.5 - 1).requires_grad_()
     embeddings = arcface(crops)
-    np.testing.assert_allclose(embeddings.detach().numpy(), expected, atol=1e-5)
+    np.testing.assert_allclose(embeddings.detach().numpy(), expected, rtol=1e-4, atol=1e-5 * np.abs(expected).max())
     embeddings[:, 0].sum().backward()
     assert crops.grad is not None
     assert (crops.grad.flatten(1).norm(dim=1) > 0).all()
@@ -146,9 +145,12 @@ def test_embeddings_equal_insightface(real_data: Path) -> None:
     points = torch.from_numpy(np.stack([face.kps for face in faces]) + np.float32(0.5))
     frames = as_tensor(picture).expand(len(faces), -1, -1, -1)
     embeddings = arcface(align_crops(frames, points, torch.from_numpy(TEMPLATE))).numpy()
-    cosines = (embeddings * np.stack([face.normed_embedding for face in faces])).sum(1)
-    assert len(cosines) == 6
-    assert cosines.min() > 0.999
+    expected = np.stack([face.embedding for face in faces])
+    norms = np.linalg.norm(expected, axis=1)
+    assert len(norms) == 6
+    # InsightFace crops to whole grey levels, so that single values differ by some per cent of an embedding's length.
+    assert ((embeddings * expected).sum(1) > 0.999 * norms * np.linalg.norm(embeddings, axis=1)).all()
+    np.testing.assert_allclose(np.linalg.norm(embeddings, axis=1), norms, rtol=0.03)
 
 
 @pytest.mark.real_data

@@ -110,8 +110,7 @@ def test_the_differentiable_recogniser_is_the_file_that_onnxruntime_runs(file: s
     arcface = ArcFace.from_onnx(WEIGHTS / file)
     reference = get_model(str(WEIGHTS / file), providers=["CPUExecutionProvider"])
     expected = np.concatenate([reference.get_feat(cv2.cvtColor(crop, cv2.COLOR_RGB2BGR)) for crop in grey])
-    expected /= np.linalg.norm(expected, axis=1, keepdims=True)
-    np.testing.assert_allclose(arcface(crops).numpy(), expected, atol=1e-4)
+    np.testing.assert_allclose(arcface(crops).numpy(), expected, atol=1e-4 * np.linalg.norm(expected, axis=1).max())
 
 
 def test_the_card_names_the_files_as_they_are() -> None:

@@ -90,4 +90,6 @@ def test_pairs_within_a_clip_are_left_out() -> None:
     embeddings[1] = embeddings[0]
     same, different = identity_pairs(embeddings, np.array([7, 7, 7, 8]), np.array([0, 1, 1, 2]))
     np.testing.assert_allclose(sorted(same), [0, 1])  # (0, 1) and (0, 2); (1, 2) is one clip
+    longer = identity_pairs(embeddings * [[20], [3], [20], [1]], np.array([7, 7, 7, 8]), np.array([0, 1, 1, 2]))
+    np.testing.assert_allclose(longer[0], same)
     assert len(different) == 3
