@@ -41,7 +41,8 @@ class EngineSettings:
     precision: Precision = "bf16"
     """Of weights and passes; the optimiser keeps fp32 weights. Without ZeRO only fp32, on the CPU no fp16."""
     gradient_clipping: float = 1.0
-    """Largest norm of the gradient; longer ones are shortened to it. Released: 1. 0: none."""
+    """Largest norm of the gradient; longer ones are shortened to it. Released: an option of 1 whose use is commented
+    out. 0: none."""
     weight_decay: float = 0.01
     """AdamW's. Released: 0.01."""
     betas: tuple[float, float] = (0.9, 0.999)

@@ -57,8 +57,9 @@ class AnimateSettings:
     alignment: AlignmentName = "learned"
     """How driven poses are aligned to the reference; `learned` needs a model folder with an aligner."""
     alignment_scope: AlignmentScope = "clip"
-    """One transform a clip, or one a frame. The paper aligns image by image; one a clip keeps the motion of the whole
-    person, and is nearer to the truth on clips."""
+    """One transform a clip, one a frame, or the clip's rotation and scale with a place for each frame (`steady`). The
+    paper aligns image by image; one a clip keeps the motion of the whole person, and is nearer to the truth on clips;
+    `steady` is for driving cameras that move."""
     face_optimisation: FaceOptimisationSettings | None = field(default_factory=FaceOptimisationSettings)
     """HJB face optimisation (SA++ Algorithm 1); null: plain sampling."""
 
