@@ -165,7 +165,7 @@ def cost_figures() -> list[Figure]:
         figures += _parameters(animator, encoders)
         for size in SIZES:
             figures += _one_size(animator, encoders, size)
-    trained = sum(each.numel() for each in animator.parameters())
+    trained = _count(animator)
     figures += [
         _figure(f"weights, gradients and AdamW of a GPU of {GPUS}, {precision}, ZeRO {stage}",
                 state_bytes(trained, precision, stage, GPUS) / _GIB, "GiB")
@@ -211,31 +211,56 @@ def _one_size(animator: Animator, encoders: Encoders, size: Size) -> list[Figure
     flops |= {name: count_flops(work) for name, work in _pieces(animator, encoders, size).items()}
     latents = _latents(encoders, size, encoders.settings.decode_chunk)
     with torch.no_grad():
-        memory["VAE decoding a chunk, float32"] = peak_bytes(lambda: encoders.decode(latents))
+        memory["VAE decoding a chunk"] = peak_bytes(lambda: encoders.decode(latents))
+    memory["VAE decoding a chunk, forward and backward"] = peak_bytes(lambda: _decode_pass(encoders, latents))
+    memory["VAE decoding a frame, forward and backward"] = peak_bytes(lambda: _decode_pass(encoders, latents[:1]))
     return [
         *(_figure(f"{name}, {where}", value / _TERA, "TFLOP") for name, value in flops.items()),
         *(_figure(f"memory of {name}, {where}", value / _GIB, "GiB", "counted, weights not in it")
           for name, value in memory.items()),
+        *_peaks(memory, animator, encoders, where),
         *_seconds(flops, where),
     ]  # fmt: skip
+
+
+def _peaks(memory: dict[str, float], animator: Animator, encoders: Encoders, where: str) -> list[Figure]:
+    """What a GPU needs for training and for inference, weights included."""
+    states = state_bytes(_count(animator), "bf16", 2, GPUS)
+    weights = 2 * _count(animator) + 4 * _count(encoders)
+    plain = max(memory["denoiser, forward, without gradients"], memory["VAE decoding a chunk"])
+    optimised = memory["VAE decoding a chunk, forward and backward"]
+    peaks = {
+        f"training on {GPUS} GPUs, bf16, ZeRO 2, with checkpointing":
+            states + memory["denoiser, forward and backward, with checkpointing"],
+        "inference without face optimisation": weights + plain,
+        "inference with face optimisation": weights + max(plain, optimised),
+    }  # fmt: skip
+    note = "counted, weights in it: the denoiser's bf16, the encoders' float32"
+    return [_figure(f"memory of a GPU, {name}, {where}", peak / _GIB, "GiB", note) for name, peak in peaks.items()]
 
 
 def _latents(encoders: Encoders, size: Size, frames: int) -> Tensor:
     return torch.empty(frames, encoders.latent_channels, size[0] // encoders.factor, size[1] // encoders.factor)
 
 
+def _decode_pass(encoders: Encoders, latents: Tensor) -> None:
+    """Decoding and its gradient, as in face optimisation."""
+    encoders.decode(latents.clone().requires_grad_()).sum().backward()
+
+
 def _pieces(animator: Animator, encoders: Encoders, size: Size) -> dict[str, Callable[[], object]]:
     """The networks beside the U-Net, by name."""
     picture = torch.empty(1, 3, *size)
-    latent = _latents(encoders, size, 1).requires_grad_()
+    latent = _latents(encoders, size, 1)
     conditioning = blank_clip(animator.settings, 1, size)[2]
+    face, image = conditioning.face_embedding.bfloat16(), conditioning.clip_embedding.bfloat16()
     return {
         "VAE encoding a frame": lambda: encoders.encode(picture),
         "VAE decoding a frame": lambda: encoders.decode(latent),
-        "VAE decoding a frame, forward and backward": lambda: encoders.decode(latent).sum().backward(),
+        "VAE decoding a frame, forward and backward": lambda: _decode_pass(encoders, latent),
         "CLIP of a picture": lambda: encoders.embed(picture),
-        "FaceEncoder and context of a clip": lambda: animator.context(conditioning),
-        "PoseNet of a frame": lambda: animator.pose_features(conditioning),
+        "FaceEncoder of a picture": lambda: animator.face_encoder(face, image),
+        "PoseNet of a frame": lambda: animator.pose_net(picture.bfloat16()),
     }
 
 

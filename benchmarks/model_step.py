@@ -8,6 +8,7 @@ above that of the full size.
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -88,13 +89,14 @@ def step_figures(work: Path, quick: bool) -> list[Figure]:
     }
     for step in steps.values():
         step()  # first calls choose kernels and make AdamW's states
-    seconds = interleave(steps, 1 if quick else REPEATS)
+    seconds = interleave(steps, 1 if quick else REPEATS, clock=time.process_time)
     value, spread = ratio(seconds["shards"], seconds["on the fly"])
     with FakeTensorMode():
         here = encoding_share(_MODEL, _ENCODERS, _SIZE)
         full = {size: encoding_share(ModelSettings(), EncoderSettings(), size) for size in SIZES}
-    note = f"{FRAMES} frames; operations of encoding over those of the step: {here:.2f}; at full size " + ", ".join(
-        f"{share:.2f} ({size[0]}x{size[1]})" for size, share in full.items()
+    note = (
+        f"processor time, {FRAMES} frames; operations of encoding over those of the step: {here:.2f}; at full size "
+        + ", ".join(f"{share:.2f} ({size[0]}x{size[1]})" for size, share in full.items())
     )
     figures = [
         Figure("step from shards over a step that encodes on the fly, same widths", value, BAR, "lower",
