@@ -1,4 +1,4 @@
-"""The networks: names and shapes, differences to the released code, what full size costs, and steps from shards.
+"""The networks: names and shapes, differences to the released code, cost of full size, encoding, steps from shards.
 
     python -m benchmarks.model                     # a few minutes on two cores
     python -m benchmarks.model --quick             # one repeat, nothing written: to see that it runs
@@ -20,7 +20,7 @@ from pathlib import Path
 
 import torch
 
-from benchmarks import harness
+from benchmarks import encode_rate, harness
 from benchmarks.harness import Figure, report
 from benchmarks.model_cost import cost_figures
 from benchmarks.model_cuda import cuda_figures
@@ -54,11 +54,19 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--cuda", action="store_true", help="insist on the full size on a GPU")
     arguments = parser.parse_args(argv)
     work = Path(tempfile.mkdtemp(prefix="bench-model-"))
+    for part in ("step", "encode"):
+        (work / part).mkdir()
     try:
         if arguments.cuda and not torch.cuda.is_available():
             raise ConfigError("--cuda: PyTorch finds no GPU here; leave it out to count what full size costs")
         torch.set_num_threads(1)
-        figures = [*shape_figures(), *released_figures(), *step_figures(work, arguments.quick), *cost_figures()]
+        figures = [
+            *shape_figures(),
+            *released_figures(),
+            *step_figures(work / "step", arguments.quick),
+            *cost_figures(),
+        ]
+        figures += encode_rate.figures(work / "encode", arguments.quick)
         if torch.cuda.is_available():
             figures += cuda_figures(ModelSettings())
         return report("model", figures, folder=None if arguments.quick else harness.RESULTS)
