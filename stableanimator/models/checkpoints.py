@@ -1,6 +1,8 @@
 """Model folders: `{unet,pose_net,face_encoder,aligner}.safetensors` and `config.json`, written last, read strictly.
 
-The released `.pth` files have the same names inside and load from the same functions, without running code from them.
+The released `.pth` files have the same names inside; they load from the same functions, without running code from them,
+and are written by `save_released_folder`. Files are mapped, not read: float32 weights take memory once they are used,
+those of 16 bits are turned into float32 one by one.
 """
 
 from __future__ import annotations
@@ -8,8 +10,10 @@ from __future__ import annotations
 import json
 import os
 import pickle
+import tempfile
 import typing
-from collections.abc import Iterable, Mapping
+import zipfile
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass, fields, is_dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -28,7 +32,7 @@ PARTS = ("unet", "pose_net", "face_encoder")
 """Children of `Animator`, one file each."""
 
 _SHOWN = 3
-"""Names listed of each kind of mismatch."""
+"""Names of each kind of mismatch in the error; where there are more, a file lists all."""
 
 Settings = TypeVar("Settings")
 
@@ -74,6 +78,23 @@ def save_model_folder(folder: str | Path, animator: Animator, aligner: Aligner |
     os.replace(partial, root / "config.json")
 
 
+def save_released_folder(folder: str | Path, animator: Animator) -> None:
+    """Write `unet.pth`, `pose_net.pth` and `face_encoder.pth`, state dicts as the released scripts load them.
+
+    These scripts know the default `ModelSettings` alone, and no aligner.
+
+    Args:
+        folder: a local folder; made where it is missing.
+        animator: the denoiser.
+    """
+    root = Path(folder)
+    root.mkdir(parents=True, exist_ok=True)
+    for part in PARTS:
+        partial = root / f"{part}.pth.partial"
+        torch.save(_state(getattr(animator, part)), partial)
+        os.replace(partial, root / f"{part}.pth")
+
+
 def load_model_folder(folder: str | Path) -> LoadedModel:
     """Read what `save_model_folder` wrote, or a folder of the released `unet.pth`, `pose_net.pth`, `face_encoder.pth`.
 
@@ -103,8 +124,7 @@ def save_weights(module: nn.Module, path: str | Path) -> None:
     """Write a module's state dict as safetensors; the file appears whole or not at all."""
     path = Path(path)
     partial = path.with_name(path.name + ".partial")
-    # Copies, because safetensors refuses tensors that share memory.
-    save_file({name: value.detach().cpu().contiguous().clone() for name, value in module.state_dict().items()}, partial)
+    save_file(_state(module), partial)
     os.replace(partial, path)
 
 
@@ -117,7 +137,8 @@ def load_weights(module: nn.Module, path: str | Path) -> None:
     """
     state = read_state_dict(path)
     check_state_dict(module, state, str(path))
-    state = {name: value.float() if value.is_floating_point() else value for name, value in state.items()}
+    for name, value in state.items():
+        state[name] = value.float() if value.is_floating_point() else value  # one by one: never two whole copies
     module.load_state_dict(state, strict=True, assign=True)
 
 
@@ -126,13 +147,16 @@ def load_svd_unet(animator: Animator, svd: str | Path) -> None:
 
     Args:
         animator: of the full size.
-        svd: the folder of img2vid-xt, with `unet/diffusion_pytorch_model.safetensors`.
+        svd: the folder of img2vid-xt, with `unet/diffusion_pytorch_model.safetensors`, or its 16-bit variant
+            `diffusion_pytorch_model.fp16.safetensors` where only that is there.
 
     Raises:
         WeightsError: the file is missing or unreadable.
         CheckpointError: its names or shapes do not fit the U-Net.
     """
     path = Path(svd) / "unet" / "diffusion_pytorch_model.safetensors"
+    half = path.with_suffix(".fp16.safetensors")
+    path = half if half.exists() and not path.exists() else path
     state = read_state_dict(path)
     adapters = {name: value for name, value in animator.unet.state_dict().items() if ".processor.id_to_" in name}
     check_state_dict(animator.unet, {**adapters, **state}, str(path))
@@ -141,7 +165,7 @@ def load_svd_unet(animator: Animator, svd: str | Path) -> None:
 
 
 def read_state_dict(path: str | Path) -> dict[str, Tensor]:
-    """Tensors by name, from `.safetensors`, or from a pickle that may hold nothing but tensors.
+    """Tensors by name, from `.safetensors`, or from a pickle that may hold nothing but tensors; mapped, not read.
 
     Raises:
         WeightsError: the file is missing, unreadable, or holds something else.
@@ -152,7 +176,8 @@ def read_state_dict(path: str | Path) -> dict[str, Tensor]:
     try:
         if path.suffix == ".safetensors":
             return load_file(path)
-        state = torch.load(path, map_location="cpu", weights_only=True)
+        # Files from before PyTorch 1.6 are no archives and cannot be mapped.
+        state = torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
     except (SafetensorError, pickle.UnpicklingError, OSError, RuntimeError, EOFError, ValueError) as error:
         reason = " ".join(str(error).split())[:200]
         raise WeightsError(f"weights file {path} is unreadable, fetch it again: {reason}") from error
@@ -165,23 +190,24 @@ def check_state_dict(module: nn.Module, state: Mapping[str, Tensor], where: str)
     """Compare names and shapes with a module's.
 
     Raises:
-        CheckpointError: one line with the number and the first names of what is missing, unexpected and mis-shaped.
+        CheckpointError: one line with the number and the first names of what is missing, unexpected and mis-shaped,
+            and the temporary file that lists all where these are not.
     """
     expected = {name: list(value.shape) for name, value in module.state_dict().items()}
     found = {name: list(value.shape) for name, value in state.items()}
-    mis_shaped = [
-        f"{name} {found[name]} instead of {shape}"
-        for name, shape in expected.items()
-        if name in found and found[name] != shape
-    ]
-    faults = [
-        _listed("missing", [name for name in expected if name not in found]),
-        _listed("unexpected", [name for name in found if name not in expected]),
-        _listed("mis-shaped", mis_shaped),
-    ]
-    if any(faults):
+    faults = {
+        "missing": [name for name in expected if name not in found],
+        "unexpected": [name for name in found if name not in expected],
+        "mis-shaped": [
+            f"{name} {found[name]} instead of {shape}"
+            for name, shape in expected.items()
+            if name in found and found[name] != shape
+        ],
+    }
+    if any(faults.values()):
+        shown = "; ".join(_listed(kind, names) for kind, names in faults.items() if names)
         raise CheckpointError(
-            f"{where} does not fit the model: {'; '.join(filter(None, faults))}; "
+            f"{where} does not fit the model: {shown}{_list_all(where, faults)}; "
             "use the settings (section model) that it was trained with"
         )
 
@@ -211,10 +237,28 @@ def _rebuild(hint: Any, value: Any, where: str) -> Any:
     return value
 
 
-def _listed(kind: str, names: Iterable[str]) -> str:
-    names = sorted(names)
-    shown = ", ".join(names[:_SHOWN]) + (", …" if len(names) > _SHOWN else "")
-    return f"{len(names)} {kind} ({shown})" if names else ""
+def _listed(kind: str, names: Collection[str]) -> str:
+    shown = ", ".join(sorted(names)[:_SHOWN]) + (", …" if len(names) > _SHOWN else "")
+    return f"{len(names)} {kind} ({shown})"
+
+
+def _list_all(where: str, faults: Mapping[str, Collection[str]]) -> str:
+    """Where the line has no room for every name, the file that has them, in words."""
+    if all(len(names) <= _SHOWN for names in faults.values()):
+        return ""
+    with tempfile.NamedTemporaryFile("w", prefix="mismatch-", suffix=".txt", delete=False) as file:
+        file.write(f"{where}\n")
+        file.writelines(f"{kind}\t{name}\n" for kind, names in faults.items() for name in sorted(names))
+    return f"; {file.name} lists all"
+
+
+def _state(module: nn.Module) -> dict[str, Tensor]:
+    """The state dict on the CPU, each tensor alone in its storage, as both formats want it."""
+    state = {name: value.detach().cpu().contiguous() for name, value in module.state_dict().items()}
+    return {
+        name: value if value.untyped_storage().nbytes() == value.nbytes else value.clone()
+        for name, value in state.items()
+    }
 
 
 def _weights_file(root: Path, part: str) -> Path:

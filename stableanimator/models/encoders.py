@@ -257,7 +257,12 @@ def _load(kind: type[nn.Module], svd: str, part: str) -> nn.Module:
             f"encoders.svd: {folder} is missing; it must be the folder of Stable Video Diffusion img2vid-xt with vae/ "
             "and image_encoder/, or leave encoders.svd out for random encoders"
         )
+    names = os.listdir(folder)
+    only_half = any(".fp16." in name for name in names) and not any(
+        name.endswith("model.safetensors") for name in names
+    )
+    variant = "fp16" if only_half else None
     try:
-        return kind.from_pretrained(folder, local_files_only=True, torch_dtype=torch.float32)
+        return kind.from_pretrained(folder, local_files_only=True, variant=variant, torch_dtype=torch.float32)
     except (OSError, ValueError, RuntimeError, KeyError) as error:
         raise WeightsError(f"encoders.svd: {folder} cannot be loaded: {' '.join(str(error).split())}") from error

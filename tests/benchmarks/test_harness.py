@@ -47,6 +47,11 @@ def test_variants_take_turns_and_each_begins_a_round() -> None:
         interleave(variants, repeats=0)
 
 
+def test_another_clock_is_read_before_and_after_each_variant() -> None:
+    ticks = iter([0.0, 1.0, 5.0, 8.0])
+    assert interleave({"a": int, "b": int}, repeats=1, clock=lambda: next(ticks)) == {"a": [1.0], "b": [3.0]}
+
+
 def test_a_ratio_is_of_the_same_round() -> None:
     # The machine was three times slower in the second round; the ratio is not.
     assert ratio([2.0, 6.6, 2.2], [1.0, 3.0, 1.0]) == (pytest.approx(2.2), pytest.approx(0.1))

@@ -19,6 +19,7 @@ from stableanimator.models.checkpoints import (
     load_weights,
     read_state_dict,
     save_model_folder,
+    save_released_folder,
     save_weights,
 )
 from stableanimator.models.pose_net import PoseNet, PoseNetSettings
@@ -57,7 +58,8 @@ def test_a_folder_without_its_last_file_is_refused(tmp_path: Path, animator: Ani
         load_model_folder(tmp_path / "nowhere")
 
 
-def test_a_mismatch_lists_names_and_shapes_in_one_bounded_line(tmp_path: Path) -> None:
+def test_a_mismatch_lists_names_and_shapes_in_one_bounded_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     save_weights(PoseNet(PoseNetSettings(widths=(4, 8, 8)), out_channels=5), tmp_path / "pose_net.safetensors")
     with pytest.raises(CheckpointError) as error:
         load_weights(PoseNet(PoseNetSettings(widths=(4, 6)), out_channels=5), tmp_path / "pose_net.safetensors")
@@ -67,9 +69,24 @@ def test_a_mismatch_lists_names_and_shapes_in_one_bounded_line(tmp_path: Path) -
     assert "conv_layers.10.bias [8] instead of [128]" in message
     assert "missing" not in message
     assert len(message) < 600
+    (listing,) = tmp_path.glob("mismatch-*.txt")
+    assert f"; {listing} lists all" in message
+    lines = listing.read_text().splitlines()
+    assert lines[0] == str(tmp_path / "pose_net.safetensors")
+    unexpected = [line.removeprefix("unexpected\t") for line in lines if line.startswith("unexpected")]
+    assert unexpected == [f"conv_layers.{layer}.{kind}" for layer in (12, 14) for kind in ("bias", "weight")]
 
 
-def test_a_mismatch_leaves_the_model_untouched(tmp_path: Path) -> None:
+def test_a_mismatch_of_few_names_needs_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    save_weights(torch.nn.Linear(2, 3), tmp_path / "linear.safetensors")
+    with pytest.raises(CheckpointError, match=r"2 mis-shaped \(bias \[3\] instead of \[4\], weight"):
+        load_weights(torch.nn.Linear(2, 4), tmp_path / "linear.safetensors")
+    assert list(tmp_path.glob("mismatch-*")) == []
+
+
+def test_a_mismatch_leaves_the_model_untouched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     network = PoseNet(PoseNetSettings(widths=(4,)), out_channels=5)
     before = {name: value.clone() for name, value in network.state_dict().items()}
     torch.save({"scale": torch.zeros(1)}, tmp_path / "pose_net.pth")
@@ -88,6 +105,44 @@ def test_released_pth_files_load_beside_a_config(tmp_path: Path, animator: Anima
     for name, value in animator.state_dict().items():
         assert loaded.state_dict()[name].dtype == torch.float32
         assert torch.equal(loaded.state_dict()[name], value.half().float()), name
+
+
+def test_released_files_are_plain_state_dicts_of_their_own_size(tmp_path: Path, animator: Animator) -> None:
+    flat = torch.randn(1000)
+    animator.pose_net.scale = torch.nn.Parameter(flat[7:8])  # a view, as ZeRO keeps its weights
+    save_released_folder(tmp_path, animator)
+    assert {path.name for path in tmp_path.iterdir()} == {"unet.pth", "pose_net.pth", "face_encoder.pth"}
+    for part in ("unet", "pose_net", "face_encoder"):
+        state = torch.load(tmp_path / f"{part}.pth", weights_only=True)
+        assert type(state) is dict
+        getattr(animator, part).load_state_dict(state, strict=True)
+        assert all(value.untyped_storage().nbytes() == value.nbytes for value in state.values())
+
+
+def test_loading_maps_the_file(tmp_path: Path) -> None:
+    """A float32 file of 256 MiB is loaded without its bytes becoming memory of the process."""
+    network = torch.nn.Linear(8192, 8192, bias=False)
+    torch.save(network.state_dict(), tmp_path / "linear.pth")
+    save_weights(network, tmp_path / "linear.safetensors")
+    for name in ("linear.pth", "linear.safetensors"):
+        with torch.device("meta"):
+            empty = torch.nn.Linear(8192, 8192, bias=False)
+        before = _own_megabytes()
+        load_weights(empty, tmp_path / name)
+        assert _own_megabytes() - before < 64
+        assert torch.equal(empty.weight[-1], network.weight[-1])
+
+
+def _own_megabytes() -> float:
+    """Memory of this process that is no mapped file."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return int(next(line.split()[1] for line in lines if line.startswith("RssAnon"))) / 1024
+
+
+def test_a_file_from_before_archives_loads(tmp_path: Path) -> None:
+    network = torch.nn.Linear(2, 3)
+    torch.save(network.state_dict(), tmp_path / "old.pth", _use_new_zipfile_serialization=False)
+    assert torch.equal(read_state_dict(tmp_path / "old.pth")["weight"], network.weight)
 
 
 def test_a_pickle_that_would_run_code_is_refused(tmp_path: Path) -> None:
@@ -127,14 +182,19 @@ def test_settings_of_another_version_are_named(tmp_path: Path, animator: Animato
         load_model_folder(tmp_path)
 
 
-def test_stable_video_diffusions_unet_starts_the_training(tmp_path: Path, tiny_settings: ModelSettings) -> None:
+@pytest.mark.parametrize("variant", [None, "fp16"])
+def test_stable_video_diffusions_unet_starts_the_training(
+    tmp_path: Path, tiny_settings: ModelSettings, variant: str | None
+) -> None:
     animator = Animator(replace(tiny_settings, id_fusion="off"))
-    animator.unet.save_pretrained(tmp_path / "unet")
+    stored = torch.float16 if variant == "fp16" else torch.float32
+    animator.unet.to(stored).save_pretrained(tmp_path / "unet", variant=variant)
     start = Animator(tiny_settings)
     load_svd_unet(start, tmp_path)
     state = start.unet.state_dict()
     for name, value in animator.unet.state_dict().items():
-        assert torch.equal(state[name], value), name
+        assert state[name].dtype == torch.float32
+        assert torch.equal(state[name], value.float()), name
     adapters = [name for name in state if "id_to_" in name]
     assert len(adapters) == 8  # one block down, one in the middle, two up: keys and values
     for name in adapters:

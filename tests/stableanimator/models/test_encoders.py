@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
 
@@ -91,6 +92,15 @@ def test_a_folder_in_stable_video_diffusions_layout_loads(
     assert loaded.fingerprint == encoders.fingerprint
     pictures = _pictures(2)
     torch.testing.assert_close(loaded.embed(pictures), encoders.embed(pictures))
+
+
+def test_the_variant_of_16_bits_loads_where_only_that_is_there(tmp_path: Path, encoders: Encoders) -> None:
+    deepcopy(encoders.vae).half().save_pretrained(tmp_path / "vae", variant="fp16")
+    deepcopy(encoders.clip).half().save_pretrained(tmp_path / "image_encoder", variant="fp16")
+    loaded = Encoders(EncoderSettings(svd=str(tmp_path))).state_dict()
+    for name, value in encoders.state_dict().items():
+        assert loaded[name].dtype == value.dtype
+        assert torch.equal(loaded[name], value.half().to(value.dtype)), name
 
 
 def test_a_missing_or_broken_folder_is_named(tmp_path: Path, encoders: Encoders) -> None:

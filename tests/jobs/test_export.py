@@ -1,0 +1,116 @@
+"""Exports: both formats and back, what the released one leaves out, and mistakes in one line."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from jobs.export import main
+from jobs.run_folder import claim, commit
+from pipelines.store import Store
+from stableanimator.alignment.aligner import Aligner, AlignerSettings
+from stableanimator.models.animator import Animator, ModelSettings
+from stableanimator.models.checkpoints import load_model_folder, save_model_folder
+from stableanimator.models.face_encoder import FaceEncoderSettings
+from stableanimator.models.pose_net import PoseNetSettings
+from stableanimator.models.unet import UNetSettings
+
+PARTS = ("unet", "pose_net", "face_encoder")
+SETTINGS = ModelSettings(
+    unet=UNetSettings(
+        block_out_channels=(32, 32),
+        down_block_types=("CrossAttnDownBlockSpatioTemporal", "DownBlockSpatioTemporal"),
+        up_block_types=("UpBlockSpatioTemporal", "CrossAttnUpBlockSpatioTemporal"),
+        layers_per_block=1,
+        num_attention_heads=(2, 2),
+        cross_attention_dim=32,
+        addition_time_embed_dim=32,
+    ),
+    face_encoder=FaceEncoderSettings(embedding_width=16, cross_attention_dim=32, layers=1, heads=2, head_dim=16),
+    pose_net=PoseNetSettings(widths=(8, 8, 8), final_width=16),
+    id_fusion="addition",
+)
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    save_model_folder(tmp_path / "model", Animator(SETTINGS), Aligner(AlignerSettings(width=8, heads=2)), {"seed": 3})
+    return tmp_path / "model"
+
+
+def _weights(folder: Path) -> dict[str, torch.Tensor]:
+    return {
+        f"{part}.{name}": value for part in PARTS for name, value in load_file(folder / f"{part}.safetensors").items()
+    }
+
+
+def test_released_files_come_back_as_they_were(tmp_path: Path, model: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    released, back = tmp_path / "released", tmp_path / "back"
+    assert main(["--model", str(model), "--out", str(released), "--to", "released"]) == 0
+    printed = capsys.readouterr().out
+    assert "without the aligner" in printed
+    assert "id_fusion=addition" in printed
+    assert "unet.block_out_channels=(32, 32)" in printed
+    assert "reference_gain" not in printed
+    assert {path.name for path in released.iterdir()} == {f"{part}.pth" for part in PARTS}
+    expected = _weights(model)
+    for part in PARTS:
+        for name, value in torch.load(released / f"{part}.pth", weights_only=True).items():
+            assert torch.equal(value, expected[f"{part}.{name}"])
+    # Released files carry no sizes: without this they are taken for the released ones.
+    described = json.loads((model / "config.json").read_text()) | {"aligner": None}
+    (released / "config.json").write_text(json.dumps(described))
+    assert main(["--model", str(released), "--out", str(back), "--to", "safetensors"]) == 0
+    assert _weights(back).keys() == expected.keys()
+    assert all(torch.equal(value, expected[name]) for name, value in _weights(back).items())
+    assert load_model_folder(back).config == {"seed": 3}
+
+
+def test_our_folder_keeps_aligner_and_settings(tmp_path: Path, model: Path) -> None:
+    assert main(["--model", str(model), "--out", str(tmp_path / "copy"), "--to", "safetensors"]) == 0
+    for path in model.iterdir():
+        assert (tmp_path / "copy" / path.name).read_bytes() == path.read_bytes()
+
+
+def test_a_trained_model_is_named_by_its_collection(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    root = tmp_path / "root"
+    run = claim(str(root), "models", "mine", {})
+    save_model_folder(run.begin(5), Animator(replace(SETTINGS, id_fusion="off")), None, {})
+    run.complete({"step": 5, "total_steps": 5}, keep_last=1)
+    collection = commit(Store(str(root)), "models", run, {}, {})
+    config = tmp_path / "config.yaml"
+    config.write_text(f"experiment: export\nroot: {root}\n")
+    for number, name in enumerate(("latest", collection.id[:8])):
+        out = tmp_path / f"out{number}"
+        assert main(["--config", str(config), "--model", name, "--out", str(out), "--to", "released"]) == 0
+        assert len(list(out.iterdir())) == 3
+    assert "aligner" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("to", ["released", "safetensors"])
+def test_a_folder_with_something_in_it_is_left_alone(
+    tmp_path: Path, model: Path, to: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = {path: path.stat().st_mtime_ns for path in model.iterdir()}
+    assert main(["--model", str(model), "--out", str(model), "--to", to]) == 2
+    assert {path: path.stat().st_mtime_ns for path in model.iterdir()} == before
+    error = capsys.readouterr().err
+    assert error == f"error: --out: {model} is there and not an empty folder; name a new one\n"
+    (tmp_path / "file").touch()
+    assert main(["--model", str(model), "--out", str(tmp_path / "file"), "--to", to]) == 2
+    assert main(["--model", str(model), "--out", str(tmp_path / "file" / "below"), "--to", to]) == 2
+    assert "cannot be written (Not a directory)" in capsys.readouterr().err
+
+
+def test_mistakes_are_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--model", "latest", "--out", str(tmp_path / "out"), "--to", "released"]) == 2
+    assert main(["--model", str(tmp_path), "--out", str(tmp_path / "out"), "--to", "released"]) == 2
+    first, second = capsys.readouterr().err.splitlines()
+    assert first.endswith("there is no folder latest; a trained model's id, or latest, needs --config too")
+    assert "is no model folder" in second
+    assert not (tmp_path / "out").exists()
