@@ -29,8 +29,10 @@ Array = npt.NDArray[np.floating]
 Box = tuple[float, float, float, float]
 """x0, y0, x1, y1 in pixels of the upright frame."""
 
-BODY_AND_FEET = slice(0, 23)
-_SHOULDERS, _HIPS = slice(5, 7), slice(11, 13)
+_BODY_AND_FEET = slice(0, 23)
+_EYES, _SHOULDERS, _HIPS = slice(1, 3), slice(5, 7), slice(11, 13)
+_CHIN = 31  # the ninth of the 68 points of the face
+_NEEDED = slice(0, 32)  # of the 133
 _HEAD_AND_TRUNK = [*range(7), 11, 12]
 
 HEAD_OVER_TORSO = 0.63
@@ -44,12 +46,14 @@ LEAST_APART = 1 / 16
 """Cuts of one scale that lie less than this share of their sides apart show the same."""
 
 
-def crop_framing(crop: Crop, source: Size, main: Array, sizes: Sequence[Size], max_enlargement: float) -> Framing:
+def crop_framing(
+    crop: Crop, source: Size, main: Sequence[Array], sizes: Sequence[Size], max_enlargement: float
+) -> Framing:
     """The cut of a clip, of the first size that needs no larger pixels than allowed; sizes are tried from the nearest
     aspect ratio on, as far as they keep half of the picture.
 
     Args:
-        main: [F, 133, 3] the main person in the measured frames that show one, pixels of the source.
+        main: [133, 3] of the main person in each measured frame that shows one, pixels of the source.
         max_enlargement: pixels of the cut for one of the source, along one side.
 
     Raises:
@@ -69,13 +73,16 @@ def crop_framing(crop: Crop, source: Size, main: Array, sizes: Sequence[Size], m
     )
 
 
-def _framer(crop: Crop, source: Size, main: Array) -> Callable[[Size], Framing]:
+def _framer(crop: Crop, source: Size, main: Sequence[Array]) -> Callable[[Size], Framing]:
     if crop == "centre":
         return partial(Framing.cover, source)
+    if not len(main):
+        raise PersonError("no_person", "no frame shows a person")
+    poses = np.stack([pose[_NEEDED] for pose in main])
     if crop == "person":
-        x0, y0, x1, y1 = person_box(main)
+        x0, y0, x1, y1 = person_box(poses)
         return partial(Framing.cover, source, centre=((x0 + x1) / 2, (y0 + y1) / 2))
-    return partial(_closer, source, box=_inside(half_body_box(main), source))
+    return partial(_closer, source, box=_inside(half_body_box(poses), source))
 
 
 def _closer(source: Size, size: Size, box: Box) -> Framing:
@@ -92,7 +99,7 @@ def person_box(main: Array) -> Box:
     Raises:
         PersonError: `no_person`, no frame shows a joint.
     """
-    joints = main[:, BODY_AND_FEET]
+    joints = main[:, _BODY_AND_FEET]
     seen = _seen(joints)
     some = seen.any(1)
     if not some.any():
@@ -104,7 +111,8 @@ def person_box(main: Array) -> Box:
 def half_body_box(main: Array) -> Box:
     """From above the head to below the hips, arms left out, with a margin, [F, 133, 3].
 
-    The head ends `HEAD_OVER_TORSO` above the shoulders, or at its highest visible point where that is higher.
+    The head ends `HEAD_OVER_TORSO` above the shoulders, or as far above the eyes as the chin is below them, whichever
+    is higher.
 
     Raises:
         PersonError: `no_half_body`, both shoulders and both hips below them are seen in less than half of the frames.
@@ -120,7 +128,9 @@ def half_body_box(main: Array) -> Box:
     points, torso = points[upright], torso[upright]
     trunk = points[:, _HEAD_AND_TRUNK]
     low, high = np.nanmin(trunk, 1), np.nanmax(trunk, 1)
-    low[:, 1] = np.minimum(low[:, 1], points[:, _SHOULDERS, 1].mean(1) - HEAD_OVER_TORSO * torso)
+    shoulders, eyes = (points[:, pair, 1].mean(1) for pair in (_SHOULDERS, _EYES))
+    crown = np.fmin(shoulders - HEAD_OVER_TORSO * torso, 2 * eyes - points[:, _CHIN, 1])
+    low[:, 1] = np.minimum(low[:, 1], crown)
     high[:, 1] = points[:, _HIPS, 1].max(1)
     margin = MARGIN * torso[:, None]
     return _typical(low - margin, high + margin)

@@ -17,7 +17,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from pipelines.crops import Crop, crop_framing, same_cut
 from pipelines.encode_settings import EncodeSettings
@@ -111,9 +110,8 @@ def plan_clip(clip: dict[str, Any], frames: pa.Table, settings: EncodeSettings) 
 
 def _cut(crop: Crop, clip: dict[str, Any], plan: ClipPlan, settings: EncodeSettings) -> tuple[Framing, list[int]]:
     main = [frame.keypoints[0] for frame in plan.measured if len(frame.keypoints)]
-    people = np.stack(main) if main else np.zeros((0, KEYPOINT_COUNT, 3), np.float32)
     source = (clip["height"], clip["width"])
-    framing = crop_framing(crop, source, people, settings.buckets, settings.max_enlargement)
+    framing = crop_framing(crop, source, main, settings.buckets, settings.max_enlargement)
     for other in plan.crops:
         if same_cut(framing, other.framing):
             raise RowError("same_cut", f"nearly that of {other.crop}")
@@ -132,24 +130,18 @@ def lost_line(clip: dict[str, Any], crop: Crop, stride: int, error: RowError) ->
 def measured_frames(frames: pa.Table) -> list[MeasuredFrame]:
     """Rows of FRAMES of one shot for which both people and faces were looked for, in the order of time. Arrays are
     views of the table."""
-    whole = pc.and_(pc.is_valid(frames["keypoints"]), pc.is_valid(frames["face_boxes"]))
-    rows = frames.filter(whole).sort_by("frame_index")
-    keypoints = _lists(rows["keypoints"], (-1, KEYPOINT_COUNT, 3))
-    faces, embeddings = _lists(rows["face_boxes"], (-1, 4)), _lists(rows["face_embedding"], (-1,))
-    known = rows["face_embedding"].is_valid().to_pylist()
-    return [
-        MeasuredFrame(
-            index=index,
-            keypoints=keypoints[place],
-            faces=faces[place],
-            embedding=embeddings[place] if known[place] else None,
-        )
-        for place, index in enumerate(rows["frame_index"].to_pylist())
+    poses, faces = _lists(frames["keypoints"], (-1, KEYPOINT_COUNT, 3)), _lists(frames["face_boxes"], (-1, 4))
+    cells = zip(frames["frame_index"].to_pylist(), poses, faces, _lists(frames["face_embedding"], (-1,)), strict=True)
+    measured = [
+        MeasuredFrame(index=index, keypoints=people, faces=boxes, embedding=embedding)
+        for index, people, boxes, embedding in cells
+        if people is not None and boxes is not None
     ]
+    return sorted(measured, key=lambda frame: frame.index)
 
 
-def _lists(column: pa.ChunkedArray, shape: tuple[int, ...]) -> list[Array]:
-    """Each cell of a column of lists of floats, or of boxes or poses, in this shape."""
+def _lists(column: pa.ChunkedArray, shape: tuple[int, ...]) -> list[Array | None]:
+    """Each cell of a column of lists of floats, or of boxes or poses, in this shape; None where it is null."""
     lists = column.combine_chunks()
     values = lists.values
     while isinstance(values, pa.ListArray | pa.FixedSizeListArray):
@@ -157,7 +149,10 @@ def _lists(column: pa.ChunkedArray, shape: tuple[int, ...]) -> list[Array]:
     ends = lists.offsets.to_numpy()
     width = len(values) // max(1, len(lists.values))
     flat = values.to_numpy(zero_copy_only=False)
-    return [flat[start * width : end * width].reshape(shape) for start, end in pairwise(ends)]
+    return [
+        flat[start * width : end * width].reshape(shape) if known else None
+        for (start, end), known in zip(pairwise(ends), lists.is_valid().to_pylist(), strict=True)
+    ]
 
 
 def row_windows(count: int, size: int, stride: int = 1) -> list[range]:
