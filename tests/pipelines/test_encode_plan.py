@@ -11,11 +11,19 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from pipelines.encode_plan import Amount, EncoderShapes, amount_of, encoder_shapes, planned_bytes, require_space
+from pipelines.encode_plan import (
+    Amount,
+    EncoderShapes,
+    amount_of,
+    encoder_shapes,
+    planned_bytes,
+    require_space,
+    videos_of,
+)
 from pipelines.encode_settings import EncodeSettings
 from pipelines.shard_plan import plan_clip
 from pipelines.store import Store
-from pipelines.tables import FRAMES
+from pipelines.tables import CLIPS, FRAMES
 from stableanimator.errors import StorageError, WeightsError
 from stableanimator.models.encoders import CLIPSettings, Encoders, EncoderSettings, VAESettings
 
@@ -85,3 +93,15 @@ def test_a_disk_that_is_too_small_is_refused_before_anything_is_written(tmp_path
     with pytest.raises(StorageError, match=r"GiB free, and encode would write"):
         require_space(store, Amount(3, 2 * free), replace(SETTINGS, free_gib=0.0))
     require_space(store, Amount(), replace(SETTINGS, free_gib=1e6))  # nothing is to be written
+
+
+def test_each_video_comes_with_its_own_rows_wherever_they_lie(tmp_path: Path) -> None:
+    clips = [{"shot_id": shot, "video_id": shot[0]} for shot in ("b1", "a2", "b2", "a1", "c1")]
+    shots = ["b1", "a1", "b1", "rejected", "a2", "b2", "a1", "b1"]
+    frames = [{"shot_id": shot, "frame_index": index} for index, shot in enumerate(shots)]
+    tables = {"clips": pa.Table.from_pylist(clips, CLIPS), "frames": pa.Table.from_pylist(frames, FRAMES)}
+    release = Store(str(tmp_path)).commit("releases", content={}, tables=tables, build={})
+    found = [
+        (video, of["shot_id"].to_pylist(), rows["frame_index"].to_pylist()) for video, of, rows in videos_of(release)
+    ]
+    assert found == [("a", ["a2", "a1"], [1, 4, 6]), ("b", ["b1", "b2"], [0, 2, 5, 7]), ("c", ["c1"], [])]
