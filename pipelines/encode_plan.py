@@ -53,8 +53,8 @@ def videos_of(release: Collection) -> Iterator[tuple[str, pa.Table, pa.Table]]:
 
 
 def _take(table: pa.Table, rows: npt.NDArray[np.int64]) -> pa.Table:
-    """A copy of some rows, in ascending order. Of the whole table `take` would first copy every chunk; a release lists a
-    video's frames together."""
+    """A copy of some rows, in ascending order. A release lists a video's frames together, so they are cut out first:
+    `take` copies every chunk that it is given."""
     if not len(rows):
         return table.slice(0, 0)
     return table.slice(rows[0], rows[-1] - rows[0] + 1).take(pa.array(rows - rows[0]))
