@@ -67,11 +67,7 @@ def draw_sheet(
         (framing,) = (crop.framing for crop in plan.crops if crop.crop == line["crop"])
         with VideoReader(store.local_file(clip["media"])) as video:
             strips.append(_strip(_middle_row(store, line), video, framing, encoders))
-    note = (
-        "left to right: the frame as it was cut, what the VAE makes of its latent, the pose, the face mask, references"
-    )
-    if encoders.settings.svd is None:
-        note = "the VAE has random weights: decoded latents are noise. " + note
+    note = "The VAE has random weights: decoded latents are noise." if encoders.settings.svd is None else ""
     picture = sheet(strips, note)
     return cv2.imencode(".jpg", picture[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, _QUALITY])[1].tobytes()
 
