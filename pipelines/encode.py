@@ -11,6 +11,7 @@ Pixels do not leave the actor that decoded them; what travels is a video's few r
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import logging
 import platform
@@ -183,11 +184,8 @@ class EncodeVideo:
     def _write(self, item: dict[str, Any], crops: list[EncodedCrop], spool: LatentSpool) -> dict[str, Any]:
         """Commit the rows of one bucket. A video has one split, so its parts have one too."""
         rows: Iterable[pa.Table] = (row for crop in crops for row in crop.rows(spool))
-        file = stream_parquet(rows, SHARDS)
-        try:
+        with contextlib.closing(stream_parquet(rows, SHARDS)) as file:
             part = self.store.write_part_file("shards", item["key"], item["video_id"], file)
-        finally:
-            file.close()
         split = crops[0].clip.clip["split"]
         return {"path": part["path"], "sha256": part["sha256"], "split": split, "bucket": crops[0].plan.bucket}
 

@@ -57,7 +57,7 @@ class ShardRows:
         self._starts, self._count = ends[:-1], int(ends[-1])
         self._cache: OrderedDict[tuple[int, int], pa.Table] = OrderedDict()  # by part and row group
         self._cached = 0  # bytes
-        self._files: OrderedDict[int, Any] = OrderedDict()
+        self._files: OrderedDict[int, tuple[Any, npt.NDArray[np.int64]]] = OrderedDict()
 
     def __len__(self) -> int:
         return self._count
@@ -111,9 +111,7 @@ class ShardRows:
         """
         part = self._parts[number]
         try:
-            file = self._file(number)
-            sizes = [file.metadata.row_group(group).num_rows for group in range(file.num_row_groups)]
-            starts = np.cumsum([0, *sizes])
+            starts = self._file(number)[1]
             group = int(np.searchsorted(starts, offset, side="right")) - 1
             return self._group(number, group).slice(offset - int(starts[group]), 1)
         except DAMAGE as error:
@@ -128,20 +126,23 @@ class ShardRows:
         if (number, group) in self._cache:
             self._cache.move_to_end((number, group))
             return self._cache[number, group]
-        table = self._file(number).read_row_group(group, use_threads=False)
+        table = self._file(number)[0].read_row_group(group, use_threads=False)
         self._cache[number, group] = table
         self._cached += table.nbytes
         while len(self._cache) > 1 and self._cached > _CACHE_BYTES:
             self._cached -= self._cache.popitem(last=False)[1].nbytes
         return table
 
-    def _file(self, number: int) -> Any:
+    def _file(self, number: int) -> tuple[Any, npt.NDArray[np.int64]]:
+        """An open part, and the first row of each of its row groups."""
         if number in self._files:
             self._files.move_to_end(number)
         else:
-            self._files[number] = open_parquet(self.shards.store.open_file(self._parts[number]["path"]))
+            file = open_parquet(self.shards.store.open_file(self._parts[number]["path"]))
+            sizes = [file.metadata.row_group(group).num_rows for group in range(file.num_row_groups)]
+            self._files[number] = file, np.cumsum([0, *sizes])
             if len(self._files) > _OPEN_FILES:
-                self._files.popitem(last=False)[1].close(force=True)
+                self._files.popitem(last=False)[1][0].close(force=True)
         return self._files[number]
 
 

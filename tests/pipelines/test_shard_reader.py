@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import pickle
 from collections.abc import Callable
 from pathlib import Path
@@ -132,7 +133,8 @@ def test_a_changed_part_is_refused(shards: Collection, damage: Callable[[Path], 
 def test_a_part_of_many_row_groups_is_read_a_group_at_a_time(tmp_path: Path) -> None:
     store = Store(str(tmp_path))
     tables = [pa.Table.from_pylist([_row(10 * number, "train", 16, 16)], schema=SHARDS) for number in range(6)]
-    part = store.write_part_file("shards", "key", "v", stream_parquet(tables, SHARDS))
+    with contextlib.closing(stream_parquet(tables, SHARDS)) as file:
+        part = store.write_part_file("shards", "key", "v", file)
     assert part["rows"] == 6
     content = {"parts": [{**part, "split": "train", "bucket": "16x16"}], "settings": {"reference_noise": 0.0}}
     rows = ShardRows(store.commit("shards", content=content, tables={}, build={}), "train")
