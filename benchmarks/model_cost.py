@@ -11,6 +11,7 @@ from __future__ import annotations
 import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import torch
@@ -26,6 +27,7 @@ from stableanimator.diffusion.sampler import SamplerSettings
 from stableanimator.framing import Size
 from stableanimator.models.animator import Animator, Conditioning, ModelSettings
 from stableanimator.models.encoders import Encoders, EncoderSettings
+from stableanimator.models.unet import checkpoint_activations
 
 FRAMES = 16
 SIZES: tuple[Size, ...] = ((576, 1024), (512, 512))
@@ -37,6 +39,7 @@ A100_BF16, A100_TF32 = 312e12, 156e12
 """Published peaks, operations a second. PyTorch runs float32 convolutions in TF32, and so the encoders."""
 
 _TERA, _GIB = 1e12, 2**30
+_HOW = {"without": False, "with": True}
 
 
 def _attention(query: Any, key: Any, value: Any, *_: Any, **__: Any) -> int:
@@ -159,13 +162,14 @@ def cost_figures() -> list[Figure]:
     """Everything about the full size that can be counted; no figure has a bar."""
     figures: list[Figure] = []
     with fake_bf16():
-        animator = Animator(ModelSettings()).train()
+        animators = {how: Animator(ModelSettings()).train() for how in _HOW}
+        checkpoint_activations(animators["with"].unet)
         torch.set_default_dtype(torch.float32)
-        encoders = Encoders(EncoderSettings())
-        figures += _parameters(animator, encoders)
+        encoders = {how: Encoders(EncoderSettings(checkpoint_decoder=on)) for how, on in _HOW.items()}
+        figures += _parameters(animators["with"], encoders["with"])
         for size in SIZES:
-            figures += _one_size(animator, encoders, size)
-    trained = _count(animator)
+            figures += _one_size(animators, encoders, size)
+    trained = _count(animators["with"])
     figures += [
         _figure(f"weights, gradients and AdamW of a GPU of {GPUS}, {precision}, ZeRO {stage}",
                 state_bytes(trained, precision, stage, GPUS) / _GIB, "GiB")
@@ -194,31 +198,30 @@ def _count(network: nn.Module) -> int:
     return sum(parameter.numel() for parameter in network.parameters())
 
 
-def _one_size(animator: Animator, encoders: Encoders, size: Size) -> list[Figure]:
-    """Operations, memory and computed seconds at one picture size."""
+def _one_size(animators: dict[str, Animator], encoders: dict[str, Encoders], size: Size) -> list[Figure]:
+    """Operations, memory and computed seconds at one picture size, of networks without and with checkpointing."""
     where = f"{FRAMES} x {size[0]}x{size[1]}"
     flops: dict[str, float] = {}
     memory: dict[str, float] = {}
+    animator, coder = animators["with"], encoders["with"]
+    latents = _latents(coder, size, coder.settings.decode_chunk)
     with torch.no_grad():
         flops["denoiser, forward"] = count_flops(lambda: denoise(animator, FRAMES, size))
         memory["denoiser, forward, without gradients"] = peak_bytes(lambda: denoise(animator, FRAMES, size))
-    for on in (False, True):
-        how = "with" if on else "without"
-        (animator.unet.enable_gradient_checkpointing if on else animator.unet.disable_gradient_checkpointing)()
+        memory["VAE decoding a chunk"] = peak_bytes(lambda: coder.decode(latents))
+        flops |= {name: count_flops(work) for name, work in _pieces(animator, coder, size).items()}
+    for how in _HOW:
         name = f"denoiser, forward and backward, {how} checkpointing"
-        flops[name] = count_flops(lambda: train_pass(animator, FRAMES, size))
-        memory[name] = peak_bytes(lambda: train_pass(animator, FRAMES, size))
-    flops |= {name: count_flops(work) for name, work in _pieces(animator, encoders, size).items()}
-    latents = _latents(encoders, size, encoders.settings.decode_chunk)
-    with torch.no_grad():
-        memory["VAE decoding a chunk"] = peak_bytes(lambda: encoders.decode(latents))
-    memory["VAE decoding a chunk, forward and backward"] = peak_bytes(lambda: _decode_pass(encoders, latents))
-    memory["VAE decoding a frame, forward and backward"] = peak_bytes(lambda: _decode_pass(encoders, latents[:1]))
+        work = partial(train_pass, animators[how], FRAMES, size)
+        flops[name], memory[name] = count_flops(work), peak_bytes(work)
+        name = f"forward and backward, {how} checkpointing"
+        flops[f"VAE decoding a frame, {name}"] = count_flops(partial(_decode_pass, encoders[how], latents[:1]))
+        memory[f"VAE decoding a chunk, {name}"] = peak_bytes(partial(_decode_pass, encoders[how], latents))
     return [
         *(_figure(f"{name}, {where}", value / _TERA, "TFLOP") for name, value in flops.items()),
         *(_figure(f"memory of {name}, {where}", value / _GIB, "GiB", "counted, weights not in it")
           for name, value in memory.items()),
-        *_peaks(memory, animator, encoders, where),
+        *_peaks(memory, animator, coder, where),
         *_seconds(flops, where),
     ]  # fmt: skip
 
@@ -228,7 +231,7 @@ def _peaks(memory: dict[str, float], animator: Animator, encoders: Encoders, whe
     states = state_bytes(_count(animator), "bf16", 2, GPUS)
     weights = 2 * _count(animator) + 4 * _count(encoders)
     plain = max(memory["denoiser, forward, without gradients"], memory["VAE decoding a chunk"])
-    optimised = memory["VAE decoding a chunk, forward and backward"]
+    optimised = memory["VAE decoding a chunk, forward and backward, with checkpointing"]
     peaks = {
         f"training on {GPUS} GPUs, bf16, ZeRO 2, with checkpointing":
             states + memory["denoiser, forward and backward, with checkpointing"],
@@ -257,7 +260,6 @@ def _pieces(animator: Animator, encoders: Encoders, size: Size) -> dict[str, Cal
     return {
         "VAE encoding a frame": lambda: encoders.encode(picture),
         "VAE decoding a frame": lambda: encoders.decode(latent),
-        "VAE decoding a frame, forward and backward": lambda: _decode_pass(encoders, latent),
         "CLIP of a picture": lambda: encoders.embed(picture),
         "FaceEncoder of a picture": lambda: animator.face_encoder(face, image),
         "PoseNet of a frame": lambda: animator.pose_net(picture.bfloat16()),
@@ -271,7 +273,7 @@ def _seconds(flops: dict[str, float], where: str) -> list[Figure]:
     updates = face.denoising_steps * face.optimisation_steps * FRAMES
     fast, slow = A100_BF16 * UTILISATION, A100_TF32 * UTILISATION
     sampling = passes * flops["denoiser, forward"] / fast + FRAMES * flops["VAE decoding a frame"] / slow
-    optimising = updates * flops["VAE decoding a frame, forward and backward"] / slow
+    optimising = updates * flops["VAE decoding a frame, forward and backward, with checkpointing"] / slow
     step = flops["denoiser, forward and backward, with checkpointing"] / fast
     note = f"computed: A100 at {UTILISATION:.0%} of {A100_BF16 / _TERA:.0f} (bf16) and {A100_TF32 / _TERA:.0f} (TF32)"
     return [

@@ -15,6 +15,7 @@ from benchmarks.harness import Figure, half_range
 from benchmarks.model_cost import FRAMES, SIZES, blank_clip
 from stableanimator.framing import Size
 from stableanimator.models.animator import Animator, ModelSettings
+from stableanimator.models.unet import checkpoint_activations
 
 _REPEATS = 3
 _GIB = 2**30
@@ -43,7 +44,7 @@ def cuda_figures(model: ModelSettings, frames: int = FRAMES, size: Size = SIZES[
         animator.train().denoise(x, sigma, conditioning).square().mean().backward()
         animator.zero_grad()
 
-    animator.unet.enable_gradient_checkpointing()
+    checkpoint_activations(animator.unet)
     where = f"{frames} x {size[0]}x{size[1]} bf16 on {torch.cuda.get_device_name()}"
     return [*_measured("forward", forward, where), *_measured("forward and backward, checkpointing", backward, where)]
 

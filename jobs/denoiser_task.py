@@ -19,7 +19,7 @@ from stableanimator.alignment.aligner import Aligner
 from stableanimator.alignment.aligner_folder import load_aligner_folder
 from stableanimator.models.animator import Animator, ModelSettings
 from stableanimator.models.checkpoints import load_svd_unet, save_model_folder
-from stableanimator.models.unet import speed_up
+from stableanimator.models.unet import checkpoint_activations, speed_up
 from stableanimator.training import (
     StepDraws,
     TrainingBatch,
@@ -96,7 +96,7 @@ class DenoiserTask(OpensLate):
             load_svd_unet(animator, self.settings.svd)
         freeze_all_but(animator, self.settings.step.trainable)
         if self.settings.step.gradient_checkpointing:
-            animator.unet.enable_gradient_checkpointing()
+            checkpoint_activations(animator.unet)
         # Not channels_last: ZeRO lays the weights out anew and loses their memory format.
         speed_up(animator.unet, compiled=self.settings.step.compile, channels_last=False)
         return animator

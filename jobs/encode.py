@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import sys
 
+import cv2
+import numpy as np
+
 from jobs import entry
 from jobs.config import Config
 from jobs.tracking import Run
 from pipelines.encode import encode_release
-from pipelines.store import Store
+from pipelines.shard_sheet import NAME
+from pipelines.store import Collection, Store
 
 
 def run(config: Config, run: Run) -> str:
@@ -16,6 +20,7 @@ def run(config: Config, run: Run) -> str:
 
     Raises:
         InputError: there is no such release.
+        StorageError: the root's disk is too small for what would be written.
     """
     release = Store(config.root).open("releases", config.release)
     run.dataset("release", release.uri, release.id)
@@ -23,10 +28,18 @@ def run(config: Config, run: Run) -> str:
     counts = shards.manifest["counts"]
     run.metrics({"clips": counts["clips"], "clips_encoded": counts["encoded"], "shard_rows": counts["rows"]})
     run.table("encode_report", shards.table("report").to_pylist())
+    _log_sheet(run, shards)
     run.dataset("shards", shards.uri, shards.id, context="output")
     reasons = ", ".join(f"{count} {reason}" for reason, count in counts["reasons"].items())
     left_out = f" (left out: {reasons})" if reasons else ""
     return f"{counts['rows']} rows of {counts['encoded']} of {counts['clips']} clips{left_out} in {shards.uri}"
+
+
+def _log_sheet(run: Run, shards: Collection) -> None:
+    path = f"{shards.folder}/{NAME}"
+    if shards.store.exists(path):
+        data = np.frombuffer(shards.store.read_bytes(path), np.uint8)
+        run.picture(np.asarray(cv2.imdecode(data, cv2.IMREAD_COLOR_RGB), np.uint8), NAME)
 
 
 if __name__ == "__main__":

@@ -70,7 +70,7 @@ def main(verb: str, work: Callable[[Config, Run], str], argv: Sequence[str] | No
 
 
 def print_plan(verb: str, config: Config) -> None:
-    """What --dry-run prints: the settings, what the job reserves, and, for curate, what it would do.
+    """What --dry-run prints: the settings, what the job reserves, and, for curate and encode, what it would do.
 
     Raises:
         UserError: what would be done cannot be told.
@@ -81,6 +81,10 @@ def print_plan(verb: str, config: Config) -> None:
         from jobs.curate_plan import curate_plan  # here: the measures' libraries take seconds
 
         print(curate_plan(config))
+    if verb == "encode":
+        from jobs.encode_plan import encode_plan  # here for the same reason
+
+        print(encode_plan(config))
 
 
 def _run(verb: str, work: Callable[[Config, Run], str], config: Config) -> str:

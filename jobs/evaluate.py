@@ -18,7 +18,6 @@ from jobs import entry
 from jobs.batch_settings import EvaluateSettings
 from jobs.config import Config
 from jobs.pair_metrics import VARIANTS, Image, MeasurePair, Prediction, metrics_of, side_by_side
-from jobs.side_by_side import sheet
 from jobs.tracking import Run
 from pipelines.actor_pool import require_resources, run_actors
 from pipelines.store import Collection, Store
@@ -26,6 +25,7 @@ from pipelines.tables import METRICS
 from stableanimator.errors import ConfigError, RowError
 from stableanimator.metrics.protocol import ProtocolName, mean_over_frames
 from stableanimator.perception.settings import PerceptionSettings
+from stableanimator.side_by_side import sheet
 from stableanimator.video import VideoReader, write_mp4
 
 COLUMNS = ("l1", "psnr", "psnr_uint8", "ssim", "csim", "csim_truth", "face_found")

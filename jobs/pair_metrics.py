@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from jobs.side_by_side import strip
 from stableanimator.errors import DecodeError, RowError
 from stableanimator.framing import Framing
 from stableanimator.metrics.identity import Analyser
 from stableanimator.metrics.protocol import PairMetrics, ProtocolName, evaluate
 from stableanimator.perception.faces import FaceAnalyser
 from stableanimator.perception.settings import PerceptionSettings
+from stableanimator.side_by_side import strip
 from stableanimator.video import VideoReader, read_image
 
 Image = npt.NDArray[np.uint8]

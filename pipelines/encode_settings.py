@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from pipelines.crops import Crop
 from stableanimator.framing import Size, check_sizes
 
 
@@ -12,10 +13,19 @@ class EncodeSettings:
     """How accepted clips become training shards."""
 
     buckets: tuple[Size, ...] = ((512, 512), (1024, 576))
-    """Heights and widths in pixels. A clip goes to the nearest aspect ratio, covers it and is cut around its centre.
+    """Heights and widths in pixels. A clip goes to the nearest aspect ratio, covers it and is cut without stretching.
     The paper mixes 512x512 and portraits of 576x1024 (width x height)."""
+    crops: tuple[Crop, ...] = ("centre",)
+    """Cuts of each clip, each with rows of its own: `centre`, `person`, `half_body`; see `pipelines.crops`. A cut that
+    shows nearly the same as one before it is left out (`same_cut`)."""
+    max_enlargement: float = 2.0
+    """Pixels of a cut for one of the video at most, along one side. A clip that needs more goes to the next bucket that
+    keeps half of its picture, or is not encoded (`too_small`). Curation accepts pictures from 256 pixels on, which
+    512x512 needs twice; beyond that more than three of four pixels would be invented."""
     frames_per_row: int = 16
     """Measured frames in one shard row. Released: 16. A clip with fewer is not encoded (`too_short`)."""
+    strides: tuple[int, ...] = (1,)
+    """A row of stride s holds every s-th measured frame. Each stride has rows that cover the clip once."""
     references: int = 4
     """Candidate reference frames of a clip at most, spread evenly over its frames with a face."""
     max_people: int = 4
@@ -25,6 +35,10 @@ class EncodeSettings:
     what shards hold, so a candidate's noise is drawn once, here."""
     batch: int = 8
     """Frames in one pass of the encoders; bounds their memory and leaves the result as it is."""
+    sheet_rows: int = 12
+    """Shard rows shown on the contact sheet, spread over buckets, crops, strides and clips; 0: no sheet."""
+    free_gib: float = 1.0
+    """GiB that must stay free on the root's disk beside what will be written; with less the job does not begin."""
     actors: int = 1
     """Processes that encode side by side, each with the encoders in memory."""
     cpus_per_actor: float = 1.0
@@ -37,8 +51,17 @@ class EncodeSettings:
         for name in ("frames_per_row", "references", "max_people", "batch", "actors"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1")
-        if self.reference_noise < 0:
-            raise ValueError("reference_noise must not be negative")
+        for name in ("crops", "strides"):
+            values = getattr(self, name)
+            if not values or len(set(values)) < len(values):
+                raise ValueError(f"{name} must name at least one, and each once")
+        if min(self.strides) < 1:
+            raise ValueError("strides must be at least 1")
+        if self.max_enlargement <= 0:
+            raise ValueError("max_enlargement must be above 0")
+        for name in ("reference_noise", "sheet_rows", "free_gib"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"{name} must not be negative")
         if self.cpus_per_actor <= 0 or self.gpus_per_actor < 0:
             raise ValueError("cpus_per_actor must be above 0 and gpus_per_actor not below 0")
 

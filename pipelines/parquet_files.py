@@ -6,6 +6,7 @@ know that they are what was written.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import hashlib
 import io
@@ -80,12 +81,24 @@ def stream_parquet(tables: Iterable[pa.Table], schema: pa.Schema) -> ParquetFile
     # Closed by whoever gets the file.
     data = tempfile.SpooledTemporaryFile(max_size=_IN_MEMORY, prefix="stableanimator-table-")  # noqa: SIM115
     sink, rows = _Hashed(data), 0
-    try:
+    with temporary_folder_named():
         with pq.ParquetWriter(sink, schema, **_options(schema)) as writer:
             for table in tables:
                 writer.write_table(table.combine_chunks(), row_group_size=ROWS_PER_GROUP)
                 rows += table.num_rows
         data.flush()
+    return ParquetFile(rows, data.tell(), sink.digest.hexdigest(), data)
+
+
+@contextlib.contextmanager
+def temporary_folder_named() -> Iterator[None]:
+    """Around what writes to the machine's temporary folder.
+
+    Raises:
+        StorageError: in place of an error that says that the disk is full.
+    """
+    try:
+        yield
     except OSError as error:
         if error.errno not in FULL:
             raise
@@ -93,7 +106,6 @@ def stream_parquet(tables: Iterable[pa.Table], schema: pa.Schema) -> ParquetFile
         raise StorageError(
             f"{folder} is full ({error.strerror}); free some space, or set TMPDIR, and run again"
         ) from error
-    return ParquetFile(rows, data.tell(), sink.digest.hexdigest(), data)
 
 
 class _Hashed(io.RawIOBase):

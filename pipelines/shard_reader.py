@@ -11,12 +11,14 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from pipelines.parquet_files import DAMAGE, open_parquet
 from pipelines.store import Collection
 from pipelines.tables import KEYPOINT_COUNT
 from stableanimator.errors import InputError
 from stableanimator.training import ShardRow
 
-_CACHE_BYTES = 1 << 29  # decoded parts that a process keeps
+_CACHE_BYTES = 1 << 29  # rows that a process keeps
+_OPEN_FILES = 64
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -42,8 +44,9 @@ class ShardRows:
         rows[0].latents        # [F, C, h, w]
         rows.groups            # numbers of the rows of each bucket: only these may share a batch
 
-    A part (the rows of one video) is read and its checksum verified when one of its rows is asked for; the last ones
-    stay in memory. Parts are opened in the process that asks, so the object travels to loader processes.
+    A part holds the rows of one video in one bucket. Only the row group of the row that is asked for is read, and the
+    checksums of its pages verified; the last ones stay in memory. Parts are opened in the process that asks, so the
+    object travels to loader processes.
     """
 
     def __init__(self, shards: Collection, split: str) -> None:
@@ -52,13 +55,15 @@ class ShardRows:
         self._parts = [part for part in shards.manifest["parts"] if part["split"] == split]
         ends = np.cumsum([0, *(part["rows"] for part in self._parts)])
         self._starts, self._count = ends[:-1], int(ends[-1])
-        self._cache: OrderedDict[int, pa.Table] = OrderedDict()
+        self._cache: OrderedDict[tuple[int, int], pa.Table] = OrderedDict()  # by part and row group
+        self._cached = 0  # bytes
+        self._files: OrderedDict[int, tuple[Any, npt.NDArray[np.int64]]] = OrderedDict()
 
     def __len__(self) -> int:
         return self._count
 
-    def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_cache": OrderedDict()}
+    def __reduce__(self) -> tuple[type[ShardRows], tuple[Collection, str]]:
+        return ShardRows, (self.shards, self.split)
 
     @property
     def groups(self) -> list[npt.NDArray[np.int64]]:
@@ -78,7 +83,7 @@ class ShardRows:
         if not 0 <= index < self._count:
             raise IndexError(f"row {index} of {self._count}")
         number = int(np.searchsorted(self._starts, index, side="right")) - 1
-        row = self._part(number).slice(index - int(self._starts[number]), 1)
+        row = self._row(number, index - int(self._starts[number]))
         return decode_row(row, float(self.shards.manifest["settings"]["reference_noise"]))
 
     def shapes(self) -> ShardShapes:
@@ -98,16 +103,47 @@ class ShardRows:
             face_width=row.face_embedding.shape[-1],
         )
 
-    def _part(self, number: int) -> pa.Table:
-        if number in self._cache:
-            self._cache.move_to_end(number)
-            return self._cache[number]
+    def _row(self, number: int, offset: int) -> pa.Table:
+        """One row of a part.
+
+        Raises:
+            InputError: the part is not what was committed.
+        """
         part = self._parts[number]
-        table = self.shards.store.read_parquet(part["path"], part["sha256"])
-        self._cache[number] = table
-        while len(self._cache) > 1 and sum(each.nbytes for each in self._cache.values()) > _CACHE_BYTES:
-            self._cache.popitem(last=False)
+        try:
+            starts = self._file(number)[1]
+            group = int(np.searchsorted(starts, offset, side="right")) - 1
+            return self._group(number, group).slice(offset - int(starts[group]), 1)
+        except DAMAGE as error:
+            store = self.shards.store
+            if store.exists(part["path"]) and store.is_whole(part["path"]):
+                raise
+            raise InputError(
+                f"{store.uri(part['path'])} is not what was committed (lost or damaged); run encode again"
+            ) from error
+
+    def _group(self, number: int, group: int) -> pa.Table:
+        if (number, group) in self._cache:
+            self._cache.move_to_end((number, group))
+            return self._cache[number, group]
+        table = self._file(number)[0].read_row_group(group, use_threads=False)
+        self._cache[number, group] = table
+        self._cached += table.nbytes
+        while len(self._cache) > 1 and self._cached > _CACHE_BYTES:
+            self._cached -= self._cache.popitem(last=False)[1].nbytes
         return table
+
+    def _file(self, number: int) -> tuple[Any, npt.NDArray[np.int64]]:
+        """An open part, and the first row of each of its row groups."""
+        if number in self._files:
+            self._files.move_to_end(number)
+        else:
+            file = open_parquet(self.shards.store.open_file(self._parts[number]["path"]))
+            sizes = [file.metadata.row_group(group).num_rows for group in range(file.num_row_groups)]
+            self._files[number] = file, np.cumsum([0, *sizes])
+            if len(self._files) > _OPEN_FILES:
+                self._files.popitem(last=False)[1][0].close(force=True)
+        return self._files[number]
 
 
 def decode_row(row: pa.Table, reference_noise: float) -> ShardRow:

@@ -216,6 +216,19 @@ class Store:
         self.write_bytes(path, data)
         return {"path": path, "sha256": digest, "rows": table.num_rows}
 
+    def write_part_file(self, family: str, key: str, group: str, file: ParquetFile) -> dict[str, Any]:
+        """The same for rows that were streamed."""
+        path = f"parts/{family}/{key}/{group}/{file.sha256}.parquet"
+        self._write(path, file.chunks())
+        return {"path": path, "sha256": file.sha256, "rows": file.rows}
+
+    def free_bytes(self) -> int | None:
+        """Room left on the root's disk; None where the root is no local folder."""
+        if not isinstance(self.filesystem, pafs.LocalFileSystem):
+            return None
+        self.filesystem.create_dir(self._base, recursive=True)
+        return shutil.disk_usage(self._base).free
+
     def is_whole(self, path: str) -> bool:
         """Whether the bytes of a part match its name."""
         digest = hashlib.sha256()

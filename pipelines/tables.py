@@ -186,15 +186,17 @@ FRAMES = pa.schema(  # written by pipelines.select: one row for each sampled fra
     ]
 )
 
-SHARDS = pa.schema(  # written by pipelines.encode: one row for each window of an accepted shot
+SHARDS = pa.schema(  # written by pipelines.encode: one row for each window, crop and stride of an accepted shot
     [
         ("shot_id", pa.string()),
         ("video_id", pa.string()),
         ("split", pa.string()),
         ("bucket", pa.string()),  # HxW of the pictures in pixels; latents are [h, w] = [H, W] / VAE factor
+        ("crop", pa.string()),  # centre | person | half_body: which part of the picture (pipelines.crops)
+        ("stride", pa.int32()),  # measured frames from one frame of the row to the next
         ("frame_index", pa.list_(pa.int32())),  # [F]
         ("latents", pa.list_(pa.float16())),  # [F, C, h, w] VAE mean times scaling factor
-        ("reference_index", pa.list_(pa.int32())),  # [K] other frames of the shot, each with a face
+        ("reference_index", pa.list_(pa.int32())),  # [K] other frames of the shot where it has some, each with a face
         ("reference_latent", pa.list_(pa.float16())),  # [K, C, h, w]
         ("clip_embedding", pa.list_(pa.float16())),  # [K, 1, D]
         ("face_embedding", pa.list_(pa.float16())),  # [K, E] as ArcFace returns it, norm about 20
@@ -207,9 +209,11 @@ SHARDS = pa.schema(  # written by pipelines.encode: one row for each window of a
     ]
 )
 
-ENCODE_REPORT = pa.schema(  # written by pipelines.encode: one row for each accepted shot
+ENCODE_REPORT = pa.schema(  # written by pipelines.encode: one row for each accepted shot, crop and stride
     [
         ("shot_id", pa.string()),
+        ("crop", pa.string()),
+        ("stride", pa.int32()),
         ("rows", pa.int32()),  # shard rows made of it
         ("reason", pa.string()),  # why there are none; null otherwise
         ("detail", pa.string()),

@@ -1,4 +1,4 @@
-"""How a picture of any size becomes one of the model's: scaled to cover it, then cut around the centre.
+"""How a picture of any size becomes one of the model's: scaled until it covers it, then cut out.
 
 Nothing is stretched: both axes are scaled alike, up to the rounding of the scaled size to whole pixels. Points and
 boxes go through the same transform, in pixels with the origin at the top-left corner of the top-left pixel. Models read
@@ -23,8 +23,20 @@ Size = tuple[int, int]
 
 def nearest_size(height: int, width: int, sizes: Sequence[Size]) -> Size:
     """The size whose aspect ratio is nearest (in log) to that of `height` x `width`; of equals the first."""
-    wanted = math.log(height / width)
-    return min(sizes, key=lambda size: abs(math.log(size[0] / size[1]) - wanted))
+    return similar_sizes(height, width, sizes)[0]
+
+
+def similar_sizes(height: int, width: int, sizes: Sequence[Size]) -> list[Size]:
+    """The sizes from the nearest aspect ratio (in log) to the farthest; of equals the first comes first.
+
+    Beside the nearest only those that keep at least half of a picture of `height` x `width` when they are cut from it.
+    """
+
+    def distance(size: Size) -> float:
+        return abs(math.log(size[0] / size[1]) - math.log(height / width))
+
+    nearest, *others = sorted(sizes, key=distance)
+    return [nearest, *(size for size in others if distance(size) <= math.log(2))]
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,30 +46,46 @@ class Framing:
     source: Size
     scaled: Size
     size: Size
+    top: int
+    """First row of the scaled picture that is kept."""
+    left: int
+    """First column of the scaled picture that is kept."""
 
     @classmethod
-    def cover(cls, source: Size, size: Size) -> Framing:
-        """The smallest picture of the source's shape that covers `size`, cut around its centre."""
-        factor = max(size[0] / source[0], size[1] / source[1])
-        scaled = tuple(max(round(side * factor), target) for side, target in zip(source, size, strict=True))
-        return cls(source, (scaled[0], scaled[1]), size)
+    def cover(cls, source: Size, size: Size, centre: tuple[float, float] | None = None) -> Framing:
+        """The smallest picture of the source's shape that covers `size`, cut around `centre` (x, y in pixels of the
+        source) as nearly as the picture allows; by default around its own."""
+        return cls._scaled(source, size, max(size[0] / source[0], size[1] / source[1]), centre)
+
+    @classmethod
+    def around(cls, source: Size, size: Size, box: tuple[float, float, float, float]) -> Framing:
+        """The closest cut of the shape of `size` that holds `box` (x0, y0, x1, y1 in pixels of the source), with the
+        box in its middle as nearly as the picture allows. Where the picture is too small for that, as `cover`."""
+        x0, y0, x1, y1 = box
+        closest = min(size[0] / (y1 - y0), size[1] / (x1 - x0))
+        covering = max(size[0] / source[0], size[1] / source[1])
+        return cls._scaled(source, size, max(closest, covering), ((x0 + x1) / 2, (y0 + y1) / 2))
+
+    @classmethod
+    def _scaled(cls, source: Size, size: Size, factor: float, centre: tuple[float, float] | None) -> Framing:
+        height, width = (max(round(side * factor), target) for side, target in zip(source, size, strict=True))
+        spare = (height - size[0], width - size[1])
+        if centre is None:
+            return cls(source, (height, width), size, spare[0] // 2, spare[1] // 2)
+        wanted = (centre[1] * height / source[0] - size[0] / 2, centre[0] * width / source[1] - size[1] / 2)
+        top, left = (min(max(round(place), 0), most) for place, most in zip(wanted, spare, strict=True))
+        return cls(source, (height, width), size, top, left)
 
     @property
-    def top(self) -> int:
-        """First row of the scaled picture that is kept."""
-        return (self.scaled[0] - self.size[0]) // 2
-
-    @property
-    def left(self) -> int:
-        """First column of the scaled picture that is kept."""
-        return (self.scaled[1] - self.size[1]) // 2
+    def enlargement(self) -> float:
+        """Pixels of the target for one of the source, along one side; below 1 where it shrinks."""
+        return max(self.scaled[0] / self.source[0], self.scaled[1] / self.source[1])
 
     def pictures(self, frames: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
         """uint8 [n, H, W, 3] of the source's size -> [n, *size, 3]; area averaging where it shrinks."""
         if frames.shape[1:3] != self.source:
             raise ValueError(f"frames are {frames.shape[1:3]}, this framing is for {self.source}")
-        top, left = self.top, self.left
-        rows, columns = slice(top, top + self.size[0]), slice(left, left + self.size[1])
+        rows, columns = slice(self.top, self.top + self.size[0]), slice(self.left, self.left + self.size[1])
         if self.scaled == self.source:
             return np.ascontiguousarray(frames[:, rows, columns])
         interpolation = cv2.INTER_AREA if self.scaled[0] < self.source[0] else cv2.INTER_CUBIC

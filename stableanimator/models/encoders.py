@@ -97,6 +97,9 @@ class EncoderSettings:
     decode_chunk: int = 4
     """Frames decoded together. The decoder mixes the frames of a chunk, so it changes results; face optimisation
     decodes in the same chunks. Released: 4."""
+    checkpoint_decoder: bool = True
+    """Compute the decoder's activations again where face optimisation goes back through it: half as many operations
+    more, and memory that an 80 GB GPU has at 576x1024 (docs/model.md). The results are the same."""
 
     def __post_init__(self) -> None:
         if self.encode_batch < 1 or self.decode_chunk < 1:
@@ -119,8 +122,11 @@ class Encoders(nn.Module):
             self.vae = _load(AutoencoderKLTemporalDecoder, settings.svd, "vae")
             self.clip = _load(CLIPVisionModelWithProjection, settings.svd, "image_encoder")
         self._dtype = getattr(torch, settings.precision)
-        for part in (self.vae.encoder, self.vae.quant_conv, self.clip):
-            part.to(self._dtype)
+        if self._dtype != torch.float32:
+            for part in (self.vae.encoder, self.vae.quant_conv, self.clip):
+                part.to(self._dtype)
+        if settings.checkpoint_decoder:
+            self.vae.enable_gradient_checkpointing()
         self.requires_grad_(False).eval()
 
     @property

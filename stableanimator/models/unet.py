@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal
 
 import torch
 from diffusers import UNetSpatioTemporalConditionModel
+from diffusers.models.transformers.transformer_temporal import TransformerSpatioTemporalModel
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from stableanimator.models.id_adapter import IdFusion, install_id_adapters
 
@@ -103,6 +106,19 @@ def build_unet(settings: UNetSettings, face_tokens: int, fusion: IdFusion) -> UN
     unet.conv_in = conv_in
     install_id_adapters(unet, face_tokens, fusion)
     return unet
+
+
+def checkpoint_activations(unet: UNetSpatioTemporalConditionModel) -> None:
+    """Keep no activations inside blocks: they are computed again in the backward pass (Chen et al. 2016). In place.
+
+    diffusers' own checkpointing leaves its temporal transformer blocks out, whose activations are most of what is then
+    kept (docs/model.md).
+    """
+    unet.enable_gradient_checkpointing()
+    for module in unet.modules():
+        if isinstance(module, TransformerSpatioTemporalModel):
+            for block in module.temporal_transformer_blocks:
+                block.forward = partial(checkpoint, block.forward, use_reentrant=False)
 
 
 def speed_up(unet: UNetSpatioTemporalConditionModel, *, compiled: bool, channels_last: bool) -> None:

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import shutil
+import subprocess
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pyarrow as pa
 import pytest
 import torch
 
-from pipelines.encode import encode_release
+from pipelines.encode import EncodeVideo, encode_release
+from pipelines.encode_plan import ROW_OVERHEAD, amount_of_release, videos_of
 from pipelines.encode_settings import EncodeSettings
 from pipelines.store import Collection, Store, media_path
 from pipelines.tables import CLIPS, FRAMES, SHARDS
-from stableanimator.errors import ConfigError
+from stableanimator.errors import ConfigError, StorageError
 from stableanimator.models.encoders import CLIPSettings, Encoders, EncoderSettings, VAESettings
 from stableanimator.video import VideoReader, write_mp4
 
@@ -28,6 +33,9 @@ ENCODERS = EncoderSettings(
 )
 SETTINGS = EncodeSettings(
     buckets=((32, 32), (32, 64)), frames_per_row=4, references=3, batch=3, gpus_per_actor=0, cpus_per_actor=0.5
+)
+VARIED = replace(
+    SETTINGS, crops=("centre", "person", "half_body"), strides=(1, 2), frames_per_row=3, buckets=((32, 32),)
 )
 HEIGHT, WIDTH = 48, 100  # nearest to 32x64: scaled by 2/3 to 32x67, one column cut on the left
 SCALE_X, SCALE_Y, LEFT = 67 / 100, 32 / 48, 1
@@ -122,6 +130,7 @@ def test_the_report_says_what_became_of_every_accepted_clip(release: Collection,
     by_clip = [report[clip["shot_id"]] for clip in release.table("clips").to_pylist()]
     assert [(row["rows"], row["reason"]) for row in by_clip] == [(2, None), (0, "too_short"), (0, "no_reference_face")]
     assert by_clip[1]["detail"] == "3 measured frames, a row needs 4"
+    assert {(row["crop"], row["stride"]) for row in by_clip} == {("centre", 1)}
     assert shards.manifest["release"] == release.id
     assert shards.manifest["counts"] == {
         "clips": 3,
@@ -197,6 +206,119 @@ def test_a_lost_part_is_made_again_with_the_same_bytes(release: Collection, shar
     path.unlink()
     assert encode_release(release, SETTINGS, ENCODERS).id == shards.id
     assert path.exists()
+
+
+@pytest.fixture(scope="module")
+def varied(release: Collection, shards: Collection) -> Collection:
+    """All crops with two strides, after the plain shards. The person stands on the left and shows a nose only."""
+    return encode_release(release, VARIED, ENCODERS)
+
+
+def test_crops_and_strides_have_rows_of_their_own_or_a_reason(release: Collection, varied: Collection) -> None:
+    shot = release.table("clips")["shot_id"][0].as_py()
+    report = [row for row in varied.table("report").to_pylist() if row["shot_id"] == shot]
+    assert [(row["crop"], row["stride"], row["rows"], row["reason"]) for row in report] == [
+        ("centre", 1, 2, None),
+        ("centre", 2, 1, None),
+        ("half_body", 1, 0, "no_half_body"),
+        ("half_body", 2, 0, "no_half_body"),
+        ("person", 1, 2, None),
+        ("person", 2, 1, None),
+    ]
+    assert {(row["crop"], row["stride"], *row["frame_index"]) for row in _rows(varied) if row["shot_id"] == shot} == {
+        *((crop, 1, *frames) for crop in ("centre", "person") for frames in ((0, 2, 4), (6, 8, 10))),
+        *((crop, 2, 0, 4, 8) for crop in ("centre", "person")),
+    }
+
+
+def test_a_frame_of_another_stride_is_the_same_latent(varied: Collection) -> None:
+    latents: dict[tuple[str, int, int], list[np.ndarray]] = {}
+    for row in _rows(varied):
+        for index, latent in zip(row["frame_index"], np.array(row["latents"]).reshape(3, -1), strict=True):
+            latents.setdefault((row["shot_id"], row["crop"], index), []).append(latent)
+    twice = [both for both in latents.values() if len(both) == 2]
+    assert len(twice) >= 6
+    for one, other in twice:
+        np.testing.assert_array_equal(one, other)
+
+
+def test_the_persons_cut_lies_around_the_person(release: Collection, varied: Collection) -> None:
+    # Noses are at 20 to 30 of 100 columns, scaled to 67: their middle at 16.75, so that the cut begins at 1.
+    row = next(row for row in _rows(varied) if (row["crop"], row["stride"]) == ("person", 1))
+    keypoints = np.array(row["keypoints"]).reshape(3, 1, 133, 3)
+    np.testing.assert_allclose(keypoints[:, 0, 0, 0], np.array([20, 22, 24]) * SCALE_X - 1, rtol=1e-6)
+    encoders, pictures = _direct(release, [0, 2, 4])
+    expected = encoders.encode(pictures[..., :32]).numpy()
+    latents = np.array(row["latents"], np.float32).reshape(3, 4, 8, 8)
+    np.testing.assert_allclose(latents, expected, atol=0.05 * expected.std())
+
+
+def test_the_plan_is_what_was_written(release: Collection, shards: Collection, varied: Collection) -> None:
+    for written, settings in ((shards, SETTINGS), (varied, VARIED)):
+        amount = amount_of_release(release, settings, ENCODERS)
+        parts = written.manifest["parts"]
+        assert amount.rows == sum(part["rows"] for part in parts)
+        tables = [written.store.read_parquet(part["path"], part["sha256"]) for part in parts]
+        values = sum(_value_bits(column) for table in tables for column in table.itercolumns()) / 8
+        assert values <= amount.bytes - amount.rows * ROW_OVERHEAD < values + amount.rows  # up to a byte a row
+        size = sum(Path(written.store.root, part["path"]).stat().st_size for part in parts)
+        assert 0.5 * values < size < amount.bytes
+
+
+def _value_bits(column: pa.ChunkedArray) -> int:
+    """Of all values of a column, whatever Parquet does to store them."""
+    if pa.types.is_string(column.type):
+        return 8 * sum(len(text.as_py()) for text in column)
+    if pa.types.is_list(column.type):
+        return len(column.combine_chunks().flatten()) * column.type.value_type.bit_width
+    return len(column) * column.type.bit_width
+
+
+def test_the_contact_sheet_shows_the_rows_and_is_no_part_of_the_id(release: Collection, varied: Collection) -> None:
+    path = Path(varied.store.root, varied.folder, "contact_sheet.jpg")
+    picture = cv2.imread(str(path), cv2.IMREAD_COLOR_RGB)
+    # Two crops of two shots with stride 1, of one with stride 2. Each has titles of 24 pixels, pictures of 192, a gap
+    # of 4, a caption of 24 and another gap; a note is at the foot.
+    assert picture.shape[0] == 6 * (24 + 192 + 4 + 24 + 4) + 24
+    # The first strip: frame, latent, pose, then the mask over the frame. The centre cut has the face at -0.9 to 7.1 of
+    # 32 columns and 12 to 20 of 32 rows; cells are four pixels, each shown as six.
+    frame, mask = (picture[24:216, left : left + 192].astype(int) for left in (0, 3 * 196))
+    redder = (mask - frame)[..., 0] - (mask - frame)[..., 2]
+    assert redder[76:116, 4:44].mean() > 30
+    assert abs(redder[:68]).mean() < 10
+    assert abs(redder[:, 54:]).mean() < 10
+    assert "contact_sheet" not in str(varied.manifest)
+
+
+def test_what_a_full_disk_stopped_goes_on_with_more_room(
+    release: Collection, shards: Collection, tmp_path: Path
+) -> None:
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    command = ["mount", "-t", "tmpfs", "-o", "size=16m", "tmpfs", str(disk)]
+    if shutil.which("mount") is None or subprocess.run(command, capture_output=True).returncode:
+        pytest.skip("a small disk can only be mounted by root")
+    try:
+        shutil.copytree(release.store.root, disk / "root", ignore=shutil.ignore_patterns("parts", "shards"))
+        copy = Store(str(disk / "root")).open("releases")
+        with pytest.raises(StorageError, match=r"root has 0\.0. GiB free, and encode would write"):
+            encode_release(copy, replace(SETTINGS, free_gib=1.0), ENCODERS)
+        ballast = disk / "ballast"
+        free = shutil.disk_usage(disk).free
+        ballast.write_bytes(b"x" * (free - (3 << 12)))  # what the plan needs is there by a hair, and folders take it
+        with pytest.raises(StorageError, match=r"root is full \(No space left on device, while writing parts/"):
+            _actor_on(copy)
+        ballast.unlink()
+        assert encode_release(copy, replace(SETTINGS, free_gib=0.0), ENCODERS).id == shards.id
+    finally:
+        subprocess.run(["umount", "-l", str(disk)], check=True)
+
+
+def _actor_on(release: Collection) -> None:
+    """What an actor does, in this process."""
+    encode = EncodeVideo(release.store.root, SETTINGS, ENCODERS)
+    for video_id, clips, frames in videos_of(release):
+        encode({"video_id": video_id, "key": "k", "clips": clips, "frames": frames})
 
 
 def test_an_actor_that_fits_nowhere_is_an_error_and_not_a_wait(release: Collection) -> None:

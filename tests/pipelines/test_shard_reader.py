@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import pickle
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
+from pipelines.parquet_files import stream_parquet
 from pipelines.shard_reader import ShardRows, ShardShapes
 from pipelines.store import Collection, Store
 from pipelines.tables import SHARDS
@@ -32,6 +36,8 @@ def _row(number: int, split: str, height: int, width: int) -> dict[str, Any]:
         "video_id": f"v{number}",
         "split": split,
         "bucket": f"{height}x{width}",
+        "crop": "centre",
+        "stride": 1,
         "frame_index": [0, 2, 4],
         "latents": counting(FRAMES, CHANNELS, h, w).astype(np.float16),
         "reference_index": [6, 8],
@@ -106,8 +112,39 @@ def test_a_reader_travels_to_other_processes(shards: Collection) -> None:
     np.testing.assert_array_equal(pickle.loads(pickle.dumps(rows))[0].latents, first)
 
 
-def test_a_changed_part_is_refused(shards: Collection) -> None:
-    path = Path(shards.store.root) / shards.manifest["parts"][0]["path"]
+def _cut_short(path: Path) -> None:
     path.write_bytes(path.read_bytes()[:-1])
+
+
+def _change_a_latent(path: Path) -> None:
+    data = bytearray(path.read_bytes())
+    data[pq.ParquetFile(path).metadata.row_group(0).column(7).data_page_offset + 100] ^= 0x10
+    path.write_bytes(data)
+
+
+@pytest.mark.parametrize("damage", [_cut_short, _change_a_latent, Path.unlink])
+def test_a_changed_part_is_refused(shards: Collection, damage: Callable[[Path], None]) -> None:
+    damage(Path(shards.store.root) / shards.manifest["parts"][0]["path"])
     with pytest.raises(InputError, match="is not what was committed"):
         ShardRows(shards, "train")[0]
+    assert ShardRows(shards, "train")[2].size == (16, 16)  # of another part
+
+
+def test_a_part_of_many_row_groups_is_read_a_group_at_a_time(tmp_path: Path) -> None:
+    store = Store(str(tmp_path))
+    tables = [pa.Table.from_pylist([_row(10 * number, "train", 16, 16)], schema=SHARDS) for number in range(6)]
+    with contextlib.closing(stream_parquet(tables, SHARDS)) as file:
+        part = store.write_part_file("shards", "key", "v", file)
+    assert part["rows"] == 6
+    content = {"parts": [{**part, "split": "train", "bucket": "16x16"}], "settings": {"reference_noise": 0.0}}
+    rows = ShardRows(store.commit("shards", content=content, tables={}, build={}), "train")
+    path = Path(tmp_path, part["path"])
+    assert rows[4].face_embedding[0, 0] == 40
+    # The third row's page may be damaged as long as nobody asks for it.
+    data = bytearray(path.read_bytes())
+    data[pq.ParquetFile(path).metadata.row_group(2).column(7).data_page_offset + 100] ^= 0x10
+    path.write_bytes(data)
+    again = ShardRows(rows.shards, "train")
+    assert [again[index].face_embedding[0, 0] for index in (5, 0, 3)] == [50, 0, 30]
+    with pytest.raises(InputError, match="is not what was committed"):
+        again[2]

@@ -6,7 +6,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stableanimator.framing import Framing, check_sizes, nearest_size, to_pictures, to_tensor
+from stableanimator.framing import Framing, check_sizes, nearest_size, similar_sizes, to_pictures, to_tensor
 
 SIZES = ((512, 512), (1024, 576), (576, 1024))
 
@@ -41,6 +41,33 @@ def test_a_square_in_the_picture_lies_where_its_points_are_moved_to(
     assert picture.sum() / 255 == pytest.approx((x1 - x0) * (y1 - y0), rel=0.03)
     centre = [(picture.sum(axis) * (np.arange(picture.shape[1 - axis]) + 0.5)).sum() / picture.sum() for axis in (0, 1)]
     assert centre == pytest.approx([(x0 + x1) / 2, (y0 + y1) / 2], abs=0.05)
+
+
+def test_other_sizes_must_keep_half_of_the_picture() -> None:
+    assert similar_sizes(1920, 1080, SIZES) == [(1024, 576), (512, 512)]  # 576x1024 would keep a third
+    assert similar_sizes(500, 500, SIZES) == [(512, 512), (1024, 576), (576, 1024)]
+    assert similar_sizes(100, 1000, SIZES) == [(576, 1024)]  # the nearest always
+
+
+def test_a_cut_is_slid_to_a_point_as_far_as_the_picture_goes() -> None:
+    slid = Framing.cover((100, 300), (50, 50), centre=(60, 10))
+    assert (slid.scaled, slid.top, slid.left) == ((50, 150), 0, 5)
+    assert slid.keypoints(np.array([60, 50, 1.0], np.float32)).tolist() == [25, 25, 1]
+    assert [Framing.cover((100, 300), (50, 50), centre=(x, 50)).left for x in (-9, 30, 290)] == [0, 0, 100]
+
+
+def test_a_closer_cut_holds_its_box_in_its_middle() -> None:
+    framing = Framing.around((100, 100), (40, 40), (20, 30, 40, 40))
+    assert (framing.scaled, framing.top, framing.left, framing.enlargement) == ((200, 200), 50, 40, 2)
+    box = np.array([20, 30, 40, 40], np.float32)
+    assert framing.boxes(box).tolist() == [0, 10, 40, 30]
+    frame = np.zeros((1, 100, 100, 3), np.uint8)
+    frame[:, 30:40, 20:40] = 200
+    picture = framing.pictures(frame)[0, ..., 0]
+    assert (picture[13:27, 3:37] == 200).all()
+    assert (picture[:7] == 0).all()
+    # A box as large as the picture: no closer than what covers.
+    assert Framing.around((100, 300), (50, 50), (0, 0, 300, 100)) == Framing.cover((100, 300), (50, 50))
 
 
 sides = st.integers(16, 600)

@@ -67,6 +67,29 @@ def test_decoding_is_differentiable_and_the_weights_are_frozen(encoders: Encoder
     assert not any(parameter.requires_grad for parameter in encoders.parameters())
 
 
+def test_computing_the_decoder_again_changes_no_gradient_and_keeps_less(
+    tiny_encoder_settings: EncoderSettings,
+) -> None:
+    gradients, kept = [], []
+    for again in (False, True):
+        encoders = Encoders(replace(tiny_encoder_settings, checkpoint_decoder=again))
+        latents = torch.randn(3, 4, 4, 6, generator=torch.Generator().manual_seed(0)).requires_grad_()
+        sizes: list[int] = []
+
+        def keep(value: torch.Tensor, sizes: list[int] = sizes) -> torch.Tensor:
+            sizes.append(value.nbytes)
+            return value
+
+        with torch.autograd.graph.saved_tensors_hooks(keep, lambda value: value):
+            encoders.decode(latents).square().mean().backward()
+        gradients.append(latents.grad)
+        kept.append(sum(sizes))
+    assert gradients[0] is not None
+    assert gradients[0].abs().max() > 0
+    torch.testing.assert_close(gradients[1], gradients[0])
+    assert kept[1] < 0.3 * kept[0]
+
+
 def test_a_seed_gives_the_same_encoders_and_leaves_the_global_state(tiny_encoder_settings: EncoderSettings) -> None:
     torch.manual_seed(5)
     expected = torch.rand(3)

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from stableanimator.models.animator import ModelSettings
 from stableanimator.models.checkpoints import save_weights
-from stableanimator.models.unet import UNetSettings, build_unet, run_unet, speed_up
+from stableanimator.models.unet import UNetSettings, build_unet, checkpoint_activations, run_unet, speed_up
 
 B, F, H, W = 2, 3, 4, 2
 
@@ -116,6 +116,35 @@ def test_channels_last_changes_the_memory_format_alone(tiny_settings: ModelSetti
     assert (tmp_path / "after.safetensors").read_bytes() == (tmp_path / "before.safetensors").read_bytes()
 
 
+def test_checkpointing_keeps_no_activation_of_any_transformer_block(tiny_settings: ModelSettings) -> None:
+    """Whose matrices are where diffusers' own checkpointing stops: a linear layer keeps its input for its gradient."""
+    plain, ours = (build_unet(tiny_settings.unet, 4, "distribution").double() for _ in range(2))
+    ours.load_state_dict(plain.state_dict())
+    plain.enable_gradient_checkpointing()
+    checkpoint_activations(ours)
+    assert list(ours.state_dict()) == list(plain.state_dict())
+    torch.manual_seed(0)
+    expected, of_diffusers = _kept(plain)
+    torch.manual_seed(0)
+    found, of_ours = _kept(ours)
+    _same(found, expected)
+    assert of_ours < 0.5 * of_diffusers
+
+
+def _kept(unet: UNetSpatioTemporalConditionModel) -> tuple[tuple[Tensor, dict[str, Tensor]], int]:
+    """`_loss_and_gradients`, and the bytes that the forward pass kept outside what is computed again."""
+    kept: dict[int, int] = {}
+
+    def keep(value: Tensor) -> Tensor:
+        kept[value.untyped_storage().data_ptr()] = value.untyped_storage().nbytes()
+        return value
+
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda value: value):
+        result = _loss_and_gradients(unet)
+    weights = {each.untyped_storage().data_ptr() for each in unet.parameters()}
+    return result, sum(size for place, size in kept.items() if place not in weights)
+
+
 def _one_level() -> UNetSpatioTemporalConditionModel:
     """Of the network's kinds of blocks all that hold attention, once down and twice up: compiling takes a minute."""
     settings = UNetSettings(
@@ -147,7 +176,7 @@ def test_a_compiled_unet_computes_the_same_under_the_same_names() -> None:
 def test_gradients_pass_through_the_graph_that_is_compiled() -> None:
     """With gradient checkpointing, as in training; the graph is captured and run without making code of it."""
     unet = _one_level()
-    unet.enable_gradient_checkpointing()
+    checkpoint_activations(unet)
     expected = _loss_and_gradients(unet)
     unet.compile(backend="aot_eager")
     _same(_loss_and_gradients(unet), expected)

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from jobs.side_by_side import SMALLEST_HEIGHT, sheet, strip
+from stableanimator.side_by_side import SMALLEST_HEIGHT, sheet, strip
 
 
 def _flat(height: int, width: int, value: int) -> np.ndarray:
