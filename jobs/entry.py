@@ -15,7 +15,7 @@ import yaml
 
 from jobs.config import Config, dump, load, resources
 from pipelines.store import fingerprint
-from stableanimator.errors import UserError
+from stableanimator.errors import UserError, WeightsError
 
 if TYPE_CHECKING:
     from jobs.tracking import Run
@@ -49,6 +49,14 @@ def user_error(error: BaseException | None) -> UserError | None:
     return None
 
 
+def one_line(mistake: UserError) -> str:
+    """What is wrong, where, what to do; of weights that should lie below SA_WEIGHTS also how they get there."""
+    folder = os.environ.get("SA_WEIGHTS")
+    if isinstance(mistake, WeightsError) and folder and os.path.abspath(folder) in str(mistake):
+        return f"{mistake}; python -m jobs.weights list shows what belongs where, fetch brings it"
+    return str(mistake)
+
+
 def main(verb: str, work: Callable[[Config, Run], str], argv: Sequence[str] | None = None) -> int:
     """Run one job. Returns 0, 2 for the user's mistake (one line on stderr), or 1 (with a traceback)."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s: %(message)s", datefmt="%H:%M:%S")
@@ -65,7 +73,7 @@ def main(verb: str, work: Callable[[Config, Run], str], argv: Sequence[str] | No
         if mistake is None:
             traceback.print_exc()
             return EXIT_FAILED
-        print(f"error: {mistake}", file=sys.stderr)
+        print(f"error: {one_line(mistake)}", file=sys.stderr)
         return EXIT_USER
 
 

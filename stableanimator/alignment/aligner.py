@@ -10,7 +10,6 @@ from typing import Literal
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from stableanimator.alignment.baselines import svd, svd_no_arms
 from stableanimator.alignment.poses import NODES, visible_joints
@@ -23,8 +22,9 @@ _MOST = 0.25
 """By how much, as a logarithm, the network may raise or lower a joint's weight. With more it learned how procedural or
 few real people move, and half bodies of others came out up to 4 % worse than without a network."""
 _ARMS = (3, 4, 6, 7)
-_ARM_WEIGHT = -1.5
-"""Logarithm of the weight of elbows and wrists before training: between a fifth and a quarter of another joint's."""
+_ARM_WEIGHT = -3.0
+"""Logarithm of the weight of elbows and wrists before training, a twentieth of another joint's: what is trained starts
+as the SVD without arms, and still fits poses that show little else."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -103,7 +103,7 @@ class Aligner(nn.Module):
         aligned = aligner(reference, driven).apply(driven[..., :2])
 
     The last layer starts at zero: before training `absolute` is the identity, `residual` the SVD alignment, and
-    `weights` the SVD alignment in which elbows and wrists count little.
+    `weights` the SVD alignment in which elbows and wrists hardly count.
     """
 
     def __init__(self, settings: AlignerSettings) -> None:
@@ -177,8 +177,8 @@ class Aligner(nn.Module):
         """Weights of the joints [B, J], above 0."""
         start = torch.zeros(NODES, device=tokens.device)
         start[list(_ARMS)] = _ARM_WEIGHT
-        # Softsign and not tanh: the optimum is near the bounds, where a tanh has no gradient left to come back by.
-        return torch.exp(start + _MOST * functional.softsign(self.head(tokens)[..., 0].float()))
+        # A sine comes back from beyond its maximum; a tanh would be driven to where it has no gradient left.
+        return torch.exp(start + _MOST * torch.sin(self.head(tokens)[..., 0].float()))
 
 
 def alignment_loss(aligned: Tensor, truth: Tensor) -> Tensor:

@@ -11,7 +11,7 @@ import ray
 from jobs import entry
 from jobs.config import Config
 from jobs.tracking import Run
-from stableanimator.errors import InputError, UserError
+from stableanimator.errors import InputError, UserError, WeightsError
 
 pytestmark = pytest.mark.usefixtures("cluster")
 
@@ -73,3 +73,18 @@ def test_a_users_mistake_is_found_wherever_it_was_wrapped() -> None:
     assert entry.user_error(chained) is mistake
     assert entry.user_error(WorkerGroupError()) is mistake
     assert entry.user_error(ValueError("ours")) is None
+
+
+def test_missing_weights_of_the_weights_folder_are_told_where_they_come_from(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    missing = WeightsError(f"{tmp_path}/dwpose/yolox_l.onnx is missing")
+    monkeypatch.delenv("SA_WEIGHTS", raising=False)
+    assert entry.one_line(missing) == str(missing)
+    monkeypatch.setenv("SA_WEIGHTS", str(tmp_path))
+    assert (
+        entry.one_line(missing) == f"{missing}; python -m jobs.weights list shows what belongs where, fetch brings it"
+    )
+    elsewhere = WeightsError("/models/dance is missing; train one")
+    assert entry.one_line(elsewhere) == str(elsewhere)
+    assert entry.one_line(InputError(str(missing))) == str(missing)

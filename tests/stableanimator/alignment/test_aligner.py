@@ -49,7 +49,7 @@ def test_weights_start_as_the_svd_alignment_in_which_arms_count_less() -> None:
     arms = np.isin(np.arange(18), [3, 4, 6, 7])
     for row in range(16):
         common = ((batch["reference"][row, :, 2] > 0) & (batch["driven"][row, :, 2] > 0)).numpy()
-        weights = np.where(arms, np.exp(-1.5), 1.0)[common]
+        weights = np.where(arms, np.exp(-3), 1.0)[common]
         driven, reference = points[row].numpy()[common], batch["reference"][row, :, :2].numpy()[common]
         expected = weighted_fit(driven.astype(np.float64), reference.astype(np.float64), weights)
         np.testing.assert_allclose(learned[row].detach().numpy()[common], expected, atol=1e-5)
