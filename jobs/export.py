@@ -64,8 +64,9 @@ def export(model: LoadedModel, out: Path, to: str) -> str:
         else:
             save_released_folder(out, model.animator)
             remarks = _not_in_released(model)
-    except OSError as error:
-        raise InputError(f"--out: {out} cannot be written ({error.strerror}); name another folder") from error
+    except (OSError, RuntimeError) as error:  # torch.save says RuntimeError where the disk is full
+        reason = getattr(error, "strerror", None) or str(error).partition("\n")[0]
+        raise InputError(f"--out: {out} cannot be written ({reason}); name another folder") from error
     size = sum(path.stat().st_size for path in out.iterdir())
     return "; ".join([f"export: {to} files, {size / 1e6:,.0f} MB, in {out}", *remarks])
 
