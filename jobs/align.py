@@ -19,6 +19,7 @@ from pipelines.release_poses import clip_poses
 from pipelines.store import Collection, Store, file_sha256
 from stableanimator.alignment.aligner_folder import load_aligner_folder
 from stableanimator.alignment.pose_clips import PoseClips, write_pose_clips
+from stableanimator.models.checkpoints import FORMAT
 
 log = logging.getLogger(__name__)
 
@@ -61,6 +62,7 @@ def deciding(settings: AlignJobSettings) -> dict[str, Any]:
     """What the aligner depends on, beside the release: settings, and the contents of files of poses."""
     left_out = ("name", "evaluation", "validation_pairs")
     fields = {name: value for name, value in asdict(settings).items() if name not in left_out}
+    fields["format"] = FORMAT
     fields["more_poses"] = [file_sha256(Path(f"{stem}.f32")) for stem in settings.more_poses]
     fields["engine"] = {name: value for name, value in fields["engine"].items() if name not in WITHOUT_EFFECT}
     return fields

@@ -14,6 +14,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from safetensors import SafetensorError
+
 from jobs.config import load
 from jobs.run_folder import trained_folder
 from pipelines.store import Store
@@ -64,8 +66,9 @@ def export(model: LoadedModel, out: Path, to: str) -> str:
         else:
             save_released_folder(out, model.animator)
             remarks = _not_in_released(model)
-    except (OSError, RuntimeError) as error:  # torch.save says RuntimeError where the disk is full
-        reason = getattr(error, "strerror", None) or str(error).partition("\n")[0]
+    except (OSError, RuntimeError, SafetensorError) as error:
+        # Where the disk is full torch.save and safetensors have errors of their own, in words of their own.
+        reason = getattr(error, "strerror", None) or "is the disk full?"
         raise InputError(f"--out: {out} cannot be written ({reason}); name another folder") from error
     size = sum(path.stat().st_size for path in out.iterdir())
     return "; ".join([f"export: {to} files, {size / 1e6:,.0f} MB, in {out}", *remarks])

@@ -61,10 +61,12 @@ def crop_framing(
         PersonError: `no_person`, `no_half_body` (hips or shoulders are not seen), `not_closer`.
     """
     frame = _framer(crop, source, main)
-    framings = [frame(size) for size in similar_sizes(*source, sizes)]
-    for framing in framings:
+    framings = []
+    for size in similar_sizes(*source, sizes):
+        framing = frame(size)
         if framing.enlargement <= max_enlargement:
             return framing
+        framings.append(framing)
     least = min(framings, key=lambda framing: framing.enlargement)
     raise RowError(
         "too_small",

@@ -3,8 +3,8 @@
 The unit is one video. Its rows are parts of the family `shards`, one for each bucket, with a row group for each row;
 when they are written, the video's lines of the report are committed as a part of the family `encode_report`, which
 names them. A video with a readable report is done: a job that was stopped anywhere goes on with the rest, and one that
-is run again does nothing. The key of all parts is a fingerprint of everything that rows depend on: settings, encoders,
-the video's clips and measured frames.
+is run again encodes nothing and draws its contact sheet again. The key of all parts is a fingerprint of everything that
+rows depend on: settings, encoders, the video's clips and measured frames.
 
 Pixels do not leave the actor that decoded them; what travels is a video's few rows of the release.
 """
@@ -25,9 +25,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import ray
 
+from pipelines import select
 from pipelines.actor_pool import require_resources, run_actors
 from pipelines.encode_plan import Amount, amount_of, encoder_shapes, require_space, videos_of
-from pipelines.encode_settings import EncodeSettings
+from pipelines.encode_settings import VERSION, EncodeSettings
 from pipelines.latent_spool import LatentSpool
 from pipelines.parquet_files import stream_parquet
 from pipelines.progress import track
@@ -36,14 +37,12 @@ from pipelines.shard_rows import EncodedClip, EncodedCrop, encode_clip
 from pipelines.shard_sheet import NAME, draw_sheet, spread_lines
 from pipelines.store import Collection, Store, fingerprint, parquet_bytes
 from pipelines.tables import ENCODE_REPORT, SHARDS
-from stableanimator.errors import RowError
+from stableanimator.errors import InputError, RowError
 from stableanimator.models.encoders import Encoders, EncoderSettings
 from stableanimator.video import VideoReader
 
 log = logging.getLogger(__name__)
 
-VERSION = 2
-"""Raised by hand when the meaning of a shard row changes."""
 
 _DONE = pa.schema(  # a report part: one row for each accepted shot of one video, crop and stride
     [
@@ -64,11 +63,14 @@ def encode_release(release: Collection, settings: EncodeSettings, encoder_settin
     Equal inputs give an equal id.
 
     Raises:
+        InputError: the release was made by another version of curate.
         ConfigError: the cluster does not have what one actor reserves.
         WeightsError: the encoders cannot be loaded.
         StorageError: the root's disk has no room for what would be written, or is full all the same.
     """
     started = time.monotonic()
+    if release.manifest.get("version", select.VERSION) != select.VERSION:
+        raise InputError(f"{release.uri} was made by another version of curate; run curate again")
     require_resources("encode", settings.cpus_per_actor, settings.gpus_per_actor)
     encoders = ray.get(_encoder_fingerprint.options(num_cpus=settings.cpus_per_actor).remote(encoder_settings))
     store = release.store

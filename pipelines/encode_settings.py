@@ -7,6 +7,9 @@ from dataclasses import dataclass
 from pipelines.crops import Crop
 from stableanimator.framing import Size, check_sizes
 
+VERSION = 2
+"""Raised by hand when the meaning of a shard row changes."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class EncodeSettings:

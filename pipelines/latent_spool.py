@@ -43,7 +43,8 @@ class LatentSpool:
         result = np.empty((len(places), *shape), np.float16)
         for row, place in zip(result, places, strict=True):
             self._file.seek(place)
-            self._file.readinto(row.data)
+            if self._file.readinto(row.data) != row.nbytes:
+                raise OSError(f"latents at {place} of the temporary file are gone")
         return result
 
     def __enter__(self) -> LatentSpool:

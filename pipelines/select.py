@@ -29,8 +29,8 @@ from pipelines.rules import SelectSettings, failed_rules
 from pipelines.store import Collection, Store, media_path
 from pipelines.tables import CLIPS, FRAMES, MEASURES, SHOTS, VERDICTS, scalar_columns
 
-VERSION = 1
-"""Raise when the meaning of a verdict changes."""
+VERSION = 2
+"""Raised by hand when the meaning of a verdict or of a column of a release changes."""
 
 _PER_FRAME = {
     "people": ("person_boxes", "person_scores"),

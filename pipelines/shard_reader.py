@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from pipelines.encode_settings import VERSION
 from pipelines.parquet_files import DAMAGE, open_parquet
 from pipelines.store import Collection
 from pipelines.tables import KEYPOINT_COUNT
@@ -47,9 +48,14 @@ class ShardRows:
     A part holds the rows of one video in one bucket. Only the row group of the row that is asked for is read, and the
     checksums of its pages verified; the last ones stay in memory. Parts are opened in the process that asks, so the
     object travels to loader processes.
+
+    Raises:
+        InputError: the rows were made by another version of encode.
     """
 
     def __init__(self, shards: Collection, split: str) -> None:
+        if shards.manifest.get("version", VERSION) != VERSION:
+            raise InputError(f"{shards.uri} was made by another version of encode; run encode again")
         self.shards = shards
         self.split = split
         self._parts = [part for part in shards.manifest["parts"] if part["split"] == split]

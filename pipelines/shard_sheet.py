@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from typing import Any
 
@@ -18,6 +19,7 @@ from pipelines.shard_plan import plan_clip
 from pipelines.shard_reader import decode_row
 from pipelines.store import Store
 from stableanimator.driving import skeleton_pictures
+from stableanimator.errors import RowError
 from stableanimator.framing import Framing, to_pictures
 from stableanimator.models.encoders import Encoders
 from stableanimator.side_by_side import sheet, strip
@@ -32,6 +34,8 @@ NAME = "contact_sheet.jpg"
 
 _PANEL = 256  # pixels of a picture's height at most
 _QUALITY = 88
+_LARGEST = 65_000  # pixels of a side; a JPEG ends at 65,500
+_NOTHING = np.full((8, 640, 3), 255, np.uint8)
 _MASK = np.array([255, 40, 40], np.float32)
 
 
@@ -56,6 +60,8 @@ def draw_sheet(
 ) -> bytes:
     """A JPEG with a strip for each line, which names its shot, crop, stride and the `path` of its part.
 
+    Lines whose video cannot be read any more are left out: rows are not lost for want of a picture.
+
     Args:
         lines: at least one.
         clips, frames: rows of the release of these shots.
@@ -65,10 +71,15 @@ def draw_sheet(
         (clip,) = clips.filter(pc.field("shot_id") == line["shot_id"]).to_pylist()
         plan = plan_clip(clip, frames.filter(pc.field("shot_id") == line["shot_id"]), settings)
         (framing,) = (crop.framing for crop in plan.crops if crop.crop == line["crop"])
-        with VideoReader(store.local_file(clip["media"])) as video:
+        with contextlib.suppress(RowError), VideoReader(store.local_file(clip["media"])) as video:
             strips.append(_strip(_middle_row(store, line), video, framing, encoders))
-    note = "The VAE has random weights: decoded latents are noise." if encoders.settings.svd is None else ""
-    picture = sheet(strips, note)
+    notes = ["The VAE has random weights: decoded latents are noise."] if encoders.settings.svd is None else []
+    if len(strips) < len(lines):
+        notes.append(f"{len(lines) - len(strips)} videos cannot be read any more.")
+    picture = sheet(strips or [_NOTHING], " ".join(notes))
+    if max(picture.shape) > _LARGEST:
+        scale = _LARGEST / max(picture.shape)
+        picture = np.asarray(cv2.resize(picture, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA), np.uint8)
     return cv2.imencode(".jpg", picture[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, _QUALITY])[1].tobytes()
 
 

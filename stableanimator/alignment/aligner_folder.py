@@ -12,7 +12,7 @@ from torch import Tensor
 
 from stableanimator.alignment.aligner import Aligner, AlignerSettings
 from stableanimator.errors import WeightsError
-from stableanimator.models.checkpoints import load_weights, save_weights, settings_from_dict
+from stableanimator.models.checkpoints import FORMAT, check_format, load_weights, save_weights, settings_from_dict
 
 
 def save_aligner_folder(
@@ -31,7 +31,7 @@ def save_aligner_folder(
     aligner.load_state_dict(state)
     save_weights(aligner, root / "aligner.safetensors")
     partial = root / "config.json.partial"
-    description = {"format": 1, "aligner": asdict(settings), "config": config}
+    description = {"format": FORMAT, "aligner": asdict(settings), "config": config}
     partial.write_text(json.dumps(description, indent=1, sort_keys=True))
     os.replace(partial, root / "config.json")
 
@@ -45,9 +45,11 @@ def load_aligner_folder(folder: str | Path) -> Aligner:
     """
     path = Path(folder) / "config.json"
     try:
-        description = json.loads(path.read_text())["aligner"]
+        description = json.loads(path.read_text())
+        settings = description["aligner"]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise WeightsError(f"{path} does not describe an aligner; run the align job again") from error
-    aligner = Aligner(settings_from_dict(AlignerSettings, description, f"{path}: aligner"))
+    check_format(description, path)
+    aligner = Aligner(settings_from_dict(AlignerSettings, settings, f"{path}: aligner"))
     load_weights(aligner, Path(folder) / "aligner.safetensors")
     return aligner.eval()

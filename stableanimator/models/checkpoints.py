@@ -31,6 +31,9 @@ from stableanimator.models.id_adapter import restart_id_adapters
 PARTS = ("unet", "pose_net", "face_encoder")
 """Children of `Animator`, one file each."""
 
+FORMAT = 2
+"""Of model folders and aligner folders; raised by hand when weights of the same names mean something else."""
+
 _SHOWN = 3
 """Names of each kind of mismatch in the error; where there are more, a file lists all."""
 
@@ -68,7 +71,7 @@ def save_model_folder(folder: str | Path, animator: Animator, aligner: Aligner |
     for name, module in modules.items():
         save_weights(module, root / f"{name}.safetensors")
     description = {
-        "format": 1,
+        "format": FORMAT,
         "model": asdict(animator.settings),
         "aligner": None if aligner is None else asdict(aligner.settings),
         "config": config,
@@ -261,6 +264,19 @@ def _state(module: nn.Module) -> dict[str, Tensor]:
     }
 
 
+def check_format(description: Mapping[str, Any], path: Path) -> None:
+    """Refuse what another version wrote.
+
+    Raises:
+        CheckpointError: the weights mean something else now.
+    """
+    written = description.get("format", FORMAT)
+    if written != FORMAT:
+        raise CheckpointError(
+            f"{path} is of format {written}, not {FORMAT}: its weights mean something else now; train again"
+        )
+
+
 def _weights_file(root: Path, part: str) -> Path:
     """`part.safetensors`, or `part.pth` where only that exists."""
     path = root / f"{part}.safetensors"
@@ -281,4 +297,5 @@ def _read_description(root: Path) -> dict[str, Any]:
         raise WeightsError(f"{path} is unreadable: {error}") from error
     if not isinstance(description, dict) or not {"model", "aligner", "config"} <= set(description):
         raise CheckpointError(f"{path} does not describe a model folder: needs model, aligner and config")
+    check_format(description, path)
     return description

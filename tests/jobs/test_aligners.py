@@ -11,7 +11,7 @@ from jobs.aligners import SHIPPED, aligner_folder
 from pipelines.store import Store, file_sha256
 from stableanimator.alignment.aligner import Aligner, AlignerSettings
 from stableanimator.alignment.aligner_folder import load_aligner_folder, save_aligner_folder
-from stableanimator.errors import InputError, WeightsError
+from stableanimator.errors import CheckpointError, InputError, WeightsError
 from stableanimator.paths import local_path
 
 SETTINGS = AlignerSettings(width=8, heads=2)
@@ -70,3 +70,12 @@ def test_a_folder_without_weights_is_refused(store: Store, tmp_path: Path) -> No
 def test_without_a_trained_aligner_the_store_says_so(store: Store, which: str) -> None:
     with pytest.raises(InputError, match=f"no committed {which}"):
         aligner_folder(store, which)
+
+
+def test_an_aligner_of_another_format_is_refused(tmp_path: Path) -> None:
+    """Its weights have the same names and would be read as something else."""
+    save_aligner_folder(tmp_path, SETTINGS, Aligner(SETTINGS).state_dict(), {})
+    path = tmp_path / "config.json"
+    path.write_text(path.read_text().replace('"format": 2', '"format": 1'))
+    with pytest.raises(CheckpointError, match="is of format 1, not 2"):
+        load_aligner_folder(tmp_path)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -114,3 +116,13 @@ def test_mistakes_are_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str
     assert first.endswith("there is no folder latest; a trained model's id, or latest, needs --config too")
     assert "is no model folder" in second
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("to", ["released", "safetensors"])
+def test_a_full_disk_is_one_line(tmp_path: Path, model: Path, to: str) -> None:
+    """Files may not grow beyond a size here, which is how a disk ends."""
+    command = f"ulimit -f 64; exec {sys.executable} -m jobs.export --model {model} --out {tmp_path / 'out'} --to {to}"
+    outcome = subprocess.run(["bash", "-c", command], capture_output=True, text=True)
+    assert outcome.returncode == 2, outcome.stderr
+    assert outcome.stderr.splitlines()[-1].startswith(f"error: --out: {tmp_path / 'out'} cannot be written (")
+    assert "Traceback" not in outcome.stderr

@@ -98,3 +98,12 @@ def test_cuts_a_sixteenth_apart_are_two() -> None:
     assert same_cut(one, Framing((200, 400), (100, 200), (100, 100), 0, 56))
     assert not same_cut(one, Framing((200, 400), (100, 200), (100, 100), 0, 57))
     assert not same_cut(one, Framing((200, 400), (110, 220), (100, 100), 0, 50))
+
+
+def test_a_half_body_of_the_nearest_bucket_asks_nothing_of_the_others() -> None:
+    """The person moves sideways: a square holds all of it closer, a portrait is as high as the picture then."""
+    walks = _clip({j: (3 * x - 500, 3 * y) for j, (x, y) in UPRIGHT.items()}, [0.0, 100.0, 200.0, 350.0])
+    alone = crop_framing("half_body", (1000, 1000), walks, ((512, 512),), 2.0)
+    assert crop_framing("half_body", (1000, 1000), walks, ((512, 512), (1024, 576)), 2.0) == alone
+    with pytest.raises(PersonError, match="not_closer"):
+        crop_framing("half_body", (1000, 1000), walks, ((1024, 576),), 2.0)

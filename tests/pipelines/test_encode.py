@@ -17,9 +17,10 @@ import torch
 from pipelines.encode import EncodeVideo, encode_release
 from pipelines.encode_plan import ROW_OVERHEAD, amount_of_release, videos_of
 from pipelines.encode_settings import EncodeSettings
+from pipelines.shard_sheet import draw_sheet
 from pipelines.store import Collection, Store, media_path
 from pipelines.tables import CLIPS, FRAMES, SHARDS
-from stableanimator.errors import ConfigError, StorageError
+from stableanimator.errors import ConfigError, InputError, StorageError
 from stableanimator.models.encoders import CLIPSettings, Encoders, EncoderSettings, VAESettings
 from stableanimator.video import VideoReader, write_mp4
 
@@ -324,3 +325,38 @@ def _actor_on(release: Collection) -> None:
 def test_an_actor_that_fits_nowhere_is_an_error_and_not_a_wait(release: Collection) -> None:
     with pytest.raises(ConfigError, match=r"encode\.cpus_per_actor"):
         encode_release(release, EncodeSettings(cpus_per_actor=64, gpus_per_actor=0), ENCODERS)
+
+
+def test_a_release_of_another_version_is_refused(release: Collection) -> None:
+    tables = {name: release.table(name) for name in ("clips", "frames")}
+    older = release.store.commit("releases", content={"version": 1}, tables=tables, build={})
+    with pytest.raises(InputError, match="another version of curate; run curate again"):
+        encode_release(older, SETTINGS, ENCODERS)
+
+
+def test_rows_are_kept_where_their_video_is_gone_before_the_sheet(release: Collection, shards: Collection) -> None:
+    store = release.store
+    moved = {}
+    for path in Path(store.root, "media").rglob("*"):
+        if path.is_file():
+            moved[path] = path.rename(path.with_suffix(".gone"))
+    try:
+        assert encode_release(release, SETTINGS, ENCODERS).id == shards.id
+    finally:
+        for path, gone in moved.items():
+            gone.rename(path)
+
+
+def test_a_sheet_of_more_rows_than_a_jpeg_is_high_is_made_smaller(release: Collection, shards: Collection) -> None:
+    line = _lines_with_parts(shards)[0]
+    tables = (release.table(name) for name in ("clips", "frames"))
+    data = draw_sheet(release.store, [line] * 400, *tables, SETTINGS, Encoders(ENCODERS))
+    picture = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
+    assert picture.shape[0] == 65_000
+
+
+def _lines_with_parts(shards: Collection) -> list[dict[str, Any]]:
+    """Of the report, with the part that holds their rows: the first video's alone has any."""
+    part = shards.manifest["parts"][0]
+    lines = shards.table("report").to_pylist()
+    return [line | {"path": part["path"], "sha256": part["sha256"]} for line in lines if line["rows"]]

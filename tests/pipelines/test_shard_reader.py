@@ -148,3 +148,11 @@ def test_a_part_of_many_row_groups_is_read_a_group_at_a_time(tmp_path: Path) -> 
     assert [again[index].face_embedding[0, 0] for index in (5, 0, 3)] == [50, 0, 30]
     with pytest.raises(InputError, match="is not what was committed"):
         again[2]
+
+
+def test_rows_of_another_version_are_refused(shards: Collection) -> None:
+    """Their columns may have the same names and mean something else."""
+    content = {**{name: shards.manifest[name] for name in ("parts", "settings")}, "version": 1}
+    older = shards.store.commit("shards", content=content, tables={}, build={})
+    with pytest.raises(InputError, match="another version of encode; run encode again"):
+        ShardRows(older, "train")

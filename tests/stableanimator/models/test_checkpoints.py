@@ -213,3 +213,11 @@ def test_another_unet_is_no_start(tmp_path: Path, tiny_settings: ModelSettings) 
     ).save_pretrained(tmp_path / "unet")
     with pytest.raises(CheckpointError, match=r"does not fit the model: \d+ missing"):
         load_svd_unet(Animator(tiny_settings), tmp_path)
+
+
+def test_a_model_folder_of_another_format_is_refused(tmp_path: Path, animator: Animator) -> None:
+    save_model_folder(tmp_path, animator, None, {})
+    path = tmp_path / "config.json"
+    path.write_text(path.read_text().replace('"format": 2', '"format": 1'))
+    with pytest.raises(CheckpointError, match="is of format 1, not 2"):
+        load_model_folder(tmp_path)
