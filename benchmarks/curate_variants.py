@@ -229,10 +229,10 @@ def run_memory(work: Work) -> Outcome:
     measurer = VideoMeasurer(Store(work.root), work.settings, work.perception, keys, needed)
     results = [measurer.measure(video, needed) for video in work.videos]
     _require_all(work, [failure for result in results for failure in result.failures], len(results))
-    return Outcome(whole=time.perf_counter() - started, megabytes=_peak_megabytes())
+    return Outcome(whole=time.perf_counter() - started, megabytes=peak_megabytes())
 
 
-def _peak_megabytes() -> float:
+def peak_megabytes() -> float:
     """Largest resident memory of this process. getrusage would also count that of the process which started it."""
     lines = Path("/proc/self/status").read_text().splitlines()
     return int(next(line.split()[1] for line in lines if line.startswith("VmHWM"))) / 1024

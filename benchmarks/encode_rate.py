@@ -20,9 +20,10 @@ import pyarrow as pa
 import torch
 
 from benchmarks import drawn_clips
-from benchmarks.curate_variants import in_new_process
+from benchmarks.curate_variants import in_new_process, peak_megabytes
 from benchmarks.curate_world import endless_clip, filled_store
 from benchmarks.harness import Figure, ratio
+from pipelines import select
 from pipelines.encode import EncodeVideo, encode_release
 from pipelines.encode_plan import videos_of
 from pipelines.encode_settings import EncodeSettings
@@ -97,7 +98,7 @@ def _memory(drawn: Path, work: Path, size: Size) -> Figure:
         root = _new_folder(work / f"{seconds:g}s")
         ((video_id, clips, frames),) = videos_of(_release(root, clip, 1))
         item = pickle.dumps({"video_id": video_id, "key": "memory", "clips": clips, "frames": frames})
-        peaks.append(in_new_process(peak_megabytes, str(root), item))
+        peaks.append(in_new_process(peak_of_an_actor, str(root), item))
     (short, long), (first, second) = peaks, size.long_seconds
     return Figure(f"peak memory of encode, {second:g} s video over {first:g} s video", long / short, 1.2, "lower",
                   note=f"{long:.0f} over {short:.0f} MiB; one shot, one stride, 64x64")  # fmt: skip
@@ -132,7 +133,7 @@ def _release(root: Path, clip: Path, copies: int) -> Collection:
         "clips": pa.Table.from_pylist(clips, schema=CLIPS),
         "frames": pa.Table.from_pylist(frames, schema=FRAMES),
     }
-    return store.commit("releases", content={}, tables=tables, build={})
+    return store.commit("releases", content={"version": select.VERSION}, tables=tables, build={})
 
 
 def plain_rate(root: str, actors: int) -> float:
@@ -179,11 +180,10 @@ def _keep_to_cores(count: int) -> None:
     os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:count])
 
 
-def peak_megabytes(root: str, item: bytes) -> float:
-    """Largest resident memory of this process when it does what an actor does with a video."""
+def peak_of_an_actor(root: str, item: bytes) -> float:
+    """Largest resident memory of this process in MiB when it does what an actor does with a video."""
     torch.set_num_threads(1)
     settings = replace(SETTINGS, buckets=((64, 64),))
     encode = EncodeVideo(root, settings, NARROW)
     assert encode(pickle.loads(item))["rows"]
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return int(next(line.split()[1] for line in lines if line.startswith("VmHWM"))) / 1024
+    return peak_megabytes()

@@ -23,7 +23,7 @@ from benchmarks.drawn_truth import true_faces, true_people
 from benchmarks.harness import Figure, interleave, ratio
 from benchmarks.model_cost import FRAMES, SIZES, count_flops, train_pass
 from jobs.config import load
-from pipelines.encode_settings import EncodeSettings
+from pipelines.encode_settings import VERSION, EncodeSettings
 from pipelines.latent_spool import LatentSpool
 from pipelines.shard_plan import plan_clip
 from pipelines.shard_reader import ShardRows, decode_row
@@ -188,7 +188,8 @@ def encode(root: Path, drawn: DrawnClip, encoders: Encoders, widths: Widths) -> 
         "split": "train",
         "bucket": f"{widths.size[0]}x{widths.size[1]}",
     }
-    content = {"parts": [part], "settings": {"reference_noise": widths.encode.reference_noise}}
+    settings = {"reference_noise": widths.encode.reference_noise}
+    content = {"parts": [part], "settings": settings, "version": VERSION}
     return store.commit("shards", content=content, tables={}, build={})
 
 

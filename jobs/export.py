@@ -14,8 +14,6 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from safetensors import SafetensorError
-
 from jobs.config import load
 from jobs.run_folder import trained_folder
 from pipelines.store import Store
@@ -55,7 +53,8 @@ def export(model: LoadedModel, out: Path, to: str) -> str:
     """Write the model and say what was made and what the format leaves out.
 
     Raises:
-        InputError: the folder holds something, or cannot be written.
+        InputError: the folder holds something, or cannot be made.
+        StorageError: the disk is full.
     """
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise InputError(f"--out: {out} is there and not an empty folder; name a new one")
@@ -66,10 +65,8 @@ def export(model: LoadedModel, out: Path, to: str) -> str:
         else:
             save_released_folder(out, model.animator)
             remarks = _not_in_released(model)
-    except (OSError, RuntimeError, SafetensorError) as error:
-        # Where the disk is full torch.save and safetensors have errors of their own, in words of their own.
-        reason = getattr(error, "strerror", None) or "is the disk full?"
-        raise InputError(f"--out: {out} cannot be written ({reason}); name another folder") from error
+    except OSError as error:
+        raise InputError(f"--out: {out} cannot be written ({error.strerror}); name another folder") from error
     size = sum(path.stat().st_size for path in out.iterdir())
     return "; ".join([f"export: {to} files, {size / 1e6:,.0f} MB, in {out}", *remarks])
 

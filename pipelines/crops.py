@@ -96,7 +96,7 @@ def _closer(source: Size, size: Size, box: Box) -> Framing:
 
 
 def person_box(main: Array) -> Box:
-    """Around the visible joints of body and feet, [F, 133, 3].
+    """Around the visible joints of body and feet of poses [F, 133, 3], of which the first 23 points are read.
 
     Raises:
         PersonError: `no_person`, no frame shows a joint.
@@ -111,7 +111,7 @@ def person_box(main: Array) -> Box:
 
 
 def half_body_box(main: Array) -> Box:
-    """From above the head to below the hips, arms left out, with a margin, [F, 133, 3].
+    """From above the head to below the hips, arms left out, with a margin, of poses [F, 133, 3], first 32 points read.
 
     The head ends `HEAD_OVER_TORSO` above the shoulders, or as far above the eyes as the chin is below them, whichever
     is higher.

@@ -3,7 +3,7 @@
 The unit is one video. Its rows are parts of the family `shards`, one for each bucket, with a row group for each row;
 when they are written, the video's lines of the report are committed as a part of the family `encode_report`, which
 names them. A video with a readable report is done: a job that was stopped anywhere goes on with the rest, and one that
-is run again encodes nothing and draws its contact sheet again. The key of all parts is a fingerprint of everything that
+is run again does nothing. The key of all parts is a fingerprint of everything that
 rows depend on: settings, encoders, the video's clips and measured frames.
 
 Pixels do not leave the actor that decoded them; what travels is a video's few rows of the release.
@@ -16,7 +16,7 @@ import hashlib
 import logging
 import platform
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict
 from typing import Any
 
@@ -69,7 +69,7 @@ def encode_release(release: Collection, settings: EncodeSettings, encoder_settin
         StorageError: the root's disk has no room for what would be written, or is full all the same.
     """
     started = time.monotonic()
-    if release.manifest.get("version", select.VERSION) != select.VERSION:
+    if release.manifest.get("version") != select.VERSION:
         raise InputError(f"{release.uri} was made by another version of curate; run curate again")
     require_resources("encode", settings.cpus_per_actor, settings.gpus_per_actor)
     encoders = ray.get(_encoder_fingerprint.options(num_cpus=settings.cpus_per_actor).remote(encoder_settings))
@@ -213,15 +213,20 @@ def _done(store: Store, key: str, video_id: str) -> pa.Table | None:
 
 def _contact_sheet(
     release: Collection, report: pa.Table, settings: EncodeSettings, encoder_settings: EncoderSettings
-) -> dict[str, bytes]:
-    """The sheet by its file's name, drawn by a task that holds the encoders; nothing where there is nothing to show."""
+) -> dict[str, Callable[[], bytes]]:
+    """What draws the sheet, by its file's name, in a task that holds the encoders; nothing to show gives nothing."""
     lines = spread_lines(report.to_pylist(), settings.sheet_rows)
     if not lines:
         return {}
-    shown = pc.field("shot_id").isin([line["shot_id"] for line in lines])
-    clips, frames = (release.table(name).filter(shown) for name in ("clips", "frames"))
-    task = _draw.options(num_cpus=settings.cpus_per_actor, num_gpus=settings.gpus_per_actor)
-    return {NAME: ray.get(task.remote(release.store.root, lines, clips, frames, settings, encoder_settings))}
+
+    def draw() -> bytes:
+        shown = pc.field("shot_id").isin([line["shot_id"] for line in lines])
+        clips, frames = (release.table(name).filter(shown) for name in ("clips", "frames"))
+        task = _draw.options(num_cpus=settings.cpus_per_actor, num_gpus=settings.gpus_per_actor)
+        drawn: bytes = ray.get(task.remote(release.store.root, lines, clips, frames, settings, encoder_settings))
+        return drawn
+
+    return {NAME: draw}
 
 
 @ray.remote
@@ -242,7 +247,7 @@ def _commit(
     settings: EncodeSettings,
     encoders: str,
     report: pa.Table,
-    files: dict[str, bytes],
+    files: dict[str, Callable[[], bytes]],
     seconds: float,
 ) -> Collection:
     parts: dict[str, dict[str, Any]] = {}

@@ -54,7 +54,7 @@ class ShardRows:
     """
 
     def __init__(self, shards: Collection, split: str) -> None:
-        if shards.manifest.get("version", VERSION) != VERSION:
+        if shards.manifest.get("version") != VERSION:
             raise InputError(f"{shards.uri} was made by another version of encode; run encode again")
         self.shards = shards
         self.split = split

@@ -15,6 +15,7 @@ import torch
 
 from pipelines.contact_sheet import shared_out
 from pipelines.encode_settings import EncodeSettings
+from pipelines.parquet_files import open_parquet
 from pipelines.shard_plan import plan_clip
 from pipelines.shard_reader import decode_row
 from pipelines.store import Store
@@ -84,11 +85,12 @@ def draw_sheet(
 
 
 def _middle_row(store: Store, line: Line) -> pa.Table:
-    """One row from the middle of a line's rows."""
-    part = store.read_parquet(line["path"], line["sha256"])
-    of_line = (pc.field("shot_id") == line["shot_id"]) & (pc.field("crop") == line["crop"])
-    rows = part.filter(of_line & (pc.field("stride") == line["stride"]))
-    return rows.slice(rows.num_rows // 2, 1)
+    """One row from the middle of a line's rows. A part has a row group for each row, so no other is read."""
+    keys = ("shot_id", "crop", "stride")
+    with contextlib.closing(open_parquet(store.open_file(line["path"]))) as part:
+        rows = part.read(columns=list(keys)).to_pylist()
+        of_line = [number for number, row in enumerate(rows) if all(row[key] == line[key] for key in keys)]
+        return part.read_row_group(of_line[len(of_line) // 2])
 
 
 def _strip(row: pa.Table, video: VideoReader, framing: Framing, encoders: Encoders) -> Image:

@@ -21,7 +21,7 @@ import logging
 import os
 import shutil
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -309,13 +309,13 @@ class Store:
         content: dict[str, Any],
         tables: Mapping[str, pa.Table | Sequence[ParquetFile]],
         build: dict[str, Any],
-        files: dict[str, bytes] | None = None,
+        files: Mapping[str, bytes | Callable[[], bytes]] | None = None,
     ) -> Collection:
         """Write a collection; the manifest last. Equal content and tables give an equal id.
 
         `content` is what the id covers beside the tables (settings, weights, counts, lineage). A table is in memory,
         or comes as files that were streamed. `build` gets `finished_at` added; `files` are extras for people (a
-        report), not covered by the id.
+        report), not covered by the id. One given as a function is made unless an equal collection has it.
 
         Raises:
             StorageError: the disk is full.
@@ -331,8 +331,11 @@ class Store:
         collection = Collection(store=self, kind=kind, id=hashlib.sha256(data).hexdigest(), manifest=manifest)
         for (_, name), file in written.items():
             self._write(f"{collection.folder}/{name}", file.chunks())
-        for name, file_data in (files or {}).items():
-            self.write_bytes(f"{collection.folder}/{name}", file_data)
+        whole = self.exists(f"{collection.folder}/manifest.json")
+        for name, made in (files or {}).items():
+            path = f"{collection.folder}/{name}"
+            if isinstance(made, bytes) or not (whole and self.exists(path)):
+                self.write_bytes(path, made if isinstance(made, bytes) else made())
         stamped = {**build, "finished_at": datetime.datetime.now(datetime.UTC).isoformat()}
         self.write_bytes(f"{collection.folder}/build.json", json.dumps(stamped, indent=2).encode())
         self.write_bytes(f"{collection.folder}/manifest.json", data)

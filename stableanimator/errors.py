@@ -36,7 +36,7 @@ class InputError(UserError):
 
 
 class StorageError(UserError):
-    """The disk under the dataset's root is full."""
+    """A disk that is full."""
 
 
 class WeightsError(UserError):

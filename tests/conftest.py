@@ -5,9 +5,13 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 import ray
+
+if TYPE_CHECKING:
+    from stableanimator.models.animator import ModelSettings
 
 
 @pytest.fixture(scope="session")
@@ -29,3 +33,26 @@ def cluster() -> Iterator[str]:
     context = ray.init("local", num_cpus=3, include_dashboard=False, logging_level="WARNING", log_to_driver=False)
     yield context.address_info["address"]
     ray.shutdown()
+
+
+@pytest.fixture
+def tiny_settings() -> ModelSettings:
+    """The smallest real model: every class of the full size, VAE factor 8, context width 32, face embeddings of 16."""
+    from stableanimator.models.animator import ModelSettings  # here: diffusers takes seconds to import
+    from stableanimator.models.face_encoder import FaceEncoderSettings
+    from stableanimator.models.pose_net import PoseNetSettings
+    from stableanimator.models.unet import UNetSettings
+
+    return ModelSettings(
+        unet=UNetSettings(
+            block_out_channels=(32, 64),
+            down_block_types=("CrossAttnDownBlockSpatioTemporal", "DownBlockSpatioTemporal"),
+            up_block_types=("UpBlockSpatioTemporal", "CrossAttnUpBlockSpatioTemporal"),
+            layers_per_block=1,
+            num_attention_heads=(2, 2),
+            cross_attention_dim=32,
+            addition_time_embed_dim=32,
+        ),
+        face_encoder=FaceEncoderSettings(embedding_width=16, cross_attention_dim=32, layers=2, heads=2, head_dim=16),
+        pose_net=PoseNetSettings(widths=(8, 16, 16), final_width=32),
+    )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,14 @@ from torch import Tensor
 
 from stableanimator.alignment.aligner import Aligner, AlignerSettings
 from stableanimator.errors import WeightsError
-from stableanimator.models.checkpoints import FORMAT, check_format, load_weights, save_weights, settings_from_dict
+from stableanimator.models.checkpoints import (
+    FORMAT,
+    check_format,
+    load_weights,
+    save_weights,
+    settings_from_dict,
+    whole_file,
+)
 
 
 def save_aligner_folder(
@@ -30,10 +36,9 @@ def save_aligner_folder(
     aligner = Aligner(settings)
     aligner.load_state_dict(state)
     save_weights(aligner, root / "aligner.safetensors")
-    partial = root / "config.json.partial"
     description = {"format": FORMAT, "aligner": asdict(settings), "config": config}
-    partial.write_text(json.dumps(description, indent=1, sort_keys=True))
-    os.replace(partial, root / "config.json")
+    with whole_file(root / "config.json") as partial:
+        partial.write_text(json.dumps(description, indent=1, sort_keys=True))
 
 
 def load_aligner_folder(folder: str | Path) -> Aligner:

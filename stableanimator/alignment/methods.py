@@ -98,15 +98,18 @@ def align_scopes(
             }
         case "svd_literal" | "svd" | "svd_no_arms" | "learned":
             frames = _of_frames(name, target, driven, aligner)
-            return {scope: _of_scope(scope, frames, reference, driven) for scope in scopes}
+            return _of_scopes(scopes, frames, reference, driven)
     raise ValueError(f"unknown alignment {name!r}")
 
 
-def _of_scope(scope: AlignmentScope, frames: Similarity, reference: Tensor, driven: Tensor) -> Similarity:
-    if scope == "frame":
-        return frames
-    clip = for_clip(frames, reference, driven)
-    return clip if scope == "clip" else steady(clip, reference, driven)
+def _of_scopes(
+    scopes: Sequence[AlignmentScope], frames: Similarity, reference: Tensor, driven: Tensor
+) -> dict[AlignmentScope, Alignment]:
+    found: dict[AlignmentScope, Alignment] = {"frame": frames}
+    if set(scopes) != {"frame"}:
+        clip = for_clip(frames, reference, driven)
+        found |= {"clip": clip, "steady": steady(clip, reference, driven)}
+    return {scope: found[scope] for scope in scopes}
 
 
 def _of_clips(name: str, reference: Tensor, driven: Tensor, aspect: float) -> Alignment:

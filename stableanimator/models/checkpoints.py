@@ -7,13 +7,14 @@ those of 16 bits are turned into float32 one by one.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import pickle
 import tempfile
 import typing
 import zipfile
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import asdict, dataclass, fields, is_dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -24,7 +25,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from stableanimator.alignment.aligner import Aligner, AlignerSettings
-from stableanimator.errors import CheckpointError, WeightsError
+from stableanimator.errors import CheckpointError, StorageError, WeightsError
 from stableanimator.models.animator import Animator, ModelSettings
 from stableanimator.models.id_adapter import restart_id_adapters
 
@@ -76,9 +77,8 @@ def save_model_folder(folder: str | Path, animator: Animator, aligner: Aligner |
         "aligner": None if aligner is None else asdict(aligner.settings),
         "config": config,
     }
-    partial = root / "config.json.partial"
-    partial.write_text(json.dumps(description, indent=1, sort_keys=True))
-    os.replace(partial, root / "config.json")
+    with whole_file(root / "config.json") as partial:
+        partial.write_text(json.dumps(description, indent=1, sort_keys=True))
 
 
 def save_released_folder(folder: str | Path, animator: Animator) -> None:
@@ -93,9 +93,9 @@ def save_released_folder(folder: str | Path, animator: Animator) -> None:
     root = Path(folder)
     root.mkdir(parents=True, exist_ok=True)
     for part in PARTS:
-        partial = root / f"{part}.pth.partial"
-        torch.save(_state(getattr(animator, part)), partial)
-        os.replace(partial, root / f"{part}.pth")
+        state = _state(getattr(animator, part))
+        with whole_file(root / f"{part}.pth") as partial:
+            torch.save(state, partial)
 
 
 def load_model_folder(folder: str | Path) -> LoadedModel:
@@ -123,12 +123,28 @@ def load_model_folder(folder: str | Path) -> LoadedModel:
     return LoadedModel(animator=animator.eval(), aligner=aligner, config=description["config"])
 
 
+@contextlib.contextmanager
+def whole_file(path: Path) -> Iterator[Path]:
+    """Where to write what becomes `path` when the block ends; of a block that fails nothing stays.
+
+    Raises:
+        StorageError: in place of what a full disk makes of the writing; torch and safetensors have errors of their own.
+    """
+    partial = path.with_name(path.name + ".partial")
+    try:
+        yield partial
+        os.replace(partial, path)
+    except (OSError, RuntimeError, SafetensorError) as error:
+        partial.unlink(missing_ok=True)
+        reason = " ".join(str(error).split())[:200]
+        raise StorageError(f"{path} cannot be written ({reason}); free some space, or write elsewhere") from error
+
+
 def save_weights(module: nn.Module, path: str | Path) -> None:
     """Write a module's state dict as safetensors; the file appears whole or not at all."""
-    path = Path(path)
-    partial = path.with_name(path.name + ".partial")
-    save_file(_state(module), partial)
-    os.replace(partial, path)
+    state = _state(module)
+    with whole_file(Path(path)) as partial:
+        save_file(state, partial)
 
 
 def load_weights(module: nn.Module, path: str | Path) -> None:
@@ -270,7 +286,7 @@ def check_format(description: Mapping[str, Any], path: Path) -> None:
     Raises:
         CheckpointError: the weights mean something else now.
     """
-    written = description.get("format", FORMAT)
+    written = description.get("format")
     if written != FORMAT:
         raise CheckpointError(
             f"{path} is of format {written}, not {FORMAT}: its weights mean something else now; train again"

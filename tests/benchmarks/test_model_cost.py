@@ -14,24 +14,10 @@ from torch.nn import functional
 
 from benchmarks.model_cost import blank_clip, count_flops, denoise, fake_bf16, peak_bytes, state_bytes, train_pass
 from stableanimator.models.animator import Animator, ModelSettings
-from stableanimator.models.face_encoder import FaceEncoderSettings, TokenAttention
+from stableanimator.models.face_encoder import TokenAttention
 from stableanimator.models.id_adapter import ImageTokenAttention
 from stableanimator.models.pose_net import PoseNet, PoseNetSettings
-from stableanimator.models.unet import UNetSettings, checkpoint_activations
-
-SMALL = ModelSettings(
-    unet=UNetSettings(
-        block_out_channels=(32, 64),
-        down_block_types=("CrossAttnDownBlockSpatioTemporal", "DownBlockSpatioTemporal"),
-        up_block_types=("UpBlockSpatioTemporal", "CrossAttnUpBlockSpatioTemporal"),
-        layers_per_block=1,
-        num_attention_heads=(2, 2),
-        cross_attention_dim=32,
-        addition_time_embed_dim=32,
-    ),
-    face_encoder=FaceEncoderSettings(embedding_width=16, cross_attention_dim=32, layers=2, heads=2, head_dim=16),
-    pose_net=PoseNetSettings(widths=(8, 16, 16), final_width=32),
-)
+from stableanimator.models.unet import checkpoint_activations
 
 
 def test_operations_of_single_layers_by_hand() -> None:
@@ -91,18 +77,18 @@ def _hooked_operations(animator: Animator, frames: int, size: tuple[int, int]) -
     return total
 
 
-def test_operations_of_the_whole_denoiser_are_those_of_its_modules() -> None:
+def test_operations_of_the_whole_denoiser_are_those_of_its_modules(tiny_settings: ModelSettings) -> None:
     frames, size = 3, (32, 16)
     with FakeTensorMode(), torch.no_grad():
-        animator = Animator(SMALL)
+        animator = Animator(tiny_settings)
         counted = count_flops(lambda: denoise(animator, frames, size))
-    assert counted == _hooked_operations(Animator(SMALL), frames, size)
+    assert counted == _hooked_operations(Animator(tiny_settings), frames, size)
 
 
-def test_checkpointing_costs_operations_and_saves_memory() -> None:
+def test_checkpointing_costs_operations_and_saves_memory(tiny_settings: ModelSettings) -> None:
     found = []
     with fake_bf16():
-        animator = Animator(SMALL).train()
+        animator = Animator(tiny_settings).train()
         for _ in range(2):
             work = lambda: train_pass(animator, 3, (32, 16))  # noqa: E731
             found.append((count_flops(work), peak_bytes(work)))
@@ -136,8 +122,8 @@ def test_states_in_fp32_by_hand() -> None:
     assert state_bytes(10, "fp32", 2, 8) == 10 * (4 + 12 / 8)
 
 
-def test_a_blank_clip_fits_the_denoiser() -> None:
-    x, sigma, conditioning = blank_clip(SMALL, 3, (32, 16))
+def test_a_blank_clip_fits_the_denoiser(tiny_settings: ModelSettings) -> None:
+    x, sigma, conditioning = blank_clip(tiny_settings, 3, (32, 16))
     assert x.shape == (1, 3, 4, 4, 2)
     assert sigma.shape == (1,)
     assert conditioning.pose.shape == (1, 3, 3, 32, 16)

@@ -6,6 +6,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from pipelines.encode_settings import VERSION
 from pipelines.store import Collection, Store
 from pipelines.tables import SHARDS
 
@@ -50,5 +51,5 @@ def shards(tmp_path_factory: pytest.TempPathFactory) -> Collection:
         rows = [_row(random, video * 10 + number, split) for number in range(3 if split == "train" else 2)]
         part = store.write_part("shards", "key", f"video{video}", pa.Table.from_pylist(rows, schema=SHARDS))
         parts.append({**part, "split": split, "bucket": f"{SIZE}x{SIZE}"})
-    content = {"parts": parts, "settings": {"reference_noise": 0.02}, "encoders": "none"}
+    content = {"parts": parts, "settings": {"reference_noise": 0.02}, "encoders": "none", "version": VERSION}
     return store.commit("shards", content=content, tables={}, build={})

@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from pipelines.encode_settings import VERSION
 from pipelines.parquet_files import stream_parquet
 from pipelines.shard_reader import ShardRows, ShardShapes
 from pipelines.store import Collection, Store
@@ -67,7 +68,7 @@ def shards(tmp_path: Path) -> Collection:
         table = pa.Table.from_pylist([_row(row, split, height, width) for row in rows], schema=SHARDS)
         part = store.write_part("shards", "key", f"v{number}", table)
         parts.append({**part, "split": split, "bucket": f"{height}x{width}"})
-    content = {"parts": parts, "settings": {"reference_noise": 0.03}}
+    content = {"parts": parts, "settings": {"reference_noise": 0.03}, "version": VERSION}
     return store.commit("shards", content=content, tables={}, build={})
 
 
@@ -136,7 +137,8 @@ def test_a_part_of_many_row_groups_is_read_a_group_at_a_time(tmp_path: Path) -> 
     with contextlib.closing(stream_parquet(tables, SHARDS)) as file:
         part = store.write_part_file("shards", "key", "v", file)
     assert part["rows"] == 6
-    content = {"parts": [{**part, "split": "train", "bucket": "16x16"}], "settings": {"reference_noise": 0.0}}
+    listed = [{**part, "split": "train", "bucket": "16x16"}]
+    content = {"parts": listed, "settings": {"reference_noise": 0.0}, "version": VERSION}
     rows = ShardRows(store.commit("shards", content=content, tables={}, build={}), "train")
     path = Path(tmp_path, part["path"])
     assert rows[4].face_embedding[0, 0] == 40
@@ -152,7 +154,8 @@ def test_a_part_of_many_row_groups_is_read_a_group_at_a_time(tmp_path: Path) -> 
 
 def test_rows_of_another_version_are_refused(shards: Collection) -> None:
     """Their columns may have the same names and mean something else."""
-    content = {**{name: shards.manifest[name] for name in ("parts", "settings")}, "version": 1}
-    older = shards.store.commit("shards", content=content, tables={}, build={})
-    with pytest.raises(InputError, match="another version of encode; run encode again"):
-        ShardRows(older, "train")
+    content = {name: shards.manifest[name] for name in ("parts", "settings")}
+    for version in ({}, {"version": VERSION - 1}):
+        older = shards.store.commit("shards", content=content | version, tables={}, build={})
+        with pytest.raises(InputError, match="another version of encode; run encode again"):
+            ShardRows(older, "train")

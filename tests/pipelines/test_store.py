@@ -193,3 +193,19 @@ def test_a_root_may_be_a_uri(tmp_path: Path):
     assert same.open("releases").table("clips")["shot_id"].to_pylist() == ["a"]
     assert store.open("releases", collection.id[:6]).id == collection.id
     assert Path(store.local_file(media_path(video_id, ".mp4"))).read_bytes() == b"frames"
+
+
+def test_a_file_given_as_a_function_is_made_once(tmp_path: Path) -> None:
+    made: list[int] = []
+
+    def draw() -> bytes:
+        made.append(len(made))
+        return b"picture %d" % len(made)
+
+    store = Store(str(tmp_path))
+    for _ in range(2):
+        same = store.commit("shards", content={}, tables={}, build={}, files={"a.jpg": draw, "b.html": b"page"})
+    assert store.read_bytes(f"{same.folder}/a.jpg") == b"picture 1"
+    Path(tmp_path, same.folder, "a.jpg").unlink()
+    store.commit("shards", content={}, tables={}, build={}, files={"a.jpg": draw})
+    assert store.read_bytes(f"{same.folder}/a.jpg") == b"picture 2"

@@ -9,31 +9,10 @@ import torch
 
 from stableanimator.models.animator import Animator, Conditioning, MicroConditions, ModelSettings
 from stableanimator.models.encoders import CLIPSettings, Encoders, EncoderSettings, VAESettings
-from stableanimator.models.face_encoder import FaceEncoderSettings
-from stableanimator.models.pose_net import PoseNetSettings
-from stableanimator.models.unet import UNetSettings
-
-
-def build_tiny_settings(**changes: Any) -> ModelSettings:
-    """VAE factor 8, context width 32, face embeddings of width 16."""
-    values: dict[str, Any] = {
-        "unet": UNetSettings(
-            block_out_channels=(32, 64),
-            down_block_types=("CrossAttnDownBlockSpatioTemporal", "DownBlockSpatioTemporal"),
-            up_block_types=("UpBlockSpatioTemporal", "CrossAttnUpBlockSpatioTemporal"),
-            layers_per_block=1,
-            num_attention_heads=(2, 2),
-            cross_attention_dim=32,
-            addition_time_embed_dim=32,
-        ),
-        "face_encoder": FaceEncoderSettings(embedding_width=16, cross_attention_dim=32, layers=2, heads=2, head_dim=16),
-        "pose_net": PoseNetSettings(widths=(8, 16, 16), final_width=32),
-    }
-    return ModelSettings(**(values | changes))
 
 
 def build_tiny_encoder_settings(**changes: Any) -> EncoderSettings:
-    """Random encoders that fit `build_tiny_settings`."""
+    """Random encoders that fit the fixture `tiny_settings`."""
     values: dict[str, Any] = {
         "vae": VAESettings(block_out_channels=(32, 32, 32, 32), layers_per_block=1, scaling_factor=4.0),
         "clip": CLIPSettings(
@@ -47,11 +26,6 @@ def randomise(module: torch.nn.Module) -> None:
     """Weights away from the zeros and ones that some layers start with."""
     for parameter in module.parameters():
         parameter.data.add_(0.1 * torch.randn_like(parameter))
-
-
-@pytest.fixture
-def tiny_settings() -> ModelSettings:
-    return build_tiny_settings()
 
 
 @pytest.fixture
