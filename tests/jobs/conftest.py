@@ -121,9 +121,10 @@ class Shelf:
                 handler.send_header(name, value)
         if "encoding" in fault:
             handler.send_header("Content-Encoding", fault["encoding"])
-        handler.end_headers()
         sent = rest[: fault.get("cut", len(rest))]
+        # Before the headers go out: who is refused does not wait for the body, and may look here at once.
         self.answers.append(Answer(handler.path, start, len(sent), dict(handler.headers)))
+        handler.end_headers()
         step = max(1, len(sent) // 10) if "slow" in fault else max(1, len(sent))
         for begin in range(0, len(sent), step):
             if "slow" in fault:
