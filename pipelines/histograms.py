@@ -134,8 +134,8 @@ def _range(values: Floats, limits: list[float], scale: Scale) -> tuple[float, fl
     if scale == "log":
         positive = values[values > 0]
         low, high = (float(value) for value in np.quantile(positive, [_TAIL, 1 - _TAIL]))
-        low, high = min([low, *limits]) / 1.3, max([high, *limits]) * 1.3
-        return max(low, high / 10**_MOST_DECADES), high
+        high = max([high, *limits]) * 1.3
+        return min([max(low, high / 10**_MOST_DECADES), *limits]) / 1.3, high
     low, high = (float(value) for value in np.quantile(values, [_TAIL, 1 - _TAIL]))
     low, high = min([low, *limits]), max([high, *limits])
     margin = 0.05 * (high - low) or max(abs(high), 1.0) * 0.1

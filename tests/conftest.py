@@ -9,9 +9,17 @@ from typing import TYPE_CHECKING
 
 import pytest
 import ray
+from hypothesis import settings
 
 if TYPE_CHECKING:
     from stableanimator.models.animator import ModelSettings
+
+
+# Properties are tried on the same examples in every run, however slow the machine, so that a failure is the change's;
+# --hypothesis-profile=search tries many others.
+settings.register_profile("same", derandomize=True, deadline=None)
+settings.register_profile("search", max_examples=3000, deadline=None)
+settings.load_profile("same")
 
 
 @pytest.fixture(scope="session")

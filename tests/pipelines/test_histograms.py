@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from pipelines.histograms import Histogram, histogram
@@ -27,6 +27,7 @@ def _left_of(drawn: Histogram, place: float) -> int:
     st.floats(0.01, 5000),
     st.floats(1, 2),
 )
+@example([0.0, 3847.0], "log", 0.5, 2.0)  # thresholds more decades below the values than are shown for values alone
 def test_the_bars_on_each_side_of_the_limits_hold_the_shots_that_each_rejects(
     values: list[float], scale: Scale, low: float, ratio: float
 ):

@@ -107,7 +107,7 @@ def _cuts_of_all_frames(frames: list[np.ndarray], reach: int, rule: ShotSettings
     return cuts
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     levels=st.lists(st.sampled_from([20, 24, 60, 64, 120, 200, 204]), min_size=1, max_size=40),
     fps=st.sampled_from([5.0, 12.0, 25.0]),

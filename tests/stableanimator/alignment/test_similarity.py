@@ -51,7 +51,7 @@ def paper_rotation(k: torch.Tensor, proper: bool) -> torch.Tensor:
 
 
 @given(seed=seeds)
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_fit_equals_scikit_image(seed: int) -> None:
     driven, reference, visible = random_poses(seed, 1)
     fit = fit_similarity(driven[0], reference[0], visible[0])
@@ -81,7 +81,7 @@ def test_fit_equals_complex_least_squares_on_ten_thousand_cases() -> None:
 
 
 @given(seed=seeds)
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_rotation_equals_the_papers_svd(seed: int) -> None:
     k = torch.from_numpy(np.random.default_rng(seed).normal(size=(20, 2, 2)))
     for allow_reflection in (False, True):
@@ -139,7 +139,7 @@ def test_only_the_named_joints_are_fitted() -> None:
 
 
 @given(seed=seeds)
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_compose_and_invert(seed: int) -> None:
     points = torch.from_numpy(np.random.default_rng(seed).normal(size=(5, 4, 2)))
     first, second = random_similarity(seed), random_similarity(seed + 1)
