@@ -38,10 +38,9 @@ from stableanimator.alignment.aligner import Aligner
 from stableanimator.alignment.aligner_folder import load_aligner_folder
 from stableanimator.alignment.drives import Drive
 from stableanimator.alignment.evaluate import Interval, bootstrap, compare, dis, of_people
-from stableanimator.alignment.methods import AlignmentScope
 from stableanimator.alignment.poses import visible_joints
-from stableanimator.alignment.procedural import ProceduralSettings, procedural_pairs
-from stableanimator.alignment.settings import PairsSettings
+from stableanimator.alignment.procedural import procedural_pairs
+from stableanimator.alignment.settings import AlignmentScope, PairsSettings, ProceduralSettings
 from stableanimator.alignment.similarity import Similarity, fit_similarity, mean_point
 from stableanimator.errors import UserError
 from stableanimator.paths import local_path

@@ -30,8 +30,9 @@ from pipelines.encode_settings import EncodeSettings
 from pipelines.shard_plan import plan_clip
 from pipelines.store import Collection, Store, media_path
 from pipelines.tables import CLIPS, FRAMES, KEYPOINT_COUNT
-from stableanimator.framing import to_tensor
-from stableanimator.models.encoders import CLIPSettings, Encoders, EncoderSettings, VAESettings
+from stableanimator.models.encoders import Encoders
+from stableanimator.models.settings import CLIPSettings, EncoderSettings, VAESettings
+from stableanimator.tensors import to_tensor
 from stableanimator.video import VideoReader
 
 _CLIP = CLIPSettings(

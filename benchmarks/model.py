@@ -27,7 +27,8 @@ from benchmarks.model_cuda import cuda_figures
 from benchmarks.model_released import released_figures
 from benchmarks.model_step import step_figures
 from stableanimator.errors import ConfigError, UserError
-from stableanimator.models.animator import Animator, ModelSettings
+from stableanimator.models.animator import Animator
+from stableanimator.models.settings import ModelSettings
 
 _RELEASED = Path(__file__).resolve().parents[1] / "tests/stableanimator/models/released_state_dict_shapes.json"
 """Names and shapes of the released checkpoints."""

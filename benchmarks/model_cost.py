@@ -22,11 +22,11 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from benchmarks.harness import Figure
-from stableanimator.diffusion.hjb import FaceOptimisationSettings
-from stableanimator.diffusion.sampler import SamplerSettings
+from stableanimator.diffusion.settings import FaceOptimisationSettings, SamplerSettings
 from stableanimator.framing import Size
-from stableanimator.models.animator import Animator, Conditioning, ModelSettings
-from stableanimator.models.encoders import Encoders, EncoderSettings
+from stableanimator.models.animator import Animator, Conditioning
+from stableanimator.models.encoders import Encoders
+from stableanimator.models.settings import EncoderSettings, ModelSettings
 from stableanimator.models.unet import checkpoint_activations
 
 FRAMES = 16

@@ -14,7 +14,8 @@ import torch
 from benchmarks.harness import Figure, half_range
 from benchmarks.model_cost import FRAMES, SIZES, blank_clip
 from stableanimator.framing import Size
-from stableanimator.models.animator import Animator, ModelSettings
+from stableanimator.models.animator import Animator
+from stableanimator.models.settings import ModelSettings
 from stableanimator.models.unet import checkpoint_activations
 
 _REPEATS = 3

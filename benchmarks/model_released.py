@@ -23,10 +23,11 @@ from torch.nn import functional
 
 from benchmarks.harness import Figure
 from stableanimator.errors import InputError
-from stableanimator.models.face_encoder import FaceEncoder, FaceEncoderSettings
+from stableanimator.models.face_encoder import FaceEncoder
 from stableanimator.models.id_adapter import IDAttention
-from stableanimator.models.pose_net import PoseNet, PoseNetSettings
-from stableanimator.models.unet import UNetSettings, build_unet, run_unet
+from stableanimator.models.pose_net import PoseNet
+from stableanimator.models.settings import FaceEncoderSettings, PoseNetSettings, UNetSettings
+from stableanimator.models.unet import build_unet, run_unet
 
 VARIABLE = "SA_RELEASED"
 BAR = 1e-5

@@ -31,10 +31,17 @@ from pipelines.shard_rows import encode_clip
 from pipelines.store import Collection, Store
 from pipelines.tables import FRAMES as FRAMES_TABLE
 from stableanimator.framing import Size
-from stableanimator.models.animator import Animator, ModelSettings
-from stableanimator.models.encoders import CLIPSettings, Encoders, EncoderSettings, VAESettings
-from stableanimator.models.face_encoder import FaceEncoderSettings
-from stableanimator.models.unet import UNetSettings, checkpoint_activations
+from stableanimator.models.animator import Animator
+from stableanimator.models.encoders import Encoders
+from stableanimator.models.settings import (
+    CLIPSettings,
+    EncoderSettings,
+    FaceEncoderSettings,
+    ModelSettings,
+    UNetSettings,
+    VAESettings,
+)
+from stableanimator.models.unet import checkpoint_activations
 from stableanimator.synthetic.clips import ClipSettings, write_clip
 from stableanimator.synthetic.renderer import draw_clip
 from stableanimator.training import ShardRow, StepDraws, generator, make_sample, training_loss

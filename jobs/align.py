@@ -19,7 +19,7 @@ from pipelines.release_poses import clip_poses
 from pipelines.store import Collection, Store, file_sha256
 from stableanimator.alignment.aligner_folder import load_aligner_folder
 from stableanimator.alignment.pose_clips import PoseClips, write_pose_clips
-from stableanimator.models.checkpoints import FORMAT
+from stableanimator.state_files import FORMAT
 
 log = logging.getLogger(__name__)
 

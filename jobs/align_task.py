@@ -17,10 +17,9 @@ from jobs.training_task import Findings, OpensLate
 from stableanimator.alignment.aligner import Aligner, alignment_loss
 from stableanimator.alignment.drives import Drive, drives_of_clip, procedural_drives
 from stableanimator.alignment.evaluate import compare
-from stableanimator.alignment.methods import AlignmentScope
 from stableanimator.alignment.pictures import worst_cases
 from stableanimator.alignment.pose_clips import Poses
-from stableanimator.alignment.settings import AlignSettings
+from stableanimator.alignment.settings import AlignmentScope, AlignSettings
 from stableanimator.alignment.training_pairs import AlignmentPairs
 
 SCOPES: tuple[AlignmentScope, ...] = ("frame", "steady", "clip")

@@ -25,7 +25,7 @@ from pipelines.actor_pool import require_resources, run_actors
 from pipelines.store import Collection, Store, file_sha256, fingerprint, parquet_bytes
 from pipelines.tables import PAIRS, PREDICTIONS
 from stableanimator.errors import ConfigError, InputError, WeightsError
-from stableanimator.models.encoders import EncoderSettings
+from stableanimator.models.settings import EncoderSettings
 from stableanimator.paths import is_absolute
 
 VERSION = 2

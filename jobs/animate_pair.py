@@ -22,7 +22,8 @@ from pipelines.tables import PREDICTIONS
 from stableanimator.animate import Animation, Driving, Models, Reference, animate
 from stableanimator.errors import CheckpointError, RowError
 from stableanimator.models.checkpoints import load_model_folder
-from stableanimator.models.encoders import Encoders, EncoderSettings
+from stableanimator.models.encoders import Encoders
+from stableanimator.models.settings import EncoderSettings
 from stableanimator.models.unet import speed_up
 from stableanimator.perception.arcface import ArcFace
 from stableanimator.perception.settings import PerceptionSettings

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from stableanimator.animate import AnimateSettings
+from stableanimator.animate_settings import AnimateSettings
 from stableanimator.metrics.protocol import ProtocolName
-from stableanimator.models.encoders import Precision
+from stableanimator.models.settings import Precision
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

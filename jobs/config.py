@@ -2,6 +2,7 @@
 
 One file describes a whole experiment; each verb reads its own section and those it shares. Keys are the fields of
 the settings dataclasses that stand beside the code they configure; the docstring under each field says what it means.
+None of them needs torch or Ray, whose imports take seconds: a mistake is answered at once, also where they are missing.
 """
 
 from __future__ import annotations
@@ -23,8 +24,7 @@ from jobs.settings import AlignJobSettings, AlignmentTableSettings, TrainSetting
 from pipelines.curation import CurateSettings
 from pipelines.encode_settings import EncodeSettings
 from stableanimator.errors import ConfigError
-from stableanimator.models.animator import ModelSettings
-from stableanimator.models.encoders import EncoderSettings
+from stableanimator.models.settings import EncoderSettings, ModelSettings
 from stableanimator.paths import AbsolutePath, is_absolute
 from stableanimator.perception.settings import PerceptionSettings
 

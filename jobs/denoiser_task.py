@@ -17,8 +17,9 @@ from pipelines.shard_reader import ShardRows
 from pipelines.store import Collection
 from stableanimator.alignment.aligner import Aligner
 from stableanimator.alignment.aligner_folder import load_aligner_folder
-from stableanimator.models.animator import Animator, ModelSettings
+from stableanimator.models.animator import Animator
 from stableanimator.models.checkpoints import load_svd_unet, save_model_folder
+from stableanimator.models.settings import ModelSettings
 from stableanimator.models.unet import checkpoint_activations, speed_up
 from stableanimator.training import (
     StepDraws,

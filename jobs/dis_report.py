@@ -12,7 +12,7 @@ from rich.table import Table
 
 from stableanimator.alignment.drives import Drive
 from stableanimator.alignment.evaluate import Interval, bootstrap, mean_interval, of_people
-from stableanimator.alignment.methods import AlignmentName, AlignmentScope
+from stableanimator.alignment.settings import AlignmentName, AlignmentScope
 
 Scores = Mapping[tuple[AlignmentName, AlignmentScope], NDArray[np.float64]]
 """Dis [D] of each drive, by alignment and scope."""

@@ -18,8 +18,8 @@ from jobs.config import load
 from jobs.run_folder import trained_folder
 from pipelines.store import Store
 from stableanimator.errors import InputError, UserError
-from stableanimator.models.animator import ModelSettings
 from stableanimator.models.checkpoints import LoadedModel, load_model_folder, save_model_folder, save_released_folder
+from stableanimator.models.settings import ModelSettings
 
 # Those of jobs.entry, whose imports take seconds.
 EXIT_OK, EXIT_USER = 0, 2

@@ -16,7 +16,7 @@ from jobs.train_loop import run_training
 from pipelines.shard_reader import ShardRows, ShardShapes
 from pipelines.store import Store
 from stableanimator.errors import ConfigError
-from stableanimator.models.animator import ModelSettings
+from stableanimator.models.settings import ModelSettings
 
 
 def run(config: Config, run: Run) -> str:

@@ -38,7 +38,8 @@ from pipelines.shard_sheet import NAME, draw_sheet, spread_lines
 from pipelines.store import Collection, Store, fingerprint, parquet_bytes
 from pipelines.tables import ENCODE_REPORT, SHARDS
 from stableanimator.errors import InputError, RowError
-from stableanimator.models.encoders import Encoders, EncoderSettings
+from stableanimator.models.encoders import Encoders
+from stableanimator.models.settings import EncoderSettings
 from stableanimator.video import VideoReader
 
 log = logging.getLogger(__name__)

@@ -20,7 +20,7 @@ from pipelines.shard_plan import ClipPlan, CropPlan, plan_clip, row_people, row_
 from pipelines.store import Collection, Store
 from pipelines.tables import KEYPOINT_COUNT, SHARDS
 from stableanimator.errors import StorageError, WeightsError
-from stableanimator.models.encoders import EncoderSettings
+from stableanimator.models.settings import EncoderSettings
 
 ROW_OVERHEAD = 8 << 10
 """Bytes that a row takes in a file beside its values at most: page headers, bounds, and its share of the footer."""

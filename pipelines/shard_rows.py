@@ -30,9 +30,9 @@ from pipelines.shard_plan import ClipPlan, CropPlan, MeasuredFrame, lost_line, r
 from pipelines.tables import KEYPOINT_COUNT, SHARDS
 from stableanimator.diffusion.edm import augment_reference
 from stableanimator.errors import RowError
-from stableanimator.framing import to_tensor
 from stableanimator.models.encoders import Encoders
 from stableanimator.prefetch import Prefetch
+from stableanimator.tensors import to_tensor
 from stableanimator.video import VideoReader
 
 Array = npt.NDArray[np.float32]

@@ -21,9 +21,10 @@ from pipelines.shard_reader import decode_row
 from pipelines.store import Store
 from stableanimator.driving import skeleton_pictures
 from stableanimator.errors import RowError
-from stableanimator.framing import Framing, to_pictures
+from stableanimator.framing import Framing
 from stableanimator.models.encoders import Encoders
 from stableanimator.side_by_side import sheet, strip
+from stableanimator.tensors import to_pictures
 from stableanimator.training import ShardRow
 from stableanimator.video import VideoReader
 

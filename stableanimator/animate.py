@@ -11,7 +11,7 @@ its hook; the latents are decoded in chunks.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -19,56 +19,26 @@ import torch
 from torch import Tensor
 
 from stableanimator.alignment.aligner import Aligner
-from stableanimator.alignment.methods import AlignmentName, AlignmentScope
 from stableanimator.alignment.similarity import Similarity
+from stableanimator.animate_settings import AnimateSettings
 from stableanimator.diffusion.edm import augment_reference
-from stableanimator.diffusion.hjb import FaceOptimisation, FaceOptimisationReport, FaceOptimisationSettings
-from stableanimator.diffusion.sampler import SamplerSettings, initial_noise, karras_sigmas, sample
+from stableanimator.diffusion.hjb import FaceOptimisation, FaceOptimisationReport
+from stableanimator.diffusion.sampler import initial_noise, karras_sigmas, sample
+from stableanimator.diffusion.settings import FaceOptimisationSettings
 from stableanimator.driving import align_driving, face_points, misalign_clip, skeleton_pictures
 from stableanimator.errors import CheckpointError
-from stableanimator.framing import Framing, Size, check_sizes, nearest_size, to_pictures, to_tensor
-from stableanimator.models.animator import Animator, Conditioning, MicroConditions
+from stableanimator.framing import (
+    Framing,
+    Size,
+    nearest_size,
+)
+from stableanimator.models.animator import Animator, Conditioning, added_time_ids
 from stableanimator.models.encoders import Encoders
-from stableanimator.models.guidance import Branches, guidance_scales, guided
+from stableanimator.models.guidance import guidance_scales, guided
 from stableanimator.perception.arcface import TEMPLATE, ArcFace, align_crops
+from stableanimator.tensors import to_pictures, to_tensor
 
 Array = npt.NDArray[np.float32]
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class AnimateSettings:
-    """Everything about inference that is not the input; the defaults are the released settings, with Algorithm 1."""
-
-    sizes: tuple[Size, ...] = ((512, 512), (1024, 576))
-    """Heights and widths in pixels. That of the aspect ratio nearest to the reference's is taken; the
-    reference covers it and is cut around its centre."""
-    max_frames: int = 16
-    """Frames at most. The released U-Net is trained on 16; overlapped windows for longer drives do not exist yet."""
-    guidance: tuple[float, float] = (1.0, 3.0)
-    """Guidance of the first and of the last frame, linear between. Released: 1 to 3 is the pipeline's default; the
-    commands that come with it pass 3 for both."""
-    branches: Branches = "auto"
-    """Whether guidance's two branches run as one batch (`together`) or one after the other in half the memory
-    (`apart`); the results differ by rounding. `auto`: together, until a GPU's memory does not hold it."""
-    sampler: SamplerSettings = field(default_factory=SamplerSettings)
-    """Steps, noise levels, churn, second order, shared noise."""
-    micro: MicroConditions = field(default_factory=MicroConditions)
-    """Frame rate and motion ids, and the noise on the reference picture (before the VAE)."""
-    alignment: AlignmentName = "learned"
-    """How driven poses are aligned to the reference; `learned` needs a model folder with an aligner."""
-    alignment_scope: AlignmentScope = "clip"
-    """One transform a clip, one a frame, or the clip's rotation and scale with a place for each frame (`steady`). The
-    paper aligns image by image; one a clip keeps the motion of the whole person, and is nearer to the truth on clips;
-    `steady` is for driving cameras that move."""
-    face_optimisation: FaceOptimisationSettings | None = field(default_factory=FaceOptimisationSettings)
-    """HJB face optimisation (SA++ Algorithm 1); null: plain sampling."""
-
-    def __post_init__(self) -> None:
-        check_sizes("sizes", self.sizes)
-        if self.max_frames < 1:
-            raise ValueError("max_frames must be at least 1")
-        if min(self.guidance) < 0:
-            raise ValueError("guidance must not be negative")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -226,7 +196,7 @@ def _condition(
         clip_embedding=models.encoders.embed(picture.to(models.device)),
         face_embedding=torch.from_numpy(reference.face_embedding)[None],
         pose=to_tensor(skeletons)[None],
-        added_time_ids=settings.micro.ids(1),
+        added_time_ids=added_time_ids(settings.micro, 1),
     ).to(models.device)
 
 

@@ -14,8 +14,9 @@ from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
 from stableanimator.alignment.aligner import Aligner
-from stableanimator.alignment.methods import AlignmentName, AlignmentScope, align
+from stableanimator.alignment.methods import align
 from stableanimator.alignment.poses import body_pose
+from stableanimator.alignment.settings import AlignmentName, AlignmentScope
 from stableanimator.alignment.similarity import Similarity, mean_point
 from stableanimator.framing import Framing
 from stableanimator.perception.skeleton import VISIBLE, draw_skeleton

@@ -1,8 +1,7 @@
 """How a picture of any size becomes one of the model's: scaled until it covers it, then cut out.
 
 Nothing is stretched: both axes are scaled alike, up to the rounding of the scaled size to whole pixels. Points and
-boxes go through the same transform, in pixels with the origin at the top-left corner of the top-left pixel. Models read
-floats in [-1, 1]; `to_tensor` and `to_pictures` go between them and bytes.
+boxes go through the same transform, in pixels with the origin at the top-left corner of the top-left pixel.
 """
 
 from __future__ import annotations
@@ -14,8 +13,6 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 import numpy.typing as npt
-import torch
-from torch import Tensor
 
 Size = tuple[int, int]
 """Height and width in pixels."""
@@ -115,14 +112,3 @@ def check_sizes(name: str, sizes: Sequence[Size], multiple: int = 8) -> None:
     for size in sizes:
         if min(size) < multiple or any(side % multiple for side in size):
             raise ValueError(f"{name}: {size[0]}x{size[1]} must be multiples of {multiple} pixels, at least {multiple}")
-
-
-def to_tensor(pictures: npt.NDArray[np.uint8]) -> Tensor:
-    """uint8 [..., H, W, 3] -> float32 [..., 3, H, W] in [-1, 1]."""
-    return torch.from_numpy(pictures).movedim(-1, -3).float() / 127.5 - 1.0
-
-
-def to_pictures(frames: Tensor) -> npt.NDArray[np.uint8]:
-    """[..., 3, H, W] in [-1, 1], on any device -> uint8 [..., H, W, 3]; what lies outside is clamped."""
-    levels = ((frames.detach().float() + 1.0) * 127.5).round().clamp(0, 255).to(torch.uint8)
-    return np.ascontiguousarray(levels.movedim(-3, -1).cpu().numpy())

@@ -26,8 +26,10 @@ from stableanimator.alignment.misalignment import random_misalignment
 from stableanimator.alignment.similarity import Similarity
 from stableanimator.diffusion.edm import add_noise, diffusion_loss, draw_sigmas
 from stableanimator.driving import align_driving, misalign_clip, skeleton_pictures
-from stableanimator.framing import Framing, Size, to_tensor
-from stableanimator.models.animator import Animator, Conditioning, MicroConditions, drop_conditions
+from stableanimator.framing import Framing, Size
+from stableanimator.models.animator import Animator, Conditioning, added_time_ids, drop_conditions
+from stableanimator.models.settings import MicroConditions
+from stableanimator.tensors import to_tensor
 from stableanimator.training_settings import TrainingSettings
 
 Array = npt.NDArray[np.float32]
@@ -143,7 +145,7 @@ def make_sample(
             clip_embedding=_tensor(row.clip_embedding[reference]),
             face_embedding=_tensor(row.face_embedding[reference]),
             pose=to_tensor(skeleton_pictures(keypoints, *row.size))[None],
-            added_time_ids=micro.ids(1),
+            added_time_ids=added_time_ids(micro, 1),
         ),
     )
 

@@ -1,13 +1,13 @@
-"""Settings of `stableanimator.training`, importable without diffusers, whose import takes seconds."""
+"""Settings of `stableanimator.training`, importable without torch."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from typing import Literal
 
-from stableanimator.alignment.methods import AlignmentName, AlignmentScope
 from stableanimator.alignment.misalignment_settings import MisalignmentSettings
-from stableanimator.diffusion.edm import EDMSettings, LossSettings
+from stableanimator.alignment.settings import AlignmentName, AlignmentScope
+from stableanimator.diffusion.settings import EDMSettings, LossSettings
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

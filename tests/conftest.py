@@ -12,7 +12,7 @@ import ray
 from hypothesis import settings
 
 if TYPE_CHECKING:
-    from stableanimator.models.animator import ModelSettings
+    from stableanimator.models.settings import ModelSettings
 
 
 # Properties are tried on the same examples in every run, however slow the machine, so that a failure is the change's;
@@ -46,10 +46,7 @@ def cluster() -> Iterator[str]:
 @pytest.fixture
 def tiny_settings() -> ModelSettings:
     """The smallest real model: every class of the full size, VAE factor 8, context width 32, face embeddings of 16."""
-    from stableanimator.models.animator import ModelSettings  # here: diffusers takes seconds to import
-    from stableanimator.models.face_encoder import FaceEncoderSettings
-    from stableanimator.models.pose_net import PoseNetSettings
-    from stableanimator.models.unet import UNetSettings
+    from stableanimator.models.settings import FaceEncoderSettings, ModelSettings, PoseNetSettings, UNetSettings
 
     return ModelSettings(
         unet=UNetSettings(

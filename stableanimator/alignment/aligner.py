@@ -5,14 +5,12 @@ B frames   J = 18 skeleton nodes (OpenPose-18)   D width
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
-
 import torch
 from torch import Tensor, nn
 
 from stableanimator.alignment.baselines import svd, svd_no_arms
 from stableanimator.alignment.poses import NODES, visible_joints
+from stableanimator.alignment.settings import AlignerSettings
 from stableanimator.alignment.similarity import Similarity, fit_similarity, mean_point, rotation_matrix
 
 _CONTRAST = 5.0
@@ -25,34 +23,6 @@ _ARMS = (3, 4, 6, 7)
 _ARM_WEIGHT = -3.0
 """Logarithm of the weight of elbows and wrists before training, a twentieth of another joint's: what is trained starts
 as the SVD without arms, and still fits poses that show little else."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class AlignerSettings:
-    """Shape of the aligner. The papers give the numbers of modules, not the widths."""
-
-    mode: Literal["weights", "residual", "absolute"] = "weights"
-    """`absolute`: the paper's, the head gives the whole transform (Eq. 10-11). `residual`: the head gives what is left
-    after the SVD alignment. `weights`: the head says how far each joint can be trusted, and Eq. 2-7 are solved once
-    more with these weights. It cannot move a person to where their joints are not: trained on the same few people, it
-    stayed near SVD on others, where `residual` was worse than SVD (docs/alignment.md)."""
-    width: int = 32
-    """Channels of a token. Twice as many were no better and less than half as fast."""
-    heads: int = 4
-    """Attention heads."""
-    encoder_modules: int = 2
-    """Self-attention modules in Encoder_m and in Encoder_svd; 2 in the paper."""
-    fusion_modules: int = 4
-    """Cross-attention modules in PFusion; 4 in the paper."""
-    expansion: int = 2
-    """Width of the hidden layer of each feed-forward network, in token widths."""
-
-    def __post_init__(self) -> None:
-        for name in ("width", "heads", "encoder_modules", "fusion_modules", "expansion"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1, not {getattr(self, name)}")
-        if self.width % self.heads:
-            raise ValueError(f"width {self.width} must be a multiple of heads {self.heads}")
 
 
 class AttentionBlock(nn.Module):

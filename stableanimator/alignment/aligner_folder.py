@@ -9,16 +9,10 @@ from typing import Any
 
 from torch import Tensor
 
-from stableanimator.alignment.aligner import Aligner, AlignerSettings
+from stableanimator.alignment.aligner import Aligner
+from stableanimator.alignment.settings import AlignerSettings
 from stableanimator.errors import WeightsError
-from stableanimator.models.checkpoints import (
-    FORMAT,
-    check_format,
-    load_weights,
-    save_weights,
-    settings_from_dict,
-    whole_file,
-)
+from stableanimator.state_files import FORMAT, check_format, load_weights, save_weights, settings_from_dict, whole_file
 
 
 def save_aligner_folder(

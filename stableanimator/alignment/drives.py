@@ -18,7 +18,8 @@ from stableanimator.alignment.draws import RowDraws
 from stableanimator.alignment.misalignment import misalign_as_one, misalignment_from
 from stableanimator.alignment.misalignment_settings import MisalignmentSettings
 from stableanimator.alignment.poses import hide_invisible
-from stableanimator.alignment.procedural import ProceduralSettings, procedural_pairs
+from stableanimator.alignment.procedural import procedural_pairs
+from stableanimator.alignment.settings import ProceduralSettings
 from stableanimator.alignment.similarity import Similarity
 
 FramingName = Literal["whole body", "half body"]

@@ -12,8 +12,9 @@ from torch import Tensor
 
 from stableanimator.alignment.aligner import Aligner
 from stableanimator.alignment.drives import Drive
-from stableanimator.alignment.methods import Alignment, AlignmentName, AlignmentScope, align, align_scopes
+from stableanimator.alignment.methods import Alignment, align, align_scopes
 from stableanimator.alignment.poses import visible_joints
+from stableanimator.alignment.settings import AlignmentName, AlignmentScope
 
 Values = NDArray[np.float64]
 

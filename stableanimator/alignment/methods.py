@@ -8,7 +8,7 @@ Poses are OpenPose-18 keypoints (x, y, score) in image heights; a joint counts f
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 
 import torch
 from torch import Tensor
@@ -17,16 +17,8 @@ from stableanimator.alignment import baselines
 from stableanimator.alignment.aligner import Aligner
 from stableanimator.alignment.clip_transform import for_clip, steady
 from stableanimator.alignment.per_bone import per_bone
+from stableanimator.alignment.settings import AlignmentName, AlignmentScope
 from stableanimator.alignment.similarity import Similarity
-
-AlignmentName = Literal[
-    "none", "linear", "linear_aspect_bug", "svd_literal", "svd", "svd_no_arms", "per_bone", "learned"
-]
-
-AlignmentScope = Literal["clip", "steady", "frame"]
-"""`frame`: every frame has a transform of its own. `clip`: one for all frames, so that the skeleton does not jitter and
-a person who comes nearer does so. `steady`: the clip's rotation and scale, and a translation for each frame that keeps
-the person where the reference is, whatever the camera does."""
 
 
 class Alignment(Protocol):

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from stableanimator.alignment.aligner import Aligner
 from stableanimator.alignment.drives import Drive
 from stableanimator.alignment.evaluate import drive_dis
-from stableanimator.alignment.methods import AlignmentName, AlignmentScope, align
+from stableanimator.alignment.methods import align
+from stableanimator.alignment.settings import AlignmentName, AlignmentScope
 from stableanimator.perception.skeleton import LIMBS
 
 Picture = NDArray[np.uint8]

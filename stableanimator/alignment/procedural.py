@@ -9,14 +9,13 @@ right of the picture when the person faces it, y down, z towards the camera.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtr
 
 from stableanimator.alignment.draws import RowDraws
 from stableanimator.alignment.poses import NODES
+from stableanimator.alignment.settings import ProceduralSettings
 
 Array = NDArray[np.float64]
 
@@ -43,35 +42,6 @@ _LEAST_CHANGE = 0.05
 _STEP = np.array([0.15, 0.05, 0.1])
 """Standard deviation of how far all of somebody goes when everything changes: sideways, up or down, towards the camera,
 in body heights. Who talks sways, who dances steps aside."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class ProceduralSettings:
-    """How procedural people stand before the camera."""
-
-    whole_body_share: float = 0.4
-    """Share of pairs framed from head to foot; of the rest two thirds are half bodies and one third close-ups."""
-    turn_share: float = 0.3
-    """Share of pairs in which the person turns far, the back included; the others stay within about 45 degrees."""
-    seated_share: float = 0.1
-    """Share of pairs in which the person sits."""
-    occlusion: float = 0.06
-    """Probability that a limb is hidden from some joint on, in each pose."""
-    noise: float = 0.006
-    """Standard deviation of the detector's error, in heights of what the picture shows of the body, since that is what
-    the detector magnifies to its own size; wrists, hips and ankles have half as much again."""
-    camera_motion: float = 0.02
-    """Standard deviation of the camera's shift between the two poses in image heights, and of its zoom as a ratio."""
-
-    def __post_init__(self) -> None:
-        for name in ("whole_body_share", "turn_share", "seated_share"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise ValueError(f"{name} must lie in 0 to 1, not {getattr(self, name)}")
-        if not 0 <= self.occlusion <= 0.5:
-            raise ValueError(f"occlusion must lie in 0 to 0.5, or few joints would be left, not {self.occlusion}")
-        for name in ("noise", "camera_motion"):
-            if getattr(self, name) < 0:
-                raise ValueError(f"{name} must be at least 0, not {getattr(self, name)}")
 
 
 def procedural_pairs(

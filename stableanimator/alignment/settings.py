@@ -1,13 +1,77 @@
-"""The settings of alignment pretraining, put together from those of its parts."""
+"""All settings of alignment and of its pretraining; importable without torch."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Literal
 
-from stableanimator.alignment.aligner import AlignerSettings
-from stableanimator.alignment.methods import AlignmentName
 from stableanimator.alignment.misalignment_settings import MisalignmentSettings
-from stableanimator.alignment.procedural import ProceduralSettings
+
+AlignmentName = Literal[
+    "none", "linear", "linear_aspect_bug", "svd_literal", "svd", "svd_no_arms", "per_bone", "learned"
+]
+
+AlignmentScope = Literal["clip", "steady", "frame"]
+"""`frame`: every frame has a transform of its own. `clip`: one for all frames, so that the skeleton does not jitter and
+a person who comes nearer does so. `steady`: the clip's rotation and scale, and a translation for each frame that keeps
+the person where the reference is, whatever the camera does."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class AlignerSettings:
+    """Shape of the aligner. The papers give the numbers of modules, not the widths."""
+
+    mode: Literal["weights", "residual", "absolute"] = "weights"
+    """`absolute`: the paper's, the head gives the whole transform (Eq. 10-11). `residual`: the head gives what is left
+    after the SVD alignment. `weights`: the head says how far each joint can be trusted, and Eq. 2-7 are solved once
+    more with these weights. It cannot move a person to where their joints are not: trained on the same few people, it
+    stayed near SVD on others, where `residual` was worse than SVD (docs/alignment.md)."""
+    width: int = 32
+    """Channels of a token. Twice as many were no better and less than half as fast."""
+    heads: int = 4
+    """Attention heads."""
+    encoder_modules: int = 2
+    """Self-attention modules in Encoder_m and in Encoder_svd; 2 in the paper."""
+    fusion_modules: int = 4
+    """Cross-attention modules in PFusion; 4 in the paper."""
+    expansion: int = 2
+    """Width of the hidden layer of each feed-forward network, in token widths."""
+
+    def __post_init__(self) -> None:
+        for name in ("width", "heads", "encoder_modules", "fusion_modules", "expansion"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1, not {getattr(self, name)}")
+        if self.width % self.heads:
+            raise ValueError(f"width {self.width} must be a multiple of heads {self.heads}")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ProceduralSettings:
+    """How procedural people stand before the camera."""
+
+    whole_body_share: float = 0.4
+    """Share of pairs framed from head to foot; of the rest two thirds are half bodies and one third close-ups."""
+    turn_share: float = 0.3
+    """Share of pairs in which the person turns far, the back included; the others stay within about 45 degrees."""
+    seated_share: float = 0.1
+    """Share of pairs in which the person sits."""
+    occlusion: float = 0.06
+    """Probability that a limb is hidden from some joint on, in each pose."""
+    noise: float = 0.006
+    """Standard deviation of the detector's error, in heights of what the picture shows of the body, since that is what
+    the detector magnifies to its own size; wrists, hips and ankles have half as much again."""
+    camera_motion: float = 0.02
+    """Standard deviation of the camera's shift between the two poses in image heights, and of its zoom as a ratio."""
+
+    def __post_init__(self) -> None:
+        for name in ("whole_body_share", "turn_share", "seated_share"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(f"{name} must lie in 0 to 1, not {getattr(self, name)}")
+        if not 0 <= self.occlusion <= 0.5:
+            raise ValueError(f"occlusion must lie in 0 to 0.5, or few joints would be left, not {self.occlusion}")
+        for name in ("noise", "camera_motion"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"{name} must be at least 0, not {getattr(self, name)}")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -6,47 +6,12 @@ Shapes: B clips, F frames, C latent channels, h w latent height and width.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class EDMSettings:
-    """Noise of training: the cosine-interpolated schedule of "simple diffusion" with StableAnimator's numbers."""
-
-    sigma_min: float = 0.002
-    """Smallest noise level, in standard deviations of the scaled latents. Released: 0.002."""
-    sigma_max: float = 700.0
-    """Largest noise level, in the same unit. Released: 700, the maximum of Stable Video Diffusion."""
-    image_d: float = 64.0
-    """Side that the noise schedule is stated for, in latent pixels. Released: 64 (pictures of 512)."""
-    noise_d_low: float = 32.0
-    """Side whose schedule is followed where the noise is strong. Released: 32, which shifts it to more noise."""
-    noise_d_high: float = 64.0
-    """Side whose schedule is followed where the noise is weak. Released: 64, no shift."""
-    schedule_sigma_data: float = 0.5
-    """Spread of the data that the schedule assumes; the preconditioning's is 1. Released: 0.5."""
-
-    def __post_init__(self) -> None:
-        if not 0.0 < self.sigma_min < self.sigma_max:
-            raise ValueError("sigma_min must be above 0 and below sigma_max")
-        if min(self.image_d, self.noise_d_low, self.noise_d_high, self.schedule_sigma_data) <= 0.0:
-            raise ValueError("image_d, noise_d_low, noise_d_high and schedule_sigma_data must be above 0")
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class LossSettings:
-    """What Eq. 25 leaves open, and where the released code differs from it."""
-
-    face_mask: bool = True
-    """Whether errors inside faces weigh more (Table II, "w/o Face Masks")."""
-    mask_power: Literal[1, 2] = 2
-    """Power of (1 + M) on the squared error: 2 is Eq. 25, 1 is the released code."""
-    sigma_weight: Literal["edm", "none"] = "edm"
-    """`edm`: weight (1 + sigma^2) / sigma^2 (released); `none`: Eq. 25 as printed."""
+from stableanimator.diffusion.settings import EDMSettings, LossSettings
 
 
 class Preconditioning(NamedTuple):

@@ -11,11 +11,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Literal
 
 import torch
 from torch import Tensor
 from torch.nn import functional
+
+from stableanimator.diffusion.settings import FaceOptimisationSettings
 
 Decode = Callable[[Tensor, int], Tensor]
 """decode(latents [n, C, h, w], frames_per_chunk) -> pictures [n, 3, H, W] in [-1, 1], differentiable."""
@@ -23,26 +24,6 @@ Crop = Callable[[Tensor, Tensor], Tensor]
 """crop(pictures [n, 3, H, W], points [n, M, 2]) -> face crops [n, 3, S, S], differentiable."""
 EmbedFace = Callable[[Tensor], Tensor]
 """embed_face(crops [n, 3, S, S]) -> embeddings [n, E] of any length, differentiable."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class FaceOptimisationSettings:
-    """How often and how strongly the predicted sample is drawn towards the reference face."""
-
-    denoising_steps: int = 10
-    """The first so many denoising steps are optimised. Paper: 10; the released code does 0 to 20 of 25."""
-    optimisation_steps: int = 10
-    """Adam steps in each. Paper: 10; released: 3."""
-    learning_rate: float = 0.1
-    """Adam's rate, in units of the scaled latents. Released: 0.1; the paper names eta without a value."""
-    decay: Literal["linear", "none"] = "linear"
-    """`linear`: the rate of denoising step i of N is learning_rate * (1 - i / N) (released); `none`: constant."""
-
-    def __post_init__(self) -> None:
-        if self.denoising_steps < 0 or self.optimisation_steps < 0:
-            raise ValueError("denoising_steps and optimisation_steps must not be negative")
-        if self.learning_rate <= 0.0:
-            raise ValueError("learning_rate must be above 0")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Protocol
 
 import torch
 from torch import Tensor
+
+from stableanimator.diffusion.settings import SamplerSettings
 
 Denoiser = Callable[[Tensor, Tensor], Tensor]
 
@@ -23,42 +24,6 @@ class Hook(Protocol):
     def __call__(self, x_pred: Tensor, step: int, steps: int, sigma: float) -> Tensor:
         """Args: x_pred, the predicted clean sample; step, from 0; steps, their number; sigma, t_hat of the step."""
         ...
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class SamplerSettings:
-    """EDM's sampler; the names are those of its Algorithm 2."""
-
-    steps: int = 25
-    """Denoising steps. Released: 25."""
-    sigma_min: float = 0.002
-    """Last noise level before 0. Stable Video Diffusion: 0.002."""
-    sigma_max: float = 700.0
-    """First noise level. Stable Video Diffusion: 700."""
-    rho: float = 7.0
-    """Exponent of the spacing (EDM Eq. 5); 7 is EDM's."""
-    s_churn: float = 0.0
-    """Amount of fresh noise over the whole run; 0 gives the deterministic sampler. The paper states no value."""
-    s_tmin: float = 0.0
-    """Lowest noise level at which fresh noise is added."""
-    s_tmax: float = 1e6
-    """Highest noise level at which fresh noise is added; the default is above every level."""
-    s_noise: float = 1.0
-    """Standard deviation of the fresh noise."""
-    second_order: bool = True
-    """Heun's correction (SA++ Algorithm 1); the released code leaves it out, which halves the cost of a step."""
-    noise: Literal["independent", "shared"] = "independent"
-    """Initial noise of the frames; `shared` repeats one frame's, which steadies backgrounds in small models."""
-
-    def __post_init__(self) -> None:
-        if self.steps < 1:
-            raise ValueError("steps must be at least 1")
-        if not 0.0 < self.sigma_min <= self.sigma_max:
-            raise ValueError("sigma_min must be above 0 and at most sigma_max")
-        if self.rho <= 0.0:
-            raise ValueError("rho must be above 0")
-        if min(self.s_churn, self.s_tmin, self.s_noise) < 0.0 or self.s_tmax < self.s_tmin:
-            raise ValueError("s_churn, s_tmin and s_noise must not be negative, nor s_tmax below s_tmin")
 
 
 def karras_sigmas(steps: int, sigma_min: float, sigma_max: float, rho: float = 7.0) -> Tensor:

@@ -12,67 +12,22 @@ embedding width, C0 channels after the U-Net's first convolution.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, fields, replace
-from typing import Literal
+from dataclasses import dataclass, fields, replace
 
 import torch
 from torch import Tensor, nn
 
 from stableanimator.diffusion.edm import preconditioning
-from stableanimator.models.face_encoder import FaceEncoder, FaceEncoderSettings
-from stableanimator.models.pose_net import PoseNet, PoseNetSettings
-from stableanimator.models.unet import UNetSettings, build_unet, run_unet
+from stableanimator.models.face_encoder import FaceEncoder
+from stableanimator.models.pose_net import PoseNet
+from stableanimator.models.settings import (
+    MicroConditions,
+    ModelSettings,
+)
+from stableanimator.models.unet import build_unet, run_unet
 
 CONDITIONS = ("clip", "reference", "face", "pose")
 """What can be dropped, the columns of `Conditioning.keep`."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class ModelSettings:
-    """The trained networks; the defaults are the released sizes."""
-
-    unet: UNetSettings = field(default_factory=UNetSettings)
-    """The U-Net."""
-    face_encoder: FaceEncoderSettings = field(default_factory=FaceEncoderSettings)
-    """The face encoder."""
-    pose_net: PoseNetSettings = field(default_factory=PoseNetSettings)
-    """The pose network."""
-    id_fusion: Literal["distribution", "addition", "norm", "off", False] = "distribution"
-    """How face and image features meet: Eq. 14, or Table V's `addition` and `norm`, or `off`: no ID adapters."""
-    reference_gain: float = 1.0 / 0.18215
-    """What the reference latent is multiplied by before the U-Net reads it. Stable Video Diffusion was trained on
-    references without its VAE's scaling factor; shards and `Conditioning` carry all latents with it."""
-
-    def __post_init__(self) -> None:
-        if self.id_fusion is False:
-            object.__setattr__(self, "id_fusion", "off")  # YAML reads an unquoted `off` as false
-        if self.face_encoder.cross_attention_dim != self.unet.cross_attention_dim:
-            raise ValueError(
-                f"face_encoder.cross_attention_dim ({self.face_encoder.cross_attention_dim}) must equal "
-                f"unet.cross_attention_dim ({self.unet.cross_attention_dim})"
-            )
-        if self.reference_gain <= 0.0:
-            raise ValueError("reference_gain must be above 0")
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class MicroConditions:
-    """Stable Video Diffusion's three numbers beside the noise level."""
-
-    fps_id: float = 6.0
-    """Frames a second less one. Released: 6."""
-    motion_bucket: float = 127.0
-    """How much motion, 0 to 255. Released: 127."""
-    reference_noise: float = 0.02
-    """Standard deviation of the noise on the reference picture, which lies in [-1, 1]. Released: 0.02."""
-
-    def __post_init__(self) -> None:
-        if self.reference_noise < 0.0:
-            raise ValueError("reference_noise must not be negative")
-
-    def ids(self, clips: int) -> Tensor:
-        """float32 [B, 3], in Stable Video Diffusion's order."""
-        return torch.tensor([self.fps_id, self.motion_bucket, self.reference_noise]).repeat(clips, 1)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -88,7 +43,7 @@ class Conditioning:
     pose: Tensor
     """[B, F, 3, H, W] skeleton pictures in [-1, 1], black is -1."""
     added_time_ids: Tensor
-    """[B, 3] micro-conditions, from `MicroConditions.ids`."""
+    """[B, 3] micro-conditions, from `added_time_ids`."""
     keep: Tensor | None = None
     """[B, 4] bool, columns of `CONDITIONS`: False replaces that condition by zeros. None keeps all."""
 
@@ -153,6 +108,11 @@ def drop_conditions(
     keep[:, CONDITIONS.index("reference")] = (p < probability) | (p >= 3 * probability)
     keep = keep.to(conditioning.pose.device)
     return replace(conditioning, keep=keep if conditioning.keep is None else keep & conditioning.keep)
+
+
+def added_time_ids(micro: MicroConditions, clips: int) -> Tensor:
+    """The U-Net's micro-conditions for a batch, float32 [B, 3]."""
+    return torch.tensor([micro.ids]).repeat(clips, 1)
 
 
 class Animator(nn.Module):

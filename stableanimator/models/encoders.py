@@ -8,9 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from dataclasses import asdict, dataclass, field
 from functools import cached_property
-from typing import Literal
 
 import torch
 from diffusers import AutoencoderKLTemporalDecoder
@@ -19,91 +17,11 @@ from torch.nn import functional
 from transformers import CLIPVisionConfig, CLIPVisionModelWithProjection
 
 from stableanimator.errors import ConfigError, WeightsError
-from stableanimator.paths import AbsolutePath
-
-Precision = Literal["float32", "bfloat16", "float16"]
+from stableanimator.models.settings import EncoderSettings
 
 CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
 """OpenAI CLIP's normalisation, per RGB channel of [0, 1]."""
 CLIP_DEVIATION = (0.26862954, 0.26130258, 0.27577711)
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class VAESettings:
-    """Sizes of a random VAE; the defaults are Stable Video Diffusion's."""
-
-    block_out_channels: tuple[int, ...] = (128, 256, 512, 512)
-    """Channels, fine to coarse, multiples of 32; every level but the last halves height and width."""
-    layers_per_block: int = 2
-    """Residual blocks a level."""
-    latent_channels: int = 4
-    """Channels of a latent."""
-    scaling_factor: float = 0.18215
-    """What latents are multiplied by, so that their spread is about 1."""
-
-    def __post_init__(self) -> None:
-        if not self.block_out_channels or any(width < 32 or width % 32 for width in self.block_out_channels):
-            raise ValueError("block_out_channels must be multiples of 32")
-        if min(self.layers_per_block, self.latent_channels) < 1 or self.scaling_factor <= 0.0:
-            raise ValueError("layers_per_block and latent_channels must be at least 1, scaling_factor above 0")
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class CLIPSettings:
-    """Sizes of a random CLIP image encoder; the defaults are ViT-H/14, Stable Video Diffusion's."""
-
-    hidden_size: int = 1280
-    """Token width."""
-    intermediate_size: int = 5120
-    """Width of the feed-forward layers."""
-    layers: int = 32
-    """Transformer layers."""
-    heads: int = 16
-    """Attention heads; divides hidden_size."""
-    image_size: int = 224
-    """Side of the picture it reads, pixels."""
-    patch_size: int = 14
-    """Side of a patch, pixels; divides image_size."""
-    projection_dim: int = 1024
-    """Width of the embedding: the U-Net's cross_attention_dim."""
-
-    def __post_init__(self) -> None:
-        if min(asdict(self).values()) < 1:
-            raise ValueError("every size of the CLIP image encoder must be at least 1")
-        if self.hidden_size % self.heads or self.image_size % self.patch_size:
-            raise ValueError("heads must divide hidden_size, and patch_size image_size")
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class EncoderSettings:
-    """Which encoders, and how many frames at a time."""
-
-    svd: AbsolutePath | None = None
-    """Folder of Stable Video Diffusion img2vid-xt, with `vae/` and `image_encoder/`. None: random weights of the sizes
-    below, good for running every line of code and for nothing else."""
-    vae: VAESettings = field(default_factory=VAESettings)
-    """Sizes of the random VAE."""
-    clip: CLIPSettings = field(default_factory=CLIPSettings)
-    """Sizes of the random CLIP image encoder."""
-    seed: int = 0
-    """Seed of the random weights: the same seed gives the same encoders on every machine."""
-    precision: Precision = "float32"
-    """Of the VAE's encoder and of CLIP; the VAE's decoder is always float32. Half precision changes latents and
-    embeddings by rounding, and the fingerprint with them: shards, training and animation must agree. Stable Video
-    Diffusion's VAE asks for float32 (`force_upcast`), because its activations can leave the range of float16; bfloat16
-    has the range of float32."""
-    encode_batch: int = 8
-    """Pictures encoded at a time; changes memory, not results."""
-    decode_chunk: int = 4
-    """Frames decoded together. The decoder mixes the frames of a chunk, so it changes results; face optimisation
-    decodes in the same chunks. Released: 4."""
-    checkpoint_decoder: bool = True
-    """Compute the decoder's activations again where face optimisation goes back through it: half as many operations
-    more, and memory that an 80 GB GPU has at 576x1024 (docs/model.md). The results are the same."""
-
-    def __post_init__(self) -> None:
-        if self.encode_batch < 1 or self.decode_chunk < 1:
-            raise ValueError("encode_batch and decode_chunk must be at least 1")
 
 
 class Encoders(nn.Module):

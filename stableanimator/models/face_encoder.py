@@ -6,40 +6,11 @@ Shapes: B pictures, E embedding width, K face tokens, T image tokens, D token wi
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class FaceEncoderSettings:
-    """Sizes of the FaceEncoder; the defaults are the released network's."""
-
-    embedding_width: int = 512
-    """Width of the face embedding: 512 for antelopev2 and buffalo_l."""
-    tokens: int = 4
-    """Face tokens. Released: 4."""
-    cross_attention_dim: int = 1024
-    """Token width: that of the U-Net's context and of the CLIP image embedding."""
-    layers: int = 4
-    """Attention blocks. Released: 4."""
-    heads: int = 16
-    """Attention heads. Released: 16."""
-    head_dim: int = 64
-    """Width of a head. Released: 64."""
-    feed_forward: int = 4
-    """Width of the feed-forward layers, in token widths. Released: 4."""
-    refine: bool = True
-    """Whether the tokens are refined by the image embedding; off is Table II's "w/o Face Encoder"."""
-    residual: bool = False
-    """Whether the unrefined tokens are added to the refined ones. Released: off, so the tokens start at zero."""
-
-    def __post_init__(self) -> None:
-        sizes = (self.embedding_width, self.tokens, self.cross_attention_dim, self.heads, self.head_dim)
-        if min(*sizes, self.layers, self.feed_forward) < 1:
-            raise ValueError("every size of the face encoder must be at least 1")
+from stableanimator.models.settings import FaceEncoderSettings
 
 
 class TokenAttention(nn.Module):

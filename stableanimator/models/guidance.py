@@ -8,18 +8,14 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from typing import Literal
 
 import torch
 from torch import Tensor
 
 from stableanimator.models.animator import Prepared
+from stableanimator.models.settings import Branches
 
 log = logging.getLogger(__name__)
-
-Branches = Literal["auto", "together", "apart"]
-"""How the branches with and without conditions run: as one batch of two, one after the other in half the memory, or
-whichever suits the device."""
 
 
 def guidance_scales(first: float, last: float, frames: int) -> Tensor:

@@ -8,15 +8,12 @@ Shapes: N frames of the batch, L query tokens, T context tokens, D channels.
 
 from __future__ import annotations
 
-from typing import Literal
-
 import torch
 from diffusers.models.attention_processor import Attention, AttnProcessor2_0
 from torch import Tensor, nn
 from torch.nn import functional
 
-IdFusion = Literal["distribution", "addition", "norm", "off"]
-"""How face and image features meet (Table V): Eq. 14, plain addition, normalised face, or no face at all."""
+from stableanimator.models.settings import IdFusion
 
 EPSILON = 1e-5
 """Added to sigma_face, as in the released code."""

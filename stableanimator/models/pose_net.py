@@ -3,29 +3,11 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class PoseNetSettings:
-    """Widths of the PoseNet; the defaults are the released network's."""
-
-    widths: tuple[int, ...] = (16, 32, 64)
-    """Channels after each halving of height and width. Their number must give the VAE's factor: 3 for 8."""
-    final_width: int = 128
-    """Channels before the projection to the U-Net's width."""
-
-    def __post_init__(self) -> None:
-        if not self.widths or min(*self.widths, self.final_width) < 1:
-            raise ValueError("widths must name at least one stage, and every width must be at least 1")
-
-    @property
-    def factor(self) -> int:
-        """Picture size over feature size."""
-        return 2 ** len(self.widths)
+from stableanimator.models.settings import PoseNetSettings
 
 
 class PoseNet(nn.Module):

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import partial
-from typing import Literal
 
 import torch
 from diffusers import UNetSpatioTemporalConditionModel
@@ -12,63 +10,11 @@ from diffusers.models.transformers.transformer_temporal import TransformerSpatio
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from stableanimator.models.id_adapter import IdFusion, install_id_adapters
-
-DownBlock = Literal["CrossAttnDownBlockSpatioTemporal", "DownBlockSpatioTemporal"]
-UpBlock = Literal["CrossAttnUpBlockSpatioTemporal", "UpBlockSpatioTemporal"]
+from stableanimator.models.id_adapter import install_id_adapters
+from stableanimator.models.settings import IdFusion, UNetSettings
 
 TIME_IDS = 3
 """Micro-conditions of Stable Video Diffusion: frames a second, motion bucket, noise on the reference."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class UNetSettings:
-    """Sizes of the U-Net, one value a level from fine to coarse; the defaults are Stable Video Diffusion img2vid-xt."""
-
-    latent_channels: int = 4
-    """Channels of a latent; the U-Net reads twice as many, noisy frame and reference."""
-    block_out_channels: tuple[int, ...] = (320, 640, 1280, 1280)
-    """Channels; multiples of 32 (group norm) and of the heads."""
-    down_block_types: tuple[DownBlock, ...] = (
-        "CrossAttnDownBlockSpatioTemporal",
-        "CrossAttnDownBlockSpatioTemporal",
-        "CrossAttnDownBlockSpatioTemporal",
-        "DownBlockSpatioTemporal",
-    )
-    """diffusers' names of the blocks on the way down, fine to coarse."""
-    up_block_types: tuple[UpBlock, ...] = (
-        "UpBlockSpatioTemporal",
-        "CrossAttnUpBlockSpatioTemporal",
-        "CrossAttnUpBlockSpatioTemporal",
-        "CrossAttnUpBlockSpatioTemporal",
-    )
-    """diffusers' names of the blocks on the way up, coarse to fine."""
-    layers_per_block: int = 2
-    """Residual blocks on the way down; the way up has one more."""
-    transformer_layers_per_block: int = 1
-    """Transformer blocks after each residual block."""
-    num_attention_heads: tuple[int, ...] = (5, 10, 20, 20)
-    """Attention heads."""
-    cross_attention_dim: int = 1024
-    """Width of the context: the CLIP image embedding's."""
-    addition_time_embed_dim: int = 256
-    """Width of the embedding of each micro-condition; even."""
-
-    def __post_init__(self) -> None:
-        levels = len(self.block_out_channels)
-        lengths = (len(self.down_block_types), len(self.up_block_types), len(self.num_attention_heads))
-        if levels < 1 or any(length != levels for length in lengths):
-            raise ValueError(
-                f"block_out_channels has {levels} levels; down_block_types, up_block_types and num_attention_heads "
-                f"must have as many, not {lengths}"
-            )
-        for channels, heads in zip(self.block_out_channels, self.num_attention_heads, strict=True):
-            if channels < 32 or channels % 32 or heads < 1 or channels % heads:
-                raise ValueError(f"{channels} channels with {heads} heads: must be a multiple of 32 and of the heads")
-        if min(self.latent_channels, self.layers_per_block, self.transformer_layers_per_block) < 1:
-            raise ValueError("latent_channels and the layers must be at least 1")
-        if self.addition_time_embed_dim < 2 or self.addition_time_embed_dim % 2:
-            raise ValueError("addition_time_embed_dim must be even and at least 2")
 
 
 class InputConvolution(nn.Conv2d):

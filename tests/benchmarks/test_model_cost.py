@@ -13,10 +13,11 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.nn import functional
 
 from benchmarks.model_cost import blank_clip, count_flops, denoise, fake_bf16, peak_bytes, state_bytes, train_pass
-from stableanimator.models.animator import Animator, ModelSettings
+from stableanimator.models.animator import Animator
 from stableanimator.models.face_encoder import TokenAttention
 from stableanimator.models.id_adapter import ImageTokenAttention
-from stableanimator.models.pose_net import PoseNet, PoseNetSettings
+from stableanimator.models.pose_net import PoseNet
+from stableanimator.models.settings import ModelSettings, PoseNetSettings
 from stableanimator.models.unet import checkpoint_activations
 
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from benchmarks.model_cuda import cuda_figures
-from stableanimator.models.animator import ModelSettings
+from stableanimator.models.settings import ModelSettings
 
 
 @pytest.mark.gpu

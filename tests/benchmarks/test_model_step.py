@@ -13,8 +13,8 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from benchmarks.model_cost import FRAMES, SIZES
 from benchmarks.model_step import PROPORTIONAL, Widths, draw, encode, encoded_row, encoding_share, tiny
 from pipelines.shard_reader import ShardRows
-from stableanimator.models.animator import ModelSettings
-from stableanimator.models.encoders import Encoders, EncoderSettings
+from stableanimator.models.encoders import Encoders
+from stableanimator.models.settings import EncoderSettings, ModelSettings
 from stableanimator.training import ShardRow, generator, make_sample
 
 

@@ -25,15 +25,11 @@ from jobs.settings import EngineSettings, LoopSettings, TrainSettings
 from jobs.train_loop import Outcome, run_training
 from jobs.training_task import Findings
 from pipelines.store import Collection, Store
-from stableanimator.alignment.aligner import AlignerSettings
 from stableanimator.alignment.aligner_folder import load_aligner_folder
-from stableanimator.alignment.settings import AlignSettings, EvaluationSettings
+from stableanimator.alignment.settings import AlignerSettings, AlignSettings, EvaluationSettings
 from stableanimator.errors import ConfigError
-from stableanimator.models.animator import ModelSettings
 from stableanimator.models.checkpoints import load_model_folder
-from stableanimator.models.face_encoder import FaceEncoderSettings
-from stableanimator.models.pose_net import PoseNetSettings
-from stableanimator.models.unet import UNetSettings
+from stableanimator.models.settings import FaceEncoderSettings, ModelSettings, PoseNetSettings, UNetSettings
 from stableanimator.training_settings import TrainingSettings
 
 pytestmark = pytest.mark.slow

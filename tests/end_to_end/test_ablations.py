@@ -15,7 +15,7 @@ from jobs.config import Config, load
 from pipelines.store import Store
 from stableanimator.alignment.aligner import Aligner
 from stableanimator.alignment.aligner_folder import load_aligner_folder
-from stableanimator.alignment.methods import AlignmentName
+from stableanimator.alignment.settings import AlignmentName
 from stableanimator.alignment.similarity import Similarity
 from stableanimator.animate import Animation, Driving, Models, Reference, animate
 from stableanimator.models.animator import Animator

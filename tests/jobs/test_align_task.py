@@ -9,11 +9,11 @@ import torch
 
 from jobs.align_task import SCOPES, AlignTask, evaluation_drives
 from jobs.sample_order import SampleOrder, validation_passes
-from stableanimator.alignment.aligner import AlignerSettings, alignment_loss
+from stableanimator.alignment.aligner import alignment_loss
 from stableanimator.alignment.aligner_folder import load_aligner_folder
 from stableanimator.alignment.evaluate import compare
 from stableanimator.alignment.pose_clips import PoseClips, write_pose_clips
-from stableanimator.alignment.settings import AlignSettings, EvaluationSettings, PairsSettings
+from stableanimator.alignment.settings import AlignerSettings, AlignSettings, EvaluationSettings, PairsSettings
 from stableanimator.alignment.training_pairs import PROCEDURAL, AlignmentPairs
 
 EVALUATION = EvaluationSettings(methods=("none", "svd", "learned"), clips=2, drives_per_clip=3, frames=4, worst=2)

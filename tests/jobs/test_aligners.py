@@ -9,8 +9,9 @@ import torch
 from jobs import run_folder
 from jobs.aligners import SHIPPED, aligner_folder
 from pipelines.store import Store, file_sha256
-from stableanimator.alignment.aligner import Aligner, AlignerSettings
+from stableanimator.alignment.aligner import Aligner
 from stableanimator.alignment.aligner_folder import load_aligner_folder, save_aligner_folder
+from stableanimator.alignment.settings import AlignerSettings
 from stableanimator.errors import CheckpointError, InputError, WeightsError
 from stableanimator.paths import local_path
 

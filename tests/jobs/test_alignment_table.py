@@ -17,9 +17,10 @@ from jobs.alignment_table import benchmark_drives, run
 from jobs.config import Config, load
 from pipelines.store import Collection, Store
 from pipelines.tables import PAIRS
-from stableanimator.alignment.aligner import Aligner, AlignerSettings
+from stableanimator.alignment.aligner import Aligner
 from stableanimator.alignment.aligner_folder import save_aligner_folder
 from stableanimator.alignment.drives import Drive
+from stableanimator.alignment.settings import AlignerSettings
 from stableanimator.errors import InputError
 
 Release = Callable[..., Collection]

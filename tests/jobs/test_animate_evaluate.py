@@ -19,16 +19,21 @@ from jobs.batch_settings import AnimateJobSettings, EvaluateSettings
 from jobs.config import Config
 from pipelines.store import Store
 from pipelines.tables import METRICS, PAIRS, PREDICTIONS
-from stableanimator.animate import AnimateSettings
-from stableanimator.diffusion.hjb import FaceOptimisationSettings
-from stableanimator.diffusion.sampler import SamplerSettings
+from stableanimator.animate_settings import AnimateSettings
+from stableanimator.diffusion.settings import FaceOptimisationSettings, SamplerSettings
 from stableanimator.errors import CheckpointError, WeightsError
-from stableanimator.models.animator import Animator, ModelSettings
+from stableanimator.models.animator import Animator
 from stableanimator.models.checkpoints import save_model_folder
-from stableanimator.models.encoders import CLIPSettings, Encoders, EncoderSettings, VAESettings
-from stableanimator.models.face_encoder import FaceEncoderSettings
-from stableanimator.models.pose_net import PoseNetSettings
-from stableanimator.models.unet import UNetSettings
+from stableanimator.models.encoders import Encoders
+from stableanimator.models.settings import (
+    CLIPSettings,
+    EncoderSettings,
+    FaceEncoderSettings,
+    ModelSettings,
+    PoseNetSettings,
+    UNetSettings,
+    VAESettings,
+)
 from stableanimator.perception.settings import FaceSettings, PerceptionSettings, PoseSettings
 from stableanimator.video import VideoReader
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -123,3 +125,9 @@ def test_a_file_that_is_not_settings_is_one_line(tmp_path: Path, text: str) -> N
 def test_a_missing_file_is_named() -> None:
     with pytest.raises(ConfigError, match=r"/no/such\.yaml"):
         load("/no/such.yaml")
+
+
+def test_a_configuration_is_read_without_what_takes_seconds_to_import() -> None:
+    heavy = ("torch", "diffusers", "transformers", "ray", "deepspeed", "mlflow", "pandas", "onnxruntime")
+    code = f"import sys, jobs.config, jobs.submit; print([name for name in {heavy} if name in sys.modules])"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"

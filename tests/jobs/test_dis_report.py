@@ -8,7 +8,7 @@ import torch
 
 from jobs.dis_report import Scores, clip_rows, dis_rows, groups, metrics, print_tables, ratio, tables_three, what_of
 from stableanimator.alignment.drives import Drive, FramingName
-from stableanimator.alignment.methods import AlignmentName
+from stableanimator.alignment.settings import AlignmentName
 
 
 def drive(clip: str, person: str, framing: FramingName = "whole body", moving: bool = False) -> Drive:

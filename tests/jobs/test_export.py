@@ -15,9 +15,11 @@ from safetensors.torch import load_file
 from jobs.export import main
 from jobs.run_folder import claim, commit
 from pipelines.store import Store
-from stableanimator.alignment.aligner import Aligner, AlignerSettings
-from stableanimator.models.animator import Animator, ModelSettings
+from stableanimator.alignment.aligner import Aligner
+from stableanimator.alignment.settings import AlignerSettings
+from stableanimator.models.animator import Animator
 from stableanimator.models.checkpoints import load_model_folder, save_model_folder
+from stableanimator.models.settings import ModelSettings
 
 PARTS = ("unet", "pose_net", "face_encoder")
 

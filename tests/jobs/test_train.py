@@ -11,7 +11,7 @@ from jobs.train import check_model, deciding
 from pipelines.shard_reader import ShardShapes
 from stableanimator.alignment.misalignment_settings import MisalignmentSettings
 from stableanimator.errors import ConfigError
-from stableanimator.models.animator import ModelSettings
+from stableanimator.models.settings import ModelSettings
 from stableanimator.training_settings import TrainingSettings
 
 SHAPES = ShardShapes(frames=16, latent_channels=4, factor=8, image_width=1024, face_width=512)

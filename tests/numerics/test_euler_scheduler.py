@@ -7,7 +7,8 @@ from diffusers import EulerDiscreteScheduler
 from torch import Tensor
 
 from stableanimator.diffusion.edm import preconditioning
-from stableanimator.diffusion.sampler import SamplerSettings, karras_sigmas, sample
+from stableanimator.diffusion.sampler import karras_sigmas, sample
+from stableanimator.diffusion.settings import SamplerSettings
 
 STEPS = 25
 

@@ -7,7 +7,8 @@ import pytest
 import torch
 from diffusers.models.attention_processor import Attention
 
-from stableanimator.models.id_adapter import IDAttention, IdFusion
+from stableanimator.models.id_adapter import IDAttention
+from stableanimator.models.settings import IdFusion
 
 N, L, D, CONTEXT, HEADS, FACE = 2, 9, 12, 7, 3, 4
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from stableanimator.diffusion.edm import EDMSettings, sigma_at
+from stableanimator.diffusion.edm import sigma_at
+from stableanimator.diffusion.settings import EDMSettings
 
 
 def _log_snr_shifted(t: np.ndarray, noise_d: float, low: float, high: float) -> np.ndarray:

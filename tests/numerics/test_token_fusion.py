@@ -5,7 +5,8 @@ from __future__ import annotations
 import torch
 from torch.nn import functional
 
-from stableanimator.models.face_encoder import FaceEncoder, FaceEncoderSettings, TokenAttention
+from stableanimator.models.face_encoder import FaceEncoder, TokenAttention
+from stableanimator.models.settings import FaceEncoderSettings
 
 SETTINGS = FaceEncoderSettings(embedding_width=6, tokens=3, cross_attention_dim=16, layers=2, heads=2, head_dim=8)
 

@@ -22,7 +22,8 @@ from pipelines.shard_sheet import draw_sheet
 from pipelines.store import Collection, Store, media_path
 from pipelines.tables import CLIPS, FRAMES, SHARDS
 from stableanimator.errors import ConfigError, InputError, StorageError
-from stableanimator.models.encoders import CLIPSettings, Encoders, EncoderSettings, VAESettings
+from stableanimator.models.encoders import Encoders
+from stableanimator.models.settings import CLIPSettings, EncoderSettings, VAESettings
 from stableanimator.video import VideoReader, write_mp4
 
 pytestmark = pytest.mark.usefixtures("cluster")

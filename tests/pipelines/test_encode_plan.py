@@ -25,7 +25,8 @@ from pipelines.shard_plan import plan_clip
 from pipelines.store import Store
 from pipelines.tables import CLIPS, FRAMES
 from stableanimator.errors import StorageError, WeightsError
-from stableanimator.models.encoders import CLIPSettings, Encoders, EncoderSettings, VAESettings
+from stableanimator.models.encoders import Encoders
+from stableanimator.models.settings import CLIPSettings, EncoderSettings, VAESettings
 
 SHAPES = EncoderShapes(factor=8, latent_channels=4, embedding_width=10)
 

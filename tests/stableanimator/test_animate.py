@@ -13,17 +13,29 @@ import pytest
 import torch
 from onnx import helper, numpy_helper
 
-from stableanimator.animate import AnimateSettings, Animation, Driving, Models, Reference, animate
-from stableanimator.diffusion.hjb import FaceOptimisationSettings
-from stableanimator.diffusion.sampler import SamplerSettings
+from stableanimator.animate import (
+    Animation,
+    Driving,
+    Models,
+    Reference,
+    animate,
+)
+from stableanimator.animate_settings import AnimateSettings
+from stableanimator.diffusion.settings import FaceOptimisationSettings, SamplerSettings
 from stableanimator.driving import skeleton_pictures
 from stableanimator.errors import CheckpointError
-from stableanimator.models.animator import Animator, ModelSettings
-from stableanimator.models.encoders import CLIPSettings, Encoders, EncoderSettings, VAESettings
-from stableanimator.models.face_encoder import FaceEncoderSettings
-from stableanimator.models.guidance import Branches
-from stableanimator.models.pose_net import PoseNetSettings
-from stableanimator.models.unet import UNetSettings
+from stableanimator.models.animator import Animator
+from stableanimator.models.encoders import Encoders
+from stableanimator.models.settings import (
+    Branches,
+    CLIPSettings,
+    EncoderSettings,
+    FaceEncoderSettings,
+    ModelSettings,
+    PoseNetSettings,
+    UNetSettings,
+    VAESettings,
+)
 from stableanimator.perception.arcface import ArcFace
 
 EMBEDDING = 8

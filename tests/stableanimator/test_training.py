@@ -11,11 +11,9 @@ import torch
 from torch import Tensor
 
 from stableanimator.alignment.misalignment_settings import MisalignmentSettings
-from stableanimator.diffusion.edm import EDMSettings, LossSettings
-from stableanimator.models.animator import CONDITIONS, Animator, Conditioning, ModelSettings
-from stableanimator.models.face_encoder import FaceEncoderSettings
-from stableanimator.models.pose_net import PoseNetSettings
-from stableanimator.models.unet import UNetSettings
+from stableanimator.diffusion.settings import EDMSettings, LossSettings
+from stableanimator.models.animator import CONDITIONS, Animator, Conditioning
+from stableanimator.models.settings import FaceEncoderSettings, ModelSettings, PoseNetSettings, UNetSettings
 from stableanimator.perception.skeleton import draw_skeleton
 from stableanimator.training import (
     ShardRow,

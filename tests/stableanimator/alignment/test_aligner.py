@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 import torch
 
-from stableanimator.alignment.aligner import Aligner, AlignerSettings, alignment_loss
+from stableanimator.alignment.aligner import Aligner, alignment_loss
 from stableanimator.alignment.baselines import svd
 from stableanimator.alignment.evaluate import dis
 from stableanimator.alignment.misalignment import misalign, random_misalignment
 from stableanimator.alignment.misalignment_settings import MisalignmentSettings
-from stableanimator.alignment.settings import AlignSettings
+from stableanimator.alignment.settings import AlignerSettings, AlignSettings
 from stableanimator.alignment.similarity import Similarity
 from stableanimator.alignment.training_pairs import AlignmentPairs
 

@@ -5,7 +5,8 @@ import pytest
 
 from stableanimator.alignment.augmentation import DRAWS, augment
 from stableanimator.alignment.per_bone import BONES
-from stableanimator.alignment.procedural import ProceduralSettings, procedural_pairs
+from stableanimator.alignment.procedural import procedural_pairs
+from stableanimator.alignment.settings import ProceduralSettings
 
 MIDDLE = 0.5  # as a bone's draw: the factor 1
 KEPT = 0.99  # as a joint's draw: it stays

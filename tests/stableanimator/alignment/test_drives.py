@@ -8,7 +8,7 @@ import torch
 
 from stableanimator.alignment.drives import Drive, drives_of_clip, framing_of, make_drive, procedural_drives
 from stableanimator.alignment.misalignment_settings import MisalignmentSettings
-from stableanimator.alignment.procedural import ProceduralSettings
+from stableanimator.alignment.settings import ProceduralSettings
 from stableanimator.alignment.similarity import Similarity, fit_similarity
 
 RANGES = MisalignmentSettings(rotation_degrees=20.0, scale=(0.8, 1.1), translation=0.1)

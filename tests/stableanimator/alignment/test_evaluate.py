@@ -4,10 +4,11 @@ import numpy as np
 import pytest
 import torch
 
-from stableanimator.alignment.aligner import Aligner, AlignerSettings
+from stableanimator.alignment.aligner import Aligner
 from stableanimator.alignment.drives import Drive, drives_of_clip
 from stableanimator.alignment.evaluate import bootstrap, compare, dis, drive_dis, mean_interval, of_people
 from stableanimator.alignment.misalignment_settings import MisalignmentSettings
+from stableanimator.alignment.settings import AlignerSettings
 
 
 def drives_of(poses: np.ndarray, name: str = "shot", count: int = 3) -> list[Drive]:

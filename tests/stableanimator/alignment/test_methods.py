@@ -7,8 +7,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from stableanimator.alignment.aligner import Aligner, AlignerSettings
-from stableanimator.alignment.methods import AlignmentName, AlignmentScope, align, align_scopes
+from stableanimator.alignment.aligner import Aligner
+from stableanimator.alignment.methods import align, align_scopes
+from stableanimator.alignment.settings import AlignerSettings, AlignmentName, AlignmentScope
 
 NAMES: tuple[AlignmentName, ...] = get_args(AlignmentName)
 SCOPES: tuple[AlignmentScope, ...] = get_args(AlignmentScope)

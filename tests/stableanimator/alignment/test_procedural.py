@@ -7,7 +7,8 @@ import pytest
 
 from stableanimator.alignment import procedural
 from stableanimator.alignment.draws import RowDraws
-from stableanimator.alignment.procedural import ProceduralSettings, procedural_pairs
+from stableanimator.alignment.procedural import procedural_pairs
+from stableanimator.alignment.settings import ProceduralSettings
 
 ROWS = np.arange(400)
 STILL = ProceduralSettings(whole_body_share=1, turn_share=0, seated_share=0, occlusion=0, noise=0, camera_motion=0)

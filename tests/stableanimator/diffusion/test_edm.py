@@ -7,8 +7,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stableanimator.diffusion.edm import (
-    EDMSettings,
-    LossSettings,
     add_noise,
     augment_reference,
     diffusion_loss,
@@ -17,6 +15,7 @@ from stableanimator.diffusion.edm import (
     preconditioning,
     sigma_at,
 )
+from stableanimator.diffusion.settings import EDMSettings, LossSettings
 
 sigmas = st.floats(0.002, 700.0).map(lambda value: torch.tensor(value, dtype=torch.float64))
 

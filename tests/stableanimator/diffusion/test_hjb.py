@@ -9,9 +9,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from stableanimator.diffusion.hjb import FaceOptimisation, FaceOptimisationSettings, face_loss
-from stableanimator.diffusion.sampler import SamplerSettings, karras_sigmas, sample
-from stableanimator.models.encoders import CLIPSettings, Encoders, EncoderSettings, VAESettings
+from stableanimator.diffusion.hjb import FaceOptimisation, face_loss
+from stableanimator.diffusion.sampler import karras_sigmas, sample
+from stableanimator.diffusion.settings import FaceOptimisationSettings, SamplerSettings
+from stableanimator.models.encoders import Encoders
+from stableanimator.models.settings import CLIPSettings, EncoderSettings, VAESettings
 from stableanimator.perception.arcface import align_crops
 
 FRAMES, CHUNK = 5, 2

@@ -10,12 +10,12 @@ import torch
 from torch import Tensor
 
 from stableanimator.diffusion.sampler import (
-    SamplerSettings,
     churn_factor,
     initial_noise,
     karras_sigmas,
     sample,
 )
+from stableanimator.diffusion.settings import SamplerSettings
 
 S = 0.5
 EULER = SamplerSettings(second_order=False)

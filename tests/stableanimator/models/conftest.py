@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 import torch
 
-from stableanimator.models.animator import Animator, Conditioning, MicroConditions, ModelSettings
-from stableanimator.models.encoders import CLIPSettings, Encoders, EncoderSettings, VAESettings
+from stableanimator.models.animator import Animator, Conditioning, added_time_ids
+from stableanimator.models.encoders import Encoders
+from stableanimator.models.settings import CLIPSettings, EncoderSettings, MicroConditions, ModelSettings, VAESettings
 
 
 def build_tiny_encoder_settings(**changes: Any) -> EncoderSettings:
@@ -56,5 +57,5 @@ def conditioning() -> Conditioning:
         clip_embedding=torch.randn(2, 1, 32, generator=generator),
         face_embedding=torch.randn(2, 16, generator=generator),
         pose=torch.rand(2, 3, 3, 32, 16, generator=generator) * 2 - 1,
-        added_time_ids=MicroConditions().ids(2),
+        added_time_ids=added_time_ids(MicroConditions(), 2),
     )

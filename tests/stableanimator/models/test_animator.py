@@ -12,11 +12,10 @@ from stableanimator.models.animator import (
     CONDITIONS,
     Animator,
     Conditioning,
-    MicroConditions,
-    ModelSettings,
+    added_time_ids,
     drop_conditions,
 )
-from stableanimator.models.face_encoder import FaceEncoderSettings
+from stableanimator.models.settings import FaceEncoderSettings, MicroConditions, ModelSettings
 from stableanimator.models.unet import checkpoint_activations
 
 
@@ -196,7 +195,7 @@ def test_a_window_takes_its_frames(animator: Animator, conditioning: Conditionin
 
 
 def test_micro_conditions_are_in_stable_video_diffusions_order() -> None:
-    torch.testing.assert_close(MicroConditions().ids(2), torch.tensor([[6.0, 127.0, 0.02]] * 2))
+    torch.testing.assert_close(added_time_ids(MicroConditions(), 2), torch.tensor([[6.0, 127.0, 0.02]] * 2))
 
 
 def test_pictures_of_another_size_are_refused(animator: Animator, conditioning: Conditioning) -> None:

@@ -12,7 +12,8 @@ from diffusers.pipelines.stable_video_diffusion import pipeline_stable_video_dif
 from transformers.image_utils import OPENAI_CLIP_MEAN, OPENAI_CLIP_STD
 
 from stableanimator.errors import ConfigError, WeightsError
-from stableanimator.models.encoders import Encoders, EncoderSettings, Precision, clip_pixels
+from stableanimator.models.encoders import Encoders, clip_pixels
+from stableanimator.models.settings import EncoderSettings, Precision
 
 
 def _pictures(count: int, height: int = 32, width: int = 48) -> torch.Tensor:

@@ -5,7 +5,8 @@ from dataclasses import replace
 import pytest
 import torch
 
-from stableanimator.models.face_encoder import FaceEncoder, FaceEncoderSettings
+from stableanimator.models.face_encoder import FaceEncoder
+from stableanimator.models.settings import FaceEncoderSettings
 
 SETTINGS = FaceEncoderSettings(embedding_width=6, tokens=3, cross_attention_dim=16, layers=1, heads=2, head_dim=8)
 

@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 
 from stableanimator.models.animator import Animator, Conditioning, Prepared
-from stableanimator.models.guidance import Branches, Guided, guidance_scales, guided
+from stableanimator.models.guidance import Guided, guidance_scales, guided
+from stableanimator.models.settings import Branches
 
 FRAMES = 3
 

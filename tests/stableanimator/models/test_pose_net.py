@@ -5,7 +5,8 @@ import math
 import pytest
 import torch
 
-from stableanimator.models.pose_net import PoseNet, PoseNetSettings
+from stableanimator.models.pose_net import PoseNet
+from stableanimator.models.settings import PoseNetSettings
 
 
 def test_an_untrained_network_gives_zeros_at_latent_size() -> None:

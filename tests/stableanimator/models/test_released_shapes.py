@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from stableanimator.models.animator import Animator, ModelSettings
+from stableanimator.models.animator import Animator
+from stableanimator.models.settings import ModelSettings
 
 RELEASED = json.loads((Path(__file__).parent / "released_state_dict_shapes.json").read_text())
 

@@ -1,0 +1,98 @@
+"""Settings of training noise and loss, of the sampler and of face optimisation; importable without torch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class EDMSettings:
+    """Noise of training: the cosine-interpolated schedule of "simple diffusion" with StableAnimator's numbers."""
+
+    sigma_min: float = 0.002
+    """Smallest noise level, in standard deviations of the scaled latents. Released: 0.002."""
+    sigma_max: float = 700.0
+    """Largest noise level, in the same unit. Released: 700, the maximum of Stable Video Diffusion."""
+    image_d: float = 64.0
+    """Side that the noise schedule is stated for, in latent pixels. Released: 64 (pictures of 512)."""
+    noise_d_low: float = 32.0
+    """Side whose schedule is followed where the noise is strong. Released: 32, which shifts it to more noise."""
+    noise_d_high: float = 64.0
+    """Side whose schedule is followed where the noise is weak. Released: 64, no shift."""
+    schedule_sigma_data: float = 0.5
+    """Spread of the data that the schedule assumes; the preconditioning's is 1. Released: 0.5."""
+
+    def __post_init__(self) -> None:
+        if not 0.0 < self.sigma_min < self.sigma_max:
+            raise ValueError("sigma_min must be above 0 and below sigma_max")
+        if min(self.image_d, self.noise_d_low, self.noise_d_high, self.schedule_sigma_data) <= 0.0:
+            raise ValueError("image_d, noise_d_low, noise_d_high and schedule_sigma_data must be above 0")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LossSettings:
+    """What Eq. 25 leaves open, and where the released code differs from it."""
+
+    face_mask: bool = True
+    """Whether errors inside faces weigh more (Table II, "w/o Face Masks")."""
+    mask_power: Literal[1, 2] = 2
+    """Power of (1 + M) on the squared error: 2 is Eq. 25, 1 is the released code."""
+    sigma_weight: Literal["edm", "none"] = "edm"
+    """`edm`: weight (1 + sigma^2) / sigma^2 (released); `none`: Eq. 25 as printed."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SamplerSettings:
+    """EDM's sampler; the names are those of its Algorithm 2."""
+
+    steps: int = 25
+    """Denoising steps. Released: 25."""
+    sigma_min: float = 0.002
+    """Last noise level before 0. Stable Video Diffusion: 0.002."""
+    sigma_max: float = 700.0
+    """First noise level. Stable Video Diffusion: 700."""
+    rho: float = 7.0
+    """Exponent of the spacing (EDM Eq. 5); 7 is EDM's."""
+    s_churn: float = 0.0
+    """Amount of fresh noise over the whole run; 0 gives the deterministic sampler. The paper states no value."""
+    s_tmin: float = 0.0
+    """Lowest noise level at which fresh noise is added."""
+    s_tmax: float = 1e6
+    """Highest noise level at which fresh noise is added; the default is above every level."""
+    s_noise: float = 1.0
+    """Standard deviation of the fresh noise."""
+    second_order: bool = True
+    """Heun's correction (SA++ Algorithm 1); the released code leaves it out, which halves the cost of a step."""
+    noise: Literal["independent", "shared"] = "independent"
+    """Initial noise of the frames; `shared` repeats one frame's, which steadies backgrounds in small models."""
+
+    def __post_init__(self) -> None:
+        if self.steps < 1:
+            raise ValueError("steps must be at least 1")
+        if not 0.0 < self.sigma_min <= self.sigma_max:
+            raise ValueError("sigma_min must be above 0 and at most sigma_max")
+        if self.rho <= 0.0:
+            raise ValueError("rho must be above 0")
+        if min(self.s_churn, self.s_tmin, self.s_noise) < 0.0 or self.s_tmax < self.s_tmin:
+            raise ValueError("s_churn, s_tmin and s_noise must not be negative, nor s_tmax below s_tmin")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FaceOptimisationSettings:
+    """How often and how strongly the predicted sample is drawn towards the reference face."""
+
+    denoising_steps: int = 10
+    """The first so many denoising steps are optimised. Paper: 10; the released code does 0 to 20 of 25."""
+    optimisation_steps: int = 10
+    """Adam steps in each. Paper: 10; released: 3."""
+    learning_rate: float = 0.1
+    """Adam's rate, in units of the scaled latents. Released: 0.1; the paper names eta without a value."""
+    decay: Literal["linear", "none"] = "linear"
+    """`linear`: the rate of denoising step i of N is learning_rate * (1 - i / N) (released); `none`: constant."""
+
+    def __post_init__(self) -> None:
+        if self.denoising_steps < 0 or self.optimisation_steps < 0:
+            raise ValueError("denoising_steps and optimisation_steps must not be negative")
+        if self.learning_rate <= 0.0:
+            raise ValueError("learning_rate must be above 0")

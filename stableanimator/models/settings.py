@@ -1,0 +1,249 @@
+"""Settings of the networks: the denoiser's sizes, and which encoders.
+
+Importable without torch and diffusers, which take seconds: a typo in a configuration is answered before.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from typing import Literal
+
+from stableanimator.paths import AbsolutePath
+
+Precision = Literal["float32", "bfloat16", "float16"]
+
+IdFusion = Literal["distribution", "addition", "norm", "off"]
+"""How face and image features meet (Table V): Eq. 14, plain addition, normalised face, or no face at all."""
+
+Branches = Literal["auto", "together", "apart"]
+"""How the branches with and without conditions run: as one batch of two, one after the other in half the memory, or
+whichever suits the device."""
+
+DownBlock = Literal["CrossAttnDownBlockSpatioTemporal", "DownBlockSpatioTemporal"]
+
+UpBlock = Literal["CrossAttnUpBlockSpatioTemporal", "UpBlockSpatioTemporal"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class UNetSettings:
+    """Sizes of the U-Net, one value a level from fine to coarse; the defaults are Stable Video Diffusion img2vid-xt."""
+
+    latent_channels: int = 4
+    """Channels of a latent; the U-Net reads twice as many, noisy frame and reference."""
+    block_out_channels: tuple[int, ...] = (320, 640, 1280, 1280)
+    """Channels; multiples of 32 (group norm) and of the heads."""
+    down_block_types: tuple[DownBlock, ...] = (
+        "CrossAttnDownBlockSpatioTemporal",
+        "CrossAttnDownBlockSpatioTemporal",
+        "CrossAttnDownBlockSpatioTemporal",
+        "DownBlockSpatioTemporal",
+    )
+    """diffusers' names of the blocks on the way down, fine to coarse."""
+    up_block_types: tuple[UpBlock, ...] = (
+        "UpBlockSpatioTemporal",
+        "CrossAttnUpBlockSpatioTemporal",
+        "CrossAttnUpBlockSpatioTemporal",
+        "CrossAttnUpBlockSpatioTemporal",
+    )
+    """diffusers' names of the blocks on the way up, coarse to fine."""
+    layers_per_block: int = 2
+    """Residual blocks on the way down; the way up has one more."""
+    transformer_layers_per_block: int = 1
+    """Transformer blocks after each residual block."""
+    num_attention_heads: tuple[int, ...] = (5, 10, 20, 20)
+    """Attention heads."""
+    cross_attention_dim: int = 1024
+    """Width of the context: the CLIP image embedding's."""
+    addition_time_embed_dim: int = 256
+    """Width of the embedding of each micro-condition; even."""
+
+    def __post_init__(self) -> None:
+        levels = len(self.block_out_channels)
+        lengths = (len(self.down_block_types), len(self.up_block_types), len(self.num_attention_heads))
+        if levels < 1 or any(length != levels for length in lengths):
+            raise ValueError(
+                f"block_out_channels has {levels} levels; down_block_types, up_block_types and num_attention_heads "
+                f"must have as many, not {lengths}"
+            )
+        for channels, heads in zip(self.block_out_channels, self.num_attention_heads, strict=True):
+            if channels < 32 or channels % 32 or heads < 1 or channels % heads:
+                raise ValueError(f"{channels} channels with {heads} heads: must be a multiple of 32 and of the heads")
+        if min(self.latent_channels, self.layers_per_block, self.transformer_layers_per_block) < 1:
+            raise ValueError("latent_channels and the layers must be at least 1")
+        if self.addition_time_embed_dim < 2 or self.addition_time_embed_dim % 2:
+            raise ValueError("addition_time_embed_dim must be even and at least 2")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FaceEncoderSettings:
+    """Sizes of the FaceEncoder; the defaults are the released network's."""
+
+    embedding_width: int = 512
+    """Width of the face embedding: 512 for antelopev2 and buffalo_l."""
+    tokens: int = 4
+    """Face tokens. Released: 4."""
+    cross_attention_dim: int = 1024
+    """Token width: that of the U-Net's context and of the CLIP image embedding."""
+    layers: int = 4
+    """Attention blocks. Released: 4."""
+    heads: int = 16
+    """Attention heads. Released: 16."""
+    head_dim: int = 64
+    """Width of a head. Released: 64."""
+    feed_forward: int = 4
+    """Width of the feed-forward layers, in token widths. Released: 4."""
+    refine: bool = True
+    """Whether the tokens are refined by the image embedding; off is Table II's "w/o Face Encoder"."""
+    residual: bool = False
+    """Whether the unrefined tokens are added to the refined ones. Released: off, so the tokens start at zero."""
+
+    def __post_init__(self) -> None:
+        sizes = (self.embedding_width, self.tokens, self.cross_attention_dim, self.heads, self.head_dim)
+        if min(*sizes, self.layers, self.feed_forward) < 1:
+            raise ValueError("every size of the face encoder must be at least 1")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PoseNetSettings:
+    """Widths of the PoseNet; the defaults are the released network's."""
+
+    widths: tuple[int, ...] = (16, 32, 64)
+    """Channels after each halving of height and width. Their number must give the VAE's factor: 3 for 8."""
+    final_width: int = 128
+    """Channels before the projection to the U-Net's width."""
+
+    def __post_init__(self) -> None:
+        if not self.widths or min(*self.widths, self.final_width) < 1:
+            raise ValueError("widths must name at least one stage, and every width must be at least 1")
+
+    @property
+    def factor(self) -> int:
+        """Picture size over feature size."""
+        return 2 ** len(self.widths)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ModelSettings:
+    """The trained networks; the defaults are the released sizes."""
+
+    unet: UNetSettings = field(default_factory=UNetSettings)
+    """The U-Net."""
+    face_encoder: FaceEncoderSettings = field(default_factory=FaceEncoderSettings)
+    """The face encoder."""
+    pose_net: PoseNetSettings = field(default_factory=PoseNetSettings)
+    """The pose network."""
+    id_fusion: IdFusion | Literal[False] = "distribution"
+    """How face and image features meet: Eq. 14, or Table V's `addition` and `norm`, or `off`: no ID adapters."""
+    reference_gain: float = 1.0 / 0.18215
+    """What the reference latent is multiplied by before the U-Net reads it. Stable Video Diffusion was trained on
+    references without its VAE's scaling factor; shards and `Conditioning` carry all latents with it."""
+
+    def __post_init__(self) -> None:
+        if self.id_fusion is False:
+            object.__setattr__(self, "id_fusion", "off")  # YAML reads an unquoted `off` as false
+        if self.face_encoder.cross_attention_dim != self.unet.cross_attention_dim:
+            raise ValueError(
+                f"face_encoder.cross_attention_dim ({self.face_encoder.cross_attention_dim}) must equal "
+                f"unet.cross_attention_dim ({self.unet.cross_attention_dim})"
+            )
+        if self.reference_gain <= 0.0:
+            raise ValueError("reference_gain must be above 0")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class MicroConditions:
+    """Stable Video Diffusion's three numbers beside the noise level."""
+
+    fps_id: float = 6.0
+    """Frames a second less one. Released: 6."""
+    motion_bucket: float = 127.0
+    """How much motion, 0 to 255. Released: 127."""
+    reference_noise: float = 0.02
+    """Standard deviation of the noise on the reference picture, which lies in [-1, 1]. Released: 0.02."""
+
+    def __post_init__(self) -> None:
+        if self.reference_noise < 0.0:
+            raise ValueError("reference_noise must not be negative")
+
+    @property
+    def ids(self) -> tuple[float, float, float]:
+        """In Stable Video Diffusion's order."""
+        return self.fps_id, self.motion_bucket, self.reference_noise
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class VAESettings:
+    """Sizes of a random VAE; the defaults are Stable Video Diffusion's."""
+
+    block_out_channels: tuple[int, ...] = (128, 256, 512, 512)
+    """Channels, fine to coarse, multiples of 32; every level but the last halves height and width."""
+    layers_per_block: int = 2
+    """Residual blocks a level."""
+    latent_channels: int = 4
+    """Channels of a latent."""
+    scaling_factor: float = 0.18215
+    """What latents are multiplied by, so that their spread is about 1."""
+
+    def __post_init__(self) -> None:
+        if not self.block_out_channels or any(width < 32 or width % 32 for width in self.block_out_channels):
+            raise ValueError("block_out_channels must be multiples of 32")
+        if min(self.layers_per_block, self.latent_channels) < 1 or self.scaling_factor <= 0.0:
+            raise ValueError("layers_per_block and latent_channels must be at least 1, scaling_factor above 0")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CLIPSettings:
+    """Sizes of a random CLIP image encoder; the defaults are ViT-H/14, Stable Video Diffusion's."""
+
+    hidden_size: int = 1280
+    """Token width."""
+    intermediate_size: int = 5120
+    """Width of the feed-forward layers."""
+    layers: int = 32
+    """Transformer layers."""
+    heads: int = 16
+    """Attention heads; divides hidden_size."""
+    image_size: int = 224
+    """Side of the picture it reads, pixels."""
+    patch_size: int = 14
+    """Side of a patch, pixels; divides image_size."""
+    projection_dim: int = 1024
+    """Width of the embedding: the U-Net's cross_attention_dim."""
+
+    def __post_init__(self) -> None:
+        if min(asdict(self).values()) < 1:
+            raise ValueError("every size of the CLIP image encoder must be at least 1")
+        if self.hidden_size % self.heads or self.image_size % self.patch_size:
+            raise ValueError("heads must divide hidden_size, and patch_size image_size")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class EncoderSettings:
+    """Which encoders, and how many frames at a time."""
+
+    svd: AbsolutePath | None = None
+    """Folder of Stable Video Diffusion img2vid-xt, with `vae/` and `image_encoder/`. None: random weights of the sizes
+    below, good for running every line of code and for nothing else."""
+    vae: VAESettings = field(default_factory=VAESettings)
+    """Sizes of the random VAE."""
+    clip: CLIPSettings = field(default_factory=CLIPSettings)
+    """Sizes of the random CLIP image encoder."""
+    seed: int = 0
+    """Seed of the random weights: the same seed gives the same encoders on every machine."""
+    precision: Precision = "float32"
+    """Of the VAE's encoder and of CLIP; the VAE's decoder is always float32. Half precision changes latents and
+    embeddings by rounding, and the fingerprint with them: shards, training and animation must agree. Stable Video
+    Diffusion's VAE asks for float32 (`force_upcast`), because its activations can leave the range of float16; bfloat16
+    has the range of float32."""
+    encode_batch: int = 8
+    """Pictures encoded at a time; changes memory, not results."""
+    decode_chunk: int = 4
+    """Frames decoded together. The decoder mixes the frames of a chunk, so it changes results; face optimisation
+    decodes in the same chunks. Released: 4."""
+    checkpoint_decoder: bool = True
+    """Compute the decoder's activations again where face optimisation goes back through it: half as many operations
+    more, and memory that an 80 GB GPU has at 576x1024 (docs/model.md). The results are the same."""
+
+    def __post_init__(self) -> None:
+        if self.encode_batch < 1 or self.decode_chunk < 1:
+            raise ValueError("encode_batch and decode_chunk must be at least 1")
