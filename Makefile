@@ -1,5 +1,6 @@
 # Two commands do all the set-up: `make demo` runs the whole line, `make test` runs the tests.
 # `make bench NAME=curate` measures one thing, `make bench` everything; ARGS go to tests and benchmarks.
+# Without ARGS `make test` leaves out the tests marked slow: `make test ARGS="-m slow"` runs them, and CI does.
 PYTHON ?= python3
 BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
@@ -13,7 +14,7 @@ demo: .venv/.installed
 	python -m jobs.demo
 
 test: .venv/.installed-dev
-	python -m pytest $(ARGS)
+	python -m pytest $(or $(ARGS),-m 'not slow')
 
 check: .venv/.installed-dev
 	ruff format --check .

@@ -33,7 +33,6 @@ def test_both_steps_learn_from_the_same_sample(widths: Widths, tmp_path: Path) -
     assert torch.isfinite(sample.latents).all()
 
 
-@pytest.mark.slow
 def test_encoding_has_no_greater_share_than_at_full_size() -> None:
     with FakeTensorMode():
         here = encoding_share(PROPORTIONAL.model, PROPORTIONAL.encoders, PROPORTIONAL.size, FRAMES)

@@ -88,7 +88,6 @@ def _submit_plainly(verb: str, overrides: tuple[str, ...], environment: dict[str
     assert done.returncode == 0, done.stdout[-5000:] + done.stderr[-2000:]
 
 
-@pytest.mark.slow
 @pytest.mark.timeout(1200)
 def test_from_urls_to_mlflow(served: tuple[Path, str, int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder, url, seed = served

@@ -69,7 +69,6 @@ def configuration(tmp_path: Path, *overrides: str) -> Config:
     return load(str(path), [*SHORT, *overrides])
 
 
-@pytest.mark.slow
 def test_from_a_release_to_an_aligner(
     cluster: str, tmp_path: Path, release_with_poses: Release, caplog: pytest.LogCaptureFixture
 ) -> None:

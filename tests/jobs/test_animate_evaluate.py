@@ -37,7 +37,7 @@ from stableanimator.models.settings import (
 from stableanimator.perception.settings import FaceSettings, PerceptionSettings, PoseSettings
 from stableanimator.video import VideoReader
 
-pytestmark = [pytest.mark.real_data, pytest.mark.slow, pytest.mark.usefixtures("cluster")]
+pytestmark = [pytest.mark.real_data, pytest.mark.usefixtures("cluster")]
 
 ENCODERS = EncoderSettings(
     vae=VAESettings(block_out_channels=(32, 32, 32), layers_per_block=1, scaling_factor=1.0),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from stableanimator.synthetic.identity import draw_identity
 from stableanimator.synthetic.networks.training_frames import FrameSet, TrainingFrames, draw_frames, identity_seed
@@ -38,6 +39,7 @@ def test_faces_are_drawn_again_and_again(frames: TrainingFrames) -> None:
     np.testing.assert_array_equal(first, again)
 
 
+@pytest.mark.slow
 def test_drawing_goes_on_where_it_stopped_and_gives_the_same(tmp_path: Path) -> None:
     wanted = FrameSet(name="two_parts", clips=200, frames_per_clip=1, kinds=("talk",), seed=3)
     draw_frames(tmp_path, wanted, workers=2)
