@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,8 +12,11 @@ import pytest
 import ray
 from hypothesis import settings
 
+from stableanimator import video
+
 if TYPE_CHECKING:
     from stableanimator.models.settings import ModelSettings
+    from stableanimator.video_index import FrameIndex
 
 
 # Properties are tried on the same examples in every run, however slow the machine, so that a failure is the change's;
@@ -41,6 +45,20 @@ def cluster() -> Iterator[str]:
     context = ray.init("local", num_cpus=3, include_dashboard=False, logging_level="WARNING", log_to_driver=False)
     yield context.address_info["address"]
     ray.shutdown()
+
+
+@pytest.fixture
+def hanging_files(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """While the test runs, no video file comes to the list of its frames, as one on which a demuxer hangs."""
+    index_frames, over = video.index_frames, threading.Event()
+
+    def hang(path: str) -> FrameIndex:
+        over.wait()
+        return index_frames(path)
+
+    monkeypatch.setattr(video, "index_frames", hang)
+    yield
+    over.set()
 
 
 @pytest.fixture

@@ -54,9 +54,9 @@ def test_what_hangs_is_given_up_and_said_to_be_in_use():
         go_on.wait()
         yield 2
 
-    items = _ahead(hanging(), timeout_s=0.2)
+    items = _ahead(hanging(), timeout_s=0.5)
     assert next(items) == 1
-    with pytest.raises(DecodeTimeout, match=r"numbers: nothing came within 0\.2 s"):
+    with pytest.raises(DecodeTimeout, match=r"numbers: nothing came within 0\.5 s"):
         next(items)
     assert not items.close()
     assert list(items) == []
