@@ -247,7 +247,7 @@ def test_a_users_mistake_is_one_line_and_2(
 @pytest.mark.parametrize("signal_", [signal.SIGKILL, signal.SIGINT])
 def test_a_killed_fetch_goes_on_where_it_was(command: Command, shelf: Any, tmp_path: Path, signal_: signal.Signals):
     pose = command.catalogue[0].files[0]
-    shelf.faults["/pose.onnx"] += [{"slow": 0.2}]
+    shelf.faults["/pose.onnx"] += [{"slow": 0.4}]
     script = (
         "from jobs.weights import main\n"
         "from jobs.weights_catalogue import Entry, WeightsFile\n"
