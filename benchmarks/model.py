@@ -1,6 +1,6 @@
 """The networks: names and shapes, differences to the released code, cost of full size, encoding, steps from shards.
 
-    python -m benchmarks.model                     # eight minutes on two cores
+    python -m benchmarks.model                     # ten minutes on two cores
     python -m benchmarks.model --quick             # one repeat, nothing written: to see that it runs
     SA_RELEASED=/path/to/StableAnimator python -m benchmarks.model      # also beside the released modules
     python -m benchmarks.model --cuda              # also the full size on a GPU; by itself where there is one

@@ -6,18 +6,14 @@ import os
 import threading
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 import ray
 from hypothesis import settings
 
 from stableanimator import video
-
-if TYPE_CHECKING:
-    from stableanimator.models.settings import ModelSettings
-    from stableanimator.video_index import FrameIndex
-
+from stableanimator.models.settings import FaceEncoderSettings, ModelSettings, PoseNetSettings, UNetSettings
+from stableanimator.video_index import FrameIndex
 
 # Properties are tried on the same examples in every run, however slow the machine, so that a failure is the change's;
 # --hypothesis-profile=search tries many others.
@@ -64,8 +60,6 @@ def hanging_files(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 @pytest.fixture
 def tiny_settings() -> ModelSettings:
     """The smallest real model: every class of the full size, VAE factor 8, context width 32, face embeddings of 16."""
-    from stableanimator.models.settings import FaceEncoderSettings, ModelSettings, PoseNetSettings, UNetSettings
-
     return ModelSettings(
         unet=UNetSettings(
             block_out_channels=(32, 64),

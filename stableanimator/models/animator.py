@@ -20,10 +20,7 @@ from torch import Tensor, nn
 from stableanimator.diffusion.edm import preconditioning
 from stableanimator.models.face_encoder import FaceEncoder
 from stableanimator.models.pose_net import PoseNet
-from stableanimator.models.settings import (
-    MicroConditions,
-    ModelSettings,
-)
+from stableanimator.models.settings import MicroConditions, ModelSettings
 from stableanimator.models.unet import build_unet, run_unet
 
 CONDITIONS = ("clip", "reference", "face", "pose")

@@ -13,13 +13,7 @@ import pytest
 import torch
 from onnx import helper, numpy_helper
 
-from stableanimator.animate import (
-    Animation,
-    Driving,
-    Models,
-    Reference,
-    animate,
-)
+from stableanimator.animate import Animation, Driving, Models, Reference, animate
 from stableanimator.animate_settings import AnimateSettings
 from stableanimator.diffusion.settings import FaceOptimisationSettings, SamplerSettings
 from stableanimator.driving import skeleton_pictures

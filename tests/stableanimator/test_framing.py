@@ -6,12 +6,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stableanimator.framing import (
-    Framing,
-    check_sizes,
-    nearest_size,
-    similar_sizes,
-)
+from stableanimator.framing import Framing, check_sizes, nearest_size, similar_sizes
 from stableanimator.tensors import to_pictures, to_tensor
 
 SIZES = ((512, 512), (1024, 576), (576, 1024))

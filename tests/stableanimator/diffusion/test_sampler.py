@@ -9,12 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from stableanimator.diffusion.sampler import (
-    churn_factor,
-    initial_noise,
-    karras_sigmas,
-    sample,
-)
+from stableanimator.diffusion.sampler import churn_factor, initial_noise, karras_sigmas, sample
 from stableanimator.diffusion.settings import SamplerSettings
 
 S = 0.5

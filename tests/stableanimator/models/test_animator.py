@@ -8,13 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from stableanimator.models.animator import (
-    CONDITIONS,
-    Animator,
-    Conditioning,
-    added_time_ids,
-    drop_conditions,
-)
+from stableanimator.models.animator import CONDITIONS, Animator, Conditioning, added_time_ids, drop_conditions
 from stableanimator.models.settings import FaceEncoderSettings, MicroConditions, ModelSettings
 from stableanimator.models.unet import checkpoint_activations
 

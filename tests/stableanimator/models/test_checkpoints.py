@@ -13,12 +13,7 @@ from stableanimator.alignment.aligner import Aligner
 from stableanimator.alignment.settings import AlignerSettings
 from stableanimator.errors import CheckpointError, WeightsError
 from stableanimator.models.animator import Animator, Conditioning
-from stableanimator.models.checkpoints import (
-    load_model_folder,
-    load_svd_unet,
-    save_model_folder,
-    save_released_folder,
-)
+from stableanimator.models.checkpoints import load_model_folder, load_svd_unet, save_model_folder, save_released_folder
 from stableanimator.models.settings import ModelSettings
 
 

@@ -9,12 +9,7 @@ from diffusers import UNetSpatioTemporalConditionModel
 from torch import Tensor
 
 from stableanimator.models.settings import ModelSettings, UNetSettings
-from stableanimator.models.unet import (
-    build_unet,
-    checkpoint_activations,
-    run_unet,
-    speed_up,
-)
+from stableanimator.models.unet import build_unet, checkpoint_activations, run_unet, speed_up
 from stableanimator.state_files import save_weights
 
 B, F, H, W = 2, 3, 4, 2
