@@ -7,8 +7,9 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .PHONY: demo test check format bench clean
 
-# Modules that can be run.
-BENCHMARKS = $(or $(NAME),$(basename $(notdir $(shell grep -l __main__ benchmarks/*.py))))
+# Modules and packages that can be run.
+RUNNABLE = $(patsubst %/__main__.py,%.py,$(shell grep -l __main__ benchmarks/*.py benchmarks/*/__main__.py))
+BENCHMARKS = $(or $(NAME),$(patsubst benchmarks/%.py,%,$(RUNNABLE)))
 
 demo: .venv/.installed
 	python -m jobs.demo

@@ -1,1 +1,5 @@
-"""Side-by-side measurements: `python -m benchmarks.<name>`."""
+"""Side-by-side measurements: `make bench NAME=<name>`, which is `python -m benchmarks.<name>`.
+
+shots, reselect, distributions, synthetic    a benchmark each
+harness, processes             what all share: figures with bars, timing side by side, spread work
+"""

@@ -18,10 +18,11 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 
-from pipelines.contact_sheet import shot_name
-from pipelines.rule_columns import RULE_COLUMNS, number_text
-from pipelines.rule_effects import column_values
-from pipelines.rules import SelectSettings, all_rules
+from pipelines.releases.contact_sheet import shot_name
+from pipelines.releases.rule_columns import RULE_COLUMNS, number_text
+from pipelines.releases.rule_effects import column_values
+from pipelines.releases.rules import all_rules
+from pipelines.releases.settings import SelectSettings
 
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 

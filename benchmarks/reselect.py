@@ -22,16 +22,16 @@ import numpy as np
 import pyarrow as pa
 
 from benchmarks.harness import RESULTS, Figure, half_range, report
-from pipelines.benchmark_sets import make_benchmark
-from pipelines.compaction import settle
+from pipelines.benchmark_sets.sets import make_benchmark
 from pipelines.curation import CurateSettings
-from pipelines.measure import Measured
-from pipelines.measure_cache import Keys, missing_of, read_numbers
-from pipelines.rules import SelectSettings
-from pipelines.select import make_release
-from pipelines.shots import shot_rows
-from pipelines.store import Collection, Store
-from pipelines.tables import KEYPOINT_COUNT, MEASURES, SHOTS, SOURCES, THUMBNAILS
+from pipelines.measures.shots import shot_rows
+from pipelines.measuring.measure import Measured
+from pipelines.measuring.measure_cache import Keys, missing_of, read_numbers
+from pipelines.releases.select import make_release
+from pipelines.releases.settings import SelectSettings
+from pipelines.storage.compaction import settle
+from pipelines.storage.store import Collection, Store
+from pipelines.storage.tables import KEYPOINT_COUNT, MEASURES, SHOTS, SOURCES, THUMBNAILS
 
 FPS = 8.0
 FACE_WIDTH = 512  # of the released face encoder

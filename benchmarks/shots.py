@@ -29,10 +29,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.harness import Figure, report
-from pipelines.shots import ShotSettings, find_cuts
+from pipelines.measures.shots import ShotSettings, find_cuts
+from stableanimator.media.video import VideoReader, write_mp4
 from stableanimator.synthetic.clips import write_clip
 from stableanimator.synthetic.renderer import ClipRenderer
-from stableanimator.video import VideoReader, write_mp4
 
 Image = NDArray[np.uint8]
 Detector = Callable[[Iterable[Image], float], list[int]]
@@ -80,7 +80,7 @@ class Score:
 
 
 def ours(frames: Iterable[Image], fps: float) -> list[int]:
-    """pipelines.shots at its defaults."""
+    """pipelines.measures.shots at its defaults."""
     return find_cuts(frames, fps, ShotSettings())[0]
 
 

@@ -4,7 +4,7 @@
     python -m benchmarks.synthetic --clips 24 --only joints,faces
     python -m benchmarks.synthetic --sheet page.html              # look instead of read
 
-benchmarks.drawn_truth says what the truth of each rule is.
+benchmarks.drawn.truth says what the truth of each rule is.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.drawn_clips import (
+from benchmarks.drawn.clips import (
     WEIGHTS,
     MeasuredClip,
     default_folder,
@@ -29,8 +29,8 @@ from benchmarks.drawn_clips import (
     measuring,
     unseen_clips,
 )
-from benchmarks.drawn_faces import KINDS, identity_score
-from benchmarks.drawn_scores import (
+from benchmarks.drawn.faces import KINDS, identity_score
+from benchmarks.drawn.scores import (
     RuleScore,
     camera_score,
     cut_score,
@@ -39,11 +39,11 @@ from benchmarks.drawn_scores import (
     people_score,
     rule_scores,
 )
-from benchmarks.drawn_sheet import write_sheet
-from benchmarks.drawn_truth import DOUBT, SMALL_FACE
+from benchmarks.drawn.sheet import write_sheet
+from benchmarks.drawn.truth import DOUBT, SMALL_FACE
 from benchmarks.harness import RESULTS, Figure, report
 from pipelines.curation import CurateSettings
-from pipelines.tables import MEASURES
+from pipelines.storage.tables import MEASURES
 from stableanimator.errors import InputError, UserError
 from stableanimator.synthetic.scores import Tally, total
 

@@ -1,1 +1,8 @@
-"""Entry points: one module for each verb of `ray job submit -- python -m jobs.<verb>`."""
+"""Entry points: one module for each verb of `ray job submit -- python -m jobs.<verb>`.
+
+curate, encode                 sources to a release, a release to shards
+align, alignment_table, train  the aligner, Table III, the model
+animate, evaluate              pairs to videos, videos to metrics
+releases, export               look after releases; a model in other formats
+submit, demo                   `ray job submit` with care; the whole line on a head of its own
+"""

@@ -8,17 +8,18 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from jobs import dis_report, entry, run_folder
-from jobs.align_task import AlignTask
-from jobs.config import Config
-from jobs.settings import WITHOUT_EFFECT, AlignJobSettings
-from jobs.tracking import Run
-from jobs.train_loop import run_training
+from jobs.running import entry
+from jobs.running.config import Config
+from jobs.running.tracking import Run
+from jobs.training import dis_report, run_folder
+from jobs.training.align_task import AlignTask
+from jobs.training.loop import run_training
+from jobs.training.settings import WITHOUT_EFFECT, AlignJobSettings
 from pipelines.progress import track
-from pipelines.release_poses import clip_poses
-from pipelines.store import Collection, Store, file_sha256
+from pipelines.releases.poses import clip_poses
+from pipelines.storage.store import Collection, Store, file_sha256
 from stableanimator.alignment.aligner_folder import load_aligner_folder
-from stableanimator.alignment.pose_clips import PoseClips, write_pose_clips
+from stableanimator.alignment.training_data.pose_clips import PoseClips, write_pose_clips
 from stableanimator.state_files import FORMAT
 
 log = logging.getLogger(__name__)

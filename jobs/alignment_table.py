@@ -9,19 +9,20 @@ from typing import Any
 import numpy as np
 import pyarrow.compute as pc
 
-from jobs import dis_report, entry
-from jobs.align_task import SCOPES
-from jobs.aligners import aligner_folder
-from jobs.config import Config
-from jobs.pair_inputs import misalignment
-from jobs.tracking import Run
+from jobs.pairs.inputs import misalignment
+from jobs.running import entry
+from jobs.running.config import Config
+from jobs.running.tracking import Run
+from jobs.training import dis_report
+from jobs.training.align_task import SCOPES
+from jobs.training.aligners import aligner_folder
 from pipelines.progress import track
-from pipelines.release_poses import ClipPoses, clip_poses
-from pipelines.store import Collection, Store
+from pipelines.releases.poses import ClipPoses, clip_poses
+from pipelines.storage.store import Collection, Store
 from stableanimator.alignment.aligner_folder import load_aligner_folder
-from stableanimator.alignment.drives import Drive, make_drive
-from stableanimator.alignment.evaluate import compare
-from stableanimator.alignment.pictures import worst_cases
+from stableanimator.alignment.scoring.drives import Drive, make_drive
+from stableanimator.alignment.scoring.evaluate import compare
+from stableanimator.alignment.scoring.pictures import worst_cases
 from stableanimator.alignment.similarity import Similarity
 from stableanimator.errors import InputError
 

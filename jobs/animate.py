@@ -14,16 +14,16 @@ from typing import Any
 
 import pyarrow as pa
 
-from jobs import entry
-from jobs.animate_pair import CUT, AnimateJob, AnimatePair
-from jobs.batch_settings import AnimateJobSettings
-from jobs.config import Config
-from jobs.pair_inputs import Pair, read_pairs
-from jobs.run_folder import STATE, trained_folder
-from jobs.tracking import Run
+from jobs.pairs.animate import CUT, AnimateJob, AnimatePair
+from jobs.pairs.inputs import Pair, read_pairs
+from jobs.pairs.settings import AnimateJobSettings
+from jobs.running import entry
+from jobs.running.config import Config
+from jobs.running.tracking import Run
+from jobs.training.run_folder import STATE, trained_folder
 from pipelines.actor_pool import require_resources, run_actors
-from pipelines.store import Collection, Store, file_sha256, fingerprint, parquet_bytes
-from pipelines.tables import PAIRS, PREDICTIONS
+from pipelines.storage.store import Collection, Store, file_sha256, fingerprint, parquet_bytes
+from pipelines.storage.tables import PAIRS, PREDICTIONS
 from stableanimator.errors import ConfigError, InputError, WeightsError
 from stableanimator.models.settings import EncoderSettings
 from stableanimator.paths import is_absolute

@@ -11,17 +11,17 @@ from typing import Any
 
 import pyarrow as pa
 
-from jobs import entry, tracking
-from jobs.config import Config
-from pipelines.benchmark_sets import make_benchmark
-from pipelines.compaction import mend_part
-from pipelines.crawl import Crawl, crawl
-from pipelines.measure import Measured, measure_videos
-from pipelines.part_rows import DamagedPart
+from jobs.running import entry, tracking
+from jobs.running.config import Config
+from pipelines.benchmark_sets.sets import make_benchmark
+from pipelines.crawling.crawl import Crawl, crawl
+from pipelines.measuring.measure import Measured, measure_videos
+from pipelines.measuring.video_measures import Video
 from pipelines.progress import Stage, recorded
-from pipelines.select import make_release
-from pipelines.store import Collection, Store
-from pipelines.video_measures import Video
+from pipelines.releases.select import make_release
+from pipelines.storage.compaction import mend_part
+from pipelines.storage.part_rows import DamagedPart
+from pipelines.storage.store import Collection, Store
 from stableanimator.errors import ConfigError
 
 log = logging.getLogger(__name__)

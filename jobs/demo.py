@@ -16,10 +16,10 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from jobs.config import load
-from jobs.local_ray import local_head
+from jobs.running.config import load
+from jobs.running.local_ray import local_head
+from jobs.running.tracking import default_root, tracking_uri
 from jobs.submit import VERBS, submit
-from jobs.tracking import default_root, tracking_uri
 from stableanimator.errors import ConfigError, UserError
 
 LOGICAL_CPUS = 4  # training workers, a driver and actors share the cores of a small machine

@@ -7,12 +7,12 @@ import sys
 import cv2
 import numpy as np
 
-from jobs import entry
-from jobs.config import Config
-from jobs.tracking import Run
-from pipelines.encode import encode_release
-from pipelines.shard_sheet import NAME
-from pipelines.store import Collection, Store
+from jobs.running import entry
+from jobs.running.config import Config
+from jobs.running.tracking import Run
+from pipelines.shards.encode import encode_release
+from pipelines.shards.sheet import NAME
+from pipelines.storage.store import Collection, Store
 
 
 def run(config: Config, run: Run) -> str:

@@ -14,19 +14,19 @@ import pyarrow as pa
 from rich.console import Console
 from rich.table import Table
 
-from jobs import entry
-from jobs.batch_settings import EvaluateSettings
-from jobs.config import Config
-from jobs.pair_metrics import VARIANTS, Image, MeasurePair, Prediction, metrics_of, side_by_side
-from jobs.tracking import Run
+from jobs.pairs.metrics import VARIANTS, Image, MeasurePair, Prediction, metrics_of, side_by_side
+from jobs.pairs.settings import EvaluateSettings
+from jobs.running import entry
+from jobs.running.config import Config
+from jobs.running.tracking import Run
 from pipelines.actor_pool import require_resources, run_actors
-from pipelines.store import Collection, Store
-from pipelines.tables import METRICS
+from pipelines.storage.store import Collection, Store
+from pipelines.storage.tables import METRICS
 from stableanimator.errors import ConfigError, RowError
+from stableanimator.media.side_by_side import sheet
+from stableanimator.media.video import VideoReader, write_mp4
 from stableanimator.metrics.protocol import ProtocolName, mean_over_frames
 from stableanimator.perception.settings import PerceptionSettings
-from stableanimator.side_by_side import sheet
-from stableanimator.video import VideoReader, write_mp4
 
 COLUMNS = ("l1", "psnr", "psnr_uint8", "ssim", "csim", "csim_truth", "face_found")
 

@@ -14,14 +14,14 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from jobs.config import load
-from jobs.run_folder import trained_folder
-from pipelines.store import Store
+from jobs.running.config import load
+from jobs.training.run_folder import trained_folder
+from pipelines.storage.store import Store
 from stableanimator.errors import InputError, UserError
 from stableanimator.models.checkpoints import LoadedModel, load_model_folder, save_model_folder, save_released_folder
 from stableanimator.models.settings import ModelSettings
 
-# Those of jobs.entry, whose imports take seconds.
+# Those of jobs.running.entry, whose imports take seconds.
 EXIT_OK, EXIT_USER = 0, 2
 
 

@@ -16,12 +16,12 @@ import jinja2
 from rich.console import Console
 from rich.table import Table
 
-from jobs.config import load
-from jobs.entry import EXIT_OK, EXIT_USER
-from pipelines.compaction import compact
+from jobs.running.config import load
+from jobs.running.entry import EXIT_OK, EXIT_USER
 from pipelines.progress import duration_text
-from pipelines.release_diff import ReleaseDiff, ShotChange, diff_releases
-from pipelines.store import Store
+from pipelines.releases.diff import ReleaseDiff, ShotChange, diff_releases
+from pipelines.storage.compaction import compact
+from pipelines.storage.store import Store
 from stableanimator.errors import InputError, UserError
 
 _MOST_SHOTS = 20  # of one kind of change, on the terminal

@@ -22,9 +22,9 @@ from typing import TYPE_CHECKING
 
 import yaml
 
-from jobs import entry
-from jobs.config import Config, dump, load
-from jobs.local_ray import job_client
+from jobs.running import entry
+from jobs.running.config import Config, dump, load
+from jobs.running.local_ray import job_client
 from stableanimator.errors import ConfigError, UserError
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ def working_directory(config: Config) -> Iterator[Path]:
 
 def environment() -> dict[str, str]:
     """What the job's driver and workers get to know of the submitter: commit, root and tracking server."""
-    from jobs.tracking import default_root, git_commit, tracking_uri
+    from jobs.running.tracking import default_root, git_commit, tracking_uri
 
     return {"SA_GIT_COMMIT": git_commit(), "SA_ROOT": default_root(), "MLFLOW_TRACKING_URI": tracking_uri()}
 

@@ -6,15 +6,16 @@ import sys
 from dataclasses import asdict
 from typing import Any
 
-from jobs import entry, run_folder
-from jobs.aligners import aligner_folder
-from jobs.config import Config
-from jobs.denoiser_task import DenoiserTask
-from jobs.settings import WITHOUT_EFFECT, TrainSettings
-from jobs.tracking import Run
-from jobs.train_loop import run_training
-from pipelines.shard_reader import ShardRows, ShardShapes
-from pipelines.store import Store
+from jobs.running import entry
+from jobs.running.config import Config
+from jobs.running.tracking import Run
+from jobs.training import run_folder
+from jobs.training.aligners import aligner_folder
+from jobs.training.denoiser_task import DenoiserTask
+from jobs.training.loop import run_training
+from jobs.training.settings import WITHOUT_EFFECT, TrainSettings
+from pipelines.shards.reader import ShardRows, ShardShapes
+from pipelines.storage.store import Store
 from stableanimator.errors import ConfigError
 from stableanimator.models.settings import ModelSettings
 

@@ -1,1 +1,6 @@
-"""From a URL to a training shard: Ray Data stages over pure functions."""
+"""From a URL to a training shard.
+
+curation                       the settings of `jobs.curate`
+actor_pool                     a pool of Ray actors over a list of rows
+progress                       how far a long step is
+"""

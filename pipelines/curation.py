@@ -5,29 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
-from pipelines.benchmark_settings import BenchmarkSettings
-from pipelines.camera_motion import CameraMotionSettings
-from pipelines.crawl_settings import CrawlSettings
-from pipelines.face_quality import FaceQualitySettings
-from pipelines.keypoints import KeypointSettings
-from pipelines.people import PeopleSettings
-from pipelines.picture import PictureSettings
-from pipelines.rules import SelectSettings
-from pipelines.shots import ShotSettings
+from pipelines.benchmark_sets.settings import BenchmarkSettings
+from pipelines.crawling.settings import CrawlSettings
+from pipelines.measures.camera_motion import CameraMotionSettings
+from pipelines.measures.face_quality import FaceQualitySettings
+from pipelines.measures.keypoints import KeypointSettings
+from pipelines.measures.people import PeopleSettings
+from pipelines.measures.picture import PictureSettings
+from pipelines.measures.shots import ShotSettings
+from pipelines.releases.settings import ReportSettings, SelectSettings
 
 MeasureName = Literal["people", "face_quality", "keypoints", "camera_motion", "picture"]
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class ReportSettings:
-    """The page for people."""
-
-    thumbnails: int = 200
-    """Shots with a picture in the contact sheet at most; a picture is about 6 kB."""
-
-    def __post_init__(self) -> None:
-        if self.thumbnails < 0:
-            raise ValueError(f"thumbnails must not be negative, got {self.thumbnails}")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

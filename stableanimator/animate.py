@@ -27,12 +27,12 @@ from stableanimator.diffusion.sampler import initial_noise, karras_sigmas, sampl
 from stableanimator.diffusion.settings import FaceOptimisationSettings
 from stableanimator.driving import align_driving, face_points, misalign_clip, skeleton_pictures
 from stableanimator.errors import CheckpointError
-from stableanimator.framing import Framing, Size, nearest_size
+from stableanimator.media.framing import Framing, Size, nearest_size
+from stableanimator.media.tensors import to_pictures, to_tensor
 from stableanimator.models.animator import Animator, Conditioning, added_time_ids
 from stableanimator.models.encoders import Encoders
 from stableanimator.models.guidance import guidance_scales, guided
 from stableanimator.perception.arcface import TEMPLATE, ArcFace, align_crops
-from stableanimator.tensors import to_pictures, to_tensor
 
 Array = npt.NDArray[np.float32]
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from stableanimator.alignment.settings import AlignmentName, AlignmentScope
 from stableanimator.diffusion.settings import FaceOptimisationSettings, SamplerSettings
-from stableanimator.framing import Size, check_sizes
+from stableanimator.media.framing import Size, check_sizes
 from stableanimator.models.settings import Branches, MicroConditions
 
 

@@ -18,7 +18,7 @@ from stableanimator.alignment.methods import align
 from stableanimator.alignment.poses import body_pose
 from stableanimator.alignment.settings import AlignmentName, AlignmentScope
 from stableanimator.alignment.similarity import Similarity, mean_point
-from stableanimator.framing import Framing
+from stableanimator.media.framing import Framing
 from stableanimator.perception.skeleton import VISIBLE, draw_skeleton
 
 Array = npt.NDArray[np.float32]

@@ -22,14 +22,14 @@ import torch
 from torch import Tensor
 
 from stableanimator.alignment.aligner import Aligner
-from stableanimator.alignment.misalignment import random_misalignment
 from stableanimator.alignment.similarity import Similarity
+from stableanimator.alignment.training_data.misalignment import random_misalignment
 from stableanimator.diffusion.edm import add_noise, diffusion_loss, draw_sigmas
 from stableanimator.driving import align_driving, misalign_clip, skeleton_pictures
-from stableanimator.framing import Framing, Size
+from stableanimator.media.framing import Framing, Size
+from stableanimator.media.tensors import to_tensor
 from stableanimator.models.animator import Animator, Conditioning, added_time_ids, drop_conditions
 from stableanimator.models.settings import MicroConditions
-from stableanimator.tensors import to_tensor
 from stableanimator.training_settings import TrainingSettings
 
 Array = npt.NDArray[np.float32]

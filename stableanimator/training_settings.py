@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
-from stableanimator.alignment.misalignment_settings import MisalignmentSettings
-from stableanimator.alignment.settings import AlignmentName, AlignmentScope
+from stableanimator.alignment.settings import AlignmentName, AlignmentScope, MisalignmentSettings
 from stableanimator.diffusion.settings import EDMSettings, LossSettings
 
 

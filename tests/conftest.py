@@ -11,9 +11,9 @@ import pytest
 import ray
 from hypothesis import settings
 
-from stableanimator import video
+from stableanimator.media import video
+from stableanimator.media.video_index import FrameIndex
 from stableanimator.models.settings import FaceEncoderSettings, ModelSettings, PoseNetSettings, UNetSettings
-from stableanimator.video_index import FrameIndex
 
 # Properties are tried on the same examples in every run, however slow the machine, so that a failure is the change's;
 # --hypothesis-profile=search tries many others.

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from jobs.config import dump, load
+from jobs.running.config import dump, load
 
 ROOT = Path(__file__).resolve().parent.parent
 

@@ -10,44 +10,73 @@ from pathlib import Path
 
 import pytest
 
-from jobs.config import load
+from jobs.running.config import load
 
 ROOT = Path(__file__).resolve().parent.parent
-PACKAGES = ("stableanimator", "pipelines", "jobs")
+PACKAGES = ("stableanimator", "pipelines", "jobs", "benchmarks")
 
 
-def _tree() -> set[str]:
-    """Paths named by the README's tree: two spaces of indentation a level, a path, then a comment."""
-    block = re.search(r"## The tree\n+```\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+def _rooms() -> list[Path]:
+    """Folders of sources, top down."""
+    found = {path.parent for package in PACKAGES for path in (ROOT / package).rglob("*.py")}
+    return sorted(found)
+
+
+def _tree() -> dict[str, str]:
+    """Folders named by the README's tree, with their comments: two spaces of indentation a level, a name, `# what`."""
+    block = re.search(r"## The tree\n.*?```\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
     assert block is not None
-    found: set[str] = set()
+    found: dict[str, str] = {}
     parents: list[str] = []
     for line in block[1].splitlines():
-        match = re.match(r"( *)(\S+)", line)
-        if match is None:
-            continue
-        depth = len(match[1]) // 2
-        names = [name for name in line.split("  #")[0].split() if name]
-        parents = parents[:depth]
-        found |= {"/".join([*parents, name]).replace("//", "/") for name in names}
-        parents.append(names[0].rstrip("/"))
+        match = re.match(r"( *)(\S+)/ +# (.+)", line)
+        assert match is not None, line
+        parents = [*parents[: len(match[1]) // 2], match[2]]
+        found["/".join(parents)] = match[3]
     return found
 
 
-def test_every_path_of_the_readmes_tree_exists() -> None:
-    missing = [path for path in _tree() if not (ROOT / path).exists()]
-    assert missing == []
+def _docstring(room: Path) -> str:
+    return ast.get_docstring(ast.parse((room / "__init__.py").read_text())) or ""
 
 
-def test_every_module_is_in_the_readmes_tree() -> None:
-    named = {path.rstrip("/") for path in _tree()}
-    modules = {
+def test_the_readmes_tree_is_the_disks_with_what_each_room_says_of_itself() -> None:
+    tree = _tree()
+    assert [path for path in tree if not (ROOT / path).is_dir()] == []
+    said = {str(room.relative_to(ROOT)): _docstring(room).splitlines()[0].rstrip(".") for room in _rooms()}
+    assert {path: tree.get(path) for path in said} == said
+
+
+def test_every_module_is_described_in_its_room() -> None:
+    unsaid = [
         str(path.relative_to(ROOT))
-        for package in PACKAGES
-        for path in (ROOT / package).rglob("*.py")
-        if path.name != "__init__.py"
-    }
-    assert sorted(modules - named) == []
+        for room in _rooms()
+        for path in sorted(room.glob("[!_]*.py"))
+        if not re.search(rf"^ *(\w+, )*{path.stem}(, \w+)* +\S", _docstring(room), re.MULTILINE)
+    ]
+    assert unsaid == []
+
+
+def test_rooms_hold_no_more_than_can_be_taken_in_at_a_glance() -> None:
+    counts = {room: sum(path.name != "__init__.py" for path in room.glob("*.py")) for room in _rooms()}
+    assert {str(room): count for room, count in counts.items() if count > 14} == {}
+    assert len((ROOT / "README.md").read_text().splitlines()) <= 200
+
+
+def test_inits_hold_words_alone() -> None:
+    assert [room for room in _rooms() if len(ast.parse((room / "__init__.py").read_text()).body) != 1] == []
+
+
+def test_settings_import_nothing_of_their_package_but_settings() -> None:
+    wrong = []
+    for path in [path for room in _rooms() for path in room.glob("*settings.py")]:
+        package = path.relative_to(ROOT).parts[0]
+        for node in ast.walk(ast.parse(path.read_text())):
+            module = node.module if isinstance(node, ast.ImportFrom) else None
+            ground = ("settings", f"{package}.paths", f"{package}.errors", f"{package}.media.framing")
+            if module and module.startswith(f"{package}.") and not module.endswith(ground):
+                wrong.append(f"{path}: {module}")
+    assert wrong == []
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "jobs" / "configs").glob("*.yaml")), ids=lambda path: path.name)

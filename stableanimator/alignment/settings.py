@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
-from stableanimator.alignment.misalignment_settings import MisalignmentSettings
-
 AlignmentName = Literal[
     "none", "linear", "linear_aspect_bug", "svd_literal", "svd", "svd_no_arms", "per_bone", "learned"
 ]
@@ -15,6 +13,27 @@ AlignmentScope = Literal["clip", "steady", "frame"]
 """`frame`: every frame has a transform of its own. `clip`: one for all frames, so that the skeleton does not jitter and
 a person who comes nearer does so. `steady`: the clip's rotation and scale, and a translation for each frame that keeps
 the person where the reference is, whatever the camera does."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class MisalignmentSettings:
+    """Ranges of the misalignment, each drawn by itself. The papers say "random rotation, scale and translation" and no
+    more; these ranges are this project's choice."""
+
+    rotation_degrees: float = 45.0
+    """Degrees. Rotation is uniform in plus or minus this; a clip that lies on its side carries rotation metadata."""
+    scale: tuple[float, float] = (0.5, 2.0)
+    """Smallest and largest scale, log-uniform, so that halving is as likely as doubling."""
+    translation: float = 0.3
+    """Image heights. Both offsets are uniform in plus or minus this."""
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.rotation_degrees <= 180:
+            raise ValueError(f"rotation_degrees must lie in 0 to 180, not {self.rotation_degrees}")
+        if not 0 < self.scale[0] <= self.scale[1]:
+            raise ValueError(f"scale must be two values above 0, the smaller first, not {self.scale}")
+        if self.translation < 0:
+            raise ValueError(f"translation must be at least 0 image heights, not {self.translation}")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -85,7 +104,8 @@ class PairsSettings:
     """Joints that both poses of a pair must show."""
     augment: bool = True
     """Change the release's people: mirror them, stretch their bones, crop them, lose joints
-    (`stableanimator.alignment.augmentation`). With few people an aligner learns these people otherwise."""
+    (`stableanimator.alignment.training_data.augmentation`). With few people an aligner learns these people
+    otherwise."""
     procedural: ProceduralSettings = field(default_factory=ProceduralSettings)
     """How procedural people stand before the camera."""
 

@@ -1,0 +1,10 @@
+"""The networks and their checkpoints.
+
+animator                       the denoiser: U-Net, PoseNet and FaceEncoder, and EDM preconditioning around them
+unet, id_adapter               diffusers' spatio-temporal U-Net, and the distribution-aware ID adapter in it
+pose_net, face_encoder         skeleton pictures to features; a face embedding to tokens
+guidance                       classifier-free guidance that grows over a clip
+encoders                       the frozen VAE and image encoder
+checkpoints                    model folders
+settings                       of all networks, importable without torch
+"""

@@ -96,7 +96,7 @@ class SeedSettings:
     """New points are looked for when fewer than this share of `max_points` is left."""
     box_margin: float = 0.0
     """Excluded boxes grow by this share of their width and height on each side. None by default: what is excluded are
-    people's outlines (pipelines.person_outline), which allow for hair and clothes already."""
+    people's outlines (pipelines.measures.person_outline), which allow for hair and clothes already."""
 
     def __post_init__(self) -> None:
         for name in ("max_points", "min_distance", "quality"):

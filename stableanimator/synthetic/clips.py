@@ -8,9 +8,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from stableanimator.synthetic.actor import Actor, draw_actor
-from stableanimator.synthetic.camera import Framing
-from stableanimator.synthetic.sets import Set, draw_set
+from stableanimator.synthetic.figure.actor import Actor, draw_actor
+from stableanimator.synthetic.scene.camera import Framing
+from stableanimator.synthetic.scene.sets import Set, draw_set
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -2,9 +2,9 @@
 
     python -m stableanimator.synthetic.draw_poses --count 1200 --out /tmp/poses/drawn
 
-writes `/tmp/poses/drawn.f32` and `.json` (`stableanimator.alignment.pose_clips`), which the setting `align.more_poses`
-names. The poses are the true ones with a detector's error: joints that the picture cuts off or that lie on the far side
-of the head are missing, others are off by a little.
+writes `/tmp/poses/drawn.f32` and `.json` (`stableanimator.alignment.training_data.pose_clips`), which the setting
+`align.more_poses` names. The poses are the true ones with a detector's error: joints that the picture cuts off or that
+lie on the far side of the head are missing, others are off by a little.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from pathlib import Path
 
 import numpy as np
 
-from stableanimator.alignment.pose_clips import Poses, write_pose_clips
 from stableanimator.alignment.poses import body_pose
+from stableanimator.alignment.training_data.pose_clips import Poses, write_pose_clips
 from stableanimator.synthetic.clips import Clip, ClipSettings, write_clip
 from stableanimator.synthetic.renderer import draw_clip
 from stableanimator.synthetic.truth import OUTSIDE, SEEN

@@ -17,13 +17,13 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from stableanimator.errors import InputError, UserError
-from stableanimator.synthetic.canvas import Image
+from stableanimator.media.video import write_mp4
 from stableanimator.synthetic.clips import KINDS, Clip, ClipSettings, write_clips
 from stableanimator.synthetic.renderer import ClipRenderer
+from stableanimator.synthetic.scene.canvas import Image
 from stableanimator.synthetic.sheet import contact_sheet
 from stableanimator.synthetic.tables import verdict, write_tables
 from stableanimator.synthetic.truth import truth_path
-from stableanimator.video import write_mp4
 
 _SHOWN = 0.4  # share of a clip after which its frame for the contact sheet is taken
 _MOST = 100_000  # clips in one folder

@@ -12,16 +12,16 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from stableanimator.synthetic.actor import KEYPOINTS, figure_of, owners
-from stableanimator.synthetic.camera import Course, course
-from stableanimator.synthetic.canvas import Canvas, Image
 from stableanimator.synthetic.clips import PLINTH, Clip, Role, Shot
-from stableanimator.synthetic.drawing import FigureArtist, part_table, to_picture
-from stableanimator.synthetic.geometry import Array, View
-from stableanimator.synthetic.identity import GENES
-from stableanimator.synthetic.motions import move
-from stableanimator.synthetic.patches import Figure
-from stableanimator.synthetic.sets import plinth
+from stableanimator.synthetic.figure.actor import KEYPOINTS, figure_of, owners
+from stableanimator.synthetic.figure.geometry import Array, View
+from stableanimator.synthetic.figure.identity import GENES
+from stableanimator.synthetic.figure.motions import move
+from stableanimator.synthetic.figure.patches import Figure
+from stableanimator.synthetic.scene.camera import Course, course
+from stableanimator.synthetic.scene.canvas import Canvas, Image
+from stableanimator.synthetic.scene.drawing import FigureArtist, part_table, to_picture
+from stableanimator.synthetic.scene.sets import plinth
 from stableanimator.synthetic.truth import HIDDEN, OUTSIDE, SEEN, Truth
 
 _DISTANCE = 6.0

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import rankdata
 
-from stableanimator.synthetic.camera import step_similarities
+from stableanimator.synthetic.scene.camera import step_similarities
 
 Floats = NDArray[np.floating]
 Flags = NDArray[np.bool_]

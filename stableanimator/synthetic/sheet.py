@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from stableanimator.synthetic.canvas import Image
+from stableanimator.synthetic.scene.canvas import Image
 
 _PAPER, _TEXT = (250, 247, 240), (52, 46, 64)
 _ACCEPT, _REJECT, _MIXED = (76, 160, 100), (208, 82, 82), (224, 164, 66)

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stableanimator.errors import InputError
-from stableanimator.synthetic.camera import step_similarities
+from stableanimator.synthetic.scene.camera import step_similarities
 
 VERSION = 2
 """Raise when a field's meaning changes."""
@@ -56,7 +56,7 @@ class Truth:
     """[F, P] pixels from the ground to the crown of the person standing upright there, whatever they do and however
     much of them is in the picture."""
     identities: NDArray[np.float32]
-    """[P, G] the genes of each face (stableanimator.synthetic.identity.GENES)."""
+    """[P, G] the genes of each face (stableanimator.synthetic.figure.identity.GENES)."""
     alive: NDArray[np.bool_]
     """[P] false for statues."""
     camera: NDArray[np.float64]

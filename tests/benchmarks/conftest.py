@@ -11,13 +11,13 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from benchmarks.drawn_clips import MeasuredClip
-from benchmarks.drawn_truth import true_faces, true_people
-from stableanimator.synthetic.camera import step_similarities
+from benchmarks.drawn.clips import MeasuredClip
+from benchmarks.drawn.truth import true_faces, true_people
+from stableanimator.media.video import write_mp4
 from stableanimator.synthetic.clips import Clip, ClipSettings, write_clip
 from stableanimator.synthetic.renderer import draw_clip
+from stableanimator.synthetic.scene.camera import step_similarities
 from stableanimator.synthetic.truth import Truth
-from stableanimator.video import write_mp4
 
 SHORT = ClipSettings(width=128, height=128, min_seconds=2.5, max_seconds=2.5)
 SAMPLES = np.arange(0, 62, 15)

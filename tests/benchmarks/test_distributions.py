@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from benchmarks.distributions import main
-from pipelines.tables import SOURCES, VERDICTS
+from pipelines.storage.tables import SOURCES, VERDICTS
 
 
 def _release(folder: Path) -> Path:

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from benchmarks.reselect import KEYS, main, select, write_measures
-from pipelines.store import Store
-from pipelines.tables import FRAMES, KEYPOINT_COUNT
+from pipelines.storage.store import Store
+from pipelines.storage.tables import FRAMES, KEYPOINT_COUNT
 
 
 def test_made_up_shots_are_selected_by_their_score(tmp_path: Path):

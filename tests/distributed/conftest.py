@@ -6,9 +6,9 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from pipelines.encode_settings import VERSION
-from pipelines.store import Collection, Store
-from pipelines.tables import SHARDS
+from pipelines.shards.settings import VERSION
+from pipelines.storage.store import Collection, Store
+from pipelines.storage.tables import SHARDS
 
 FRAMES, SIZE, FACTOR = 5, 64, 8
 CHANNELS, IMAGE_WIDTH, FACE_WIDTH = 4, 32, 16

@@ -18,11 +18,12 @@ import numpy as np
 import psutil
 import pytest
 
-from jobs import curate, tracking
-from jobs.config import load
-from pipelines.compaction import compact
-from pipelines.store import Collection, Store
-from stableanimator.video import write_mp4
+from jobs import curate
+from jobs.running import tracking
+from jobs.running.config import load
+from pipelines.storage.compaction import compact
+from pipelines.storage.store import Collection, Store
+from stableanimator.media.video import write_mp4
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("cluster")]
 

@@ -16,15 +16,16 @@ import pytest
 import ray
 import torch
 
-from jobs import run_folder, tracking
-from jobs.align_task import AlignTask
-from jobs.denoiser_task import DenoiserTask
-from jobs.run_folder import RunFolder
-from jobs.sample_order import validation_passes
-from jobs.settings import EngineSettings, LoopSettings, TrainSettings
-from jobs.train_loop import Outcome, run_training
-from jobs.training_task import Findings
-from pipelines.store import Collection, Store
+from jobs.running import tracking
+from jobs.training import run_folder
+from jobs.training.align_task import AlignTask
+from jobs.training.denoiser_task import DenoiserTask
+from jobs.training.loop import Outcome, run_training
+from jobs.training.run_folder import RunFolder
+from jobs.training.sample_order import validation_passes
+from jobs.training.settings import EngineSettings, LoopSettings, TrainSettings
+from jobs.training.task import Findings
+from pipelines.storage.store import Collection, Store
 from stableanimator.alignment.aligner_folder import load_aligner_folder
 from stableanimator.alignment.settings import AlignerSettings, AlignSettings, EvaluationSettings
 from stableanimator.errors import ConfigError

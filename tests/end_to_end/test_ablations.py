@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 import torch
 
-from jobs.aligners import SHIPPED, aligner_folder
-from jobs.config import Config, load
-from pipelines.store import Store
+from jobs.running.config import Config, load
+from jobs.training.aligners import SHIPPED, aligner_folder
+from pipelines.storage.store import Store
 from stableanimator.alignment.aligner import Aligner
 from stableanimator.alignment.aligner_folder import load_aligner_folder
 from stableanimator.alignment.settings import AlignmentName

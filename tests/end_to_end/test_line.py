@@ -15,11 +15,11 @@ import av
 import pytest
 from mlflow.tracking import MlflowClient
 
-from jobs.local_ray import local_head
+from jobs.running.local_ray import local_head
 from jobs.submit import VERBS
-from pipelines.rules import SelectSettings
-from pipelines.select import is_heldout
-from pipelines.store import Store, file_sha256
+from pipelines.releases.select import is_heldout
+from pipelines.releases.settings import SelectSettings
+from pipelines.storage.store import Store, file_sha256
 
 CONFIGS = Path(__file__).resolve().parents[2] / "jobs" / "configs"
 REPOSITORY = CONFIGS.parents[1]

@@ -16,8 +16,8 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from pipelines.store import Collection, Store
-from pipelines.tables import CLIPS, FRAMES, VERDICTS
+from pipelines.storage.store import Collection, Store
+from pipelines.storage.tables import CLIPS, FRAMES, VERDICTS
 
 HEIGHT = 100
 

@@ -10,14 +10,14 @@ import numpy as np
 import pytest
 from mlflow.tracking import MlflowClient
 
-from jobs import tracking
 from jobs.align import deciding, run
-from jobs.config import Config, load
-from jobs.settings import AlignEngineSettings, AlignJobSettings
-from pipelines.store import Collection, Store
+from jobs.running import tracking
+from jobs.running.config import Config, load
+from jobs.training.settings import AlignEngineSettings, AlignJobSettings
+from pipelines.storage.store import Collection, Store
 from stableanimator.alignment.aligner_folder import load_aligner_folder
-from stableanimator.alignment.pose_clips import PoseClips, write_pose_clips
 from stableanimator.alignment.settings import EvaluationSettings
+from stableanimator.alignment.training_data.pose_clips import PoseClips, write_pose_clips
 from stableanimator.errors import InputError
 
 Release = Callable[..., Collection]

@@ -12,14 +12,15 @@ import pytest
 import torch
 from mlflow.tracking import MlflowClient
 
-from jobs import run_folder, tracking
 from jobs.alignment_table import benchmark_drives, run
-from jobs.config import Config, load
-from pipelines.store import Collection, Store
-from pipelines.tables import PAIRS
+from jobs.running import tracking
+from jobs.running.config import Config, load
+from jobs.training import run_folder
+from pipelines.storage.store import Collection, Store
+from pipelines.storage.tables import PAIRS
 from stableanimator.alignment.aligner import Aligner
 from stableanimator.alignment.aligner_folder import save_aligner_folder
-from stableanimator.alignment.drives import Drive
+from stableanimator.alignment.scoring.drives import Drive
 from stableanimator.alignment.settings import AlignerSettings
 from stableanimator.errors import InputError
 

@@ -14,14 +14,16 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
-from jobs import animate, entry, evaluate, tracking
-from jobs.batch_settings import AnimateJobSettings, EvaluateSettings
-from jobs.config import Config
-from pipelines.store import Store
-from pipelines.tables import METRICS, PAIRS, PREDICTIONS
+from jobs import animate, evaluate
+from jobs.pairs.settings import AnimateJobSettings, EvaluateSettings
+from jobs.running import entry, tracking
+from jobs.running.config import Config
+from pipelines.storage.store import Store
+from pipelines.storage.tables import METRICS, PAIRS, PREDICTIONS
 from stableanimator.animate_settings import AnimateSettings
 from stableanimator.diffusion.settings import FaceOptimisationSettings, SamplerSettings
 from stableanimator.errors import CheckpointError, WeightsError
+from stableanimator.media.video import VideoReader
 from stableanimator.models.animator import Animator
 from stableanimator.models.checkpoints import save_model_folder
 from stableanimator.models.encoders import Encoders
@@ -35,7 +37,6 @@ from stableanimator.models.settings import (
     VAESettings,
 )
 from stableanimator.perception.settings import FaceSettings, PerceptionSettings, PoseSettings
-from stableanimator.video import VideoReader
 
 pytestmark = [pytest.mark.real_data, pytest.mark.usefixtures("cluster")]
 

@@ -14,15 +14,16 @@ import pyarrow.parquet as pq
 import pytest
 from mlflow.tracking import MlflowClient
 
-from jobs import curate, tracking
-from jobs.config import Config
-from pipelines.camera_motion import CameraMotionSettings
-from pipelines.crawl_settings import CrawlSettings
+from jobs import curate
+from jobs.running import tracking
+from jobs.running.config import Config
+from pipelines.crawling.settings import CrawlSettings
 from pipelines.curation import CurateSettings
-from pipelines.rules import SelectSettings
-from pipelines.store import Store
+from pipelines.measures.camera_motion import CameraMotionSettings
+from pipelines.releases.settings import SelectSettings
+from pipelines.storage.store import Store
 from stableanimator.errors import ConfigError
-from stableanimator.video import write_mp4
+from stableanimator.media.video import write_mp4
 
 pytestmark = pytest.mark.usefixtures("cluster")
 

@@ -13,8 +13,8 @@ import torch
 from safetensors.torch import load_file
 
 from jobs.export import main
-from jobs.run_folder import claim, commit
-from pipelines.store import Store
+from jobs.training.run_folder import claim, commit
+from pipelines.storage.store import Store
 from stableanimator.alignment.aligner import Aligner
 from stableanimator.alignment.settings import AlignerSettings
 from stableanimator.models.animator import Animator

@@ -8,8 +8,8 @@ import pyarrow as pa
 import pytest
 
 from jobs.releases import main
-from pipelines.store import Collection, Store
-from pipelines.tables import SHOTS, SOURCES, VERDICTS
+from pipelines.storage.store import Collection, Store
+from pipelines.storage.tables import SHOTS, SOURCES, VERDICTS
 
 
 def _release(store: Store, limit: float, verdict: str) -> Collection:

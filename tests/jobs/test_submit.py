@@ -13,8 +13,8 @@ import pytest
 import yaml
 from ray.job_submission import JobStatus
 
-from jobs.config import load
-from jobs.local_ray import job_client, local_head
+from jobs.running.config import load
+from jobs.running.local_ray import job_client, local_head
 from jobs.submit import main, working_directory
 
 

@@ -6,10 +6,10 @@ from dataclasses import replace
 
 import pytest
 
-from jobs.settings import TrainSettings
 from jobs.train import check_model, deciding
-from pipelines.shard_reader import ShardShapes
-from stableanimator.alignment.misalignment_settings import MisalignmentSettings
+from jobs.training.settings import TrainSettings
+from pipelines.shards.reader import ShardShapes
+from stableanimator.alignment.settings import MisalignmentSettings
 from stableanimator.errors import ConfigError
 from stableanimator.models.settings import ModelSettings
 from stableanimator.training_settings import TrainingSettings

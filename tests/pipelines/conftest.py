@@ -15,8 +15,8 @@ import cv2
 import numpy as np
 import pytest
 
-from pipelines import guarded_http
-from stableanimator.video import write_mp4
+from pipelines.crawling import guarded_http
+from stableanimator.media.video import write_mp4
 
 Picture = np.ndarray
 

@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 
 from pipelines.curation import CurateSettings
-from pipelines.measure import Measured
-from pipelines.measure_cache import measure_keys, missing_of, read_cached
-from pipelines.select import judge
-from pipelines.store import Store
-from pipelines.video_measures import Video, VideoMeasurer
+from pipelines.measuring.measure import Measured
+from pipelines.measuring.measure_cache import measure_keys, missing_of, read_cached
+from pipelines.measuring.video_measures import Video, VideoMeasurer
+from pipelines.releases.select import judge
+from pipelines.storage.store import Store
 from stableanimator.perception.settings import FaceSettings, PerceptionSettings, PoseSettings
 
 pytestmark = pytest.mark.real_data

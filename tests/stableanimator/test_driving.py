@@ -8,7 +8,7 @@ import torch
 
 from stableanimator.alignment.similarity import Similarity
 from stableanimator.driving import align_driving, face_points, follow_people, misalign_clip, skeleton_pictures
-from stableanimator.framing import Framing
+from stableanimator.media.framing import Framing
 from stableanimator.perception.skeleton import draw_skeleton
 
 

@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from stableanimator.alignment.misalignment_settings import MisalignmentSettings
+from stableanimator.alignment.settings import MisalignmentSettings
 from stableanimator.diffusion.settings import EDMSettings, LossSettings
 from stableanimator.models.animator import CONDITIONS, Animator, Conditioning
 from stableanimator.models.settings import FaceEncoderSettings, ModelSettings, PoseNetSettings, UNetSettings

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from stableanimator.perception.arcface import CROP_SIZE, TEMPLATE, fit_crop
-from stableanimator.synthetic.identity import GENES, draw_identity
+from stableanimator.synthetic.figure.identity import GENES, draw_identity
 from stableanimator.synthetic.networks.backbone import Backbone, ConvUnit
 from stableanimator.synthetic.networks.looks import vary
 from stableanimator.synthetic.networks.training import Batch, pixels_to_tensor

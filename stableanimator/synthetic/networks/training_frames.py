@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stableanimator.synthetic.clips import KINDS, Clip, ClipSettings, write_clip
-from stableanimator.synthetic.identity import draw_identity
+from stableanimator.synthetic.figure.identity import draw_identity
 from stableanimator.synthetic.renderer import ClipRenderer
 from stableanimator.synthetic.truth import Truth
 

@@ -9,12 +9,11 @@ import torch
 
 from stableanimator.alignment.aligner import Aligner, alignment_loss
 from stableanimator.alignment.baselines import svd
-from stableanimator.alignment.evaluate import dis
-from stableanimator.alignment.misalignment import misalign, random_misalignment
-from stableanimator.alignment.misalignment_settings import MisalignmentSettings
-from stableanimator.alignment.settings import AlignerSettings, AlignSettings
+from stableanimator.alignment.scoring.evaluate import dis
+from stableanimator.alignment.settings import AlignerSettings, AlignSettings, MisalignmentSettings
 from stableanimator.alignment.similarity import Similarity
-from stableanimator.alignment.training_pairs import AlignmentPairs
+from stableanimator.alignment.training_data.misalignment import misalign, random_misalignment
+from stableanimator.alignment.training_data.training_pairs import AlignmentPairs
 
 SETTINGS = AlignSettings(
     aligner=AlignerSettings(width=16), steps=300, batch_size=64, validation_pairs=512, learning_rate=4e-3

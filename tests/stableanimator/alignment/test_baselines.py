@@ -7,9 +7,9 @@ import torch
 from torch import Tensor
 
 from stableanimator.alignment.baselines import linear, svd, svd_literal, svd_no_arms
-from stableanimator.alignment.misalignment import misalign, misalign_as_one, random_misalignment
-from stableanimator.alignment.misalignment_settings import MisalignmentSettings
 from stableanimator.alignment.poses import WITHOUT_ARMS
+from stableanimator.alignment.settings import MisalignmentSettings
+from stableanimator.alignment.training_data.misalignment import misalign, misalign_as_one, random_misalignment
 
 ARMS = [3, 4, 6, 7]
 

@@ -16,10 +16,10 @@ from onnx import TensorProto, helper, numpy_helper
 from skimage.transform import SimilarityTransform
 
 from stableanimator.errors import WeightsError
+from stableanimator.media.video import read_image
 from stableanimator.perception.arcface import TEMPLATE, ArcFace, align_crops, fit_crop
 from stableanimator.perception.faces import FaceAnalyser
 from stableanimator.perception.settings import FaceSettings
-from stableanimator.video import read_image
 
 # Five points of a turned, shifted and enlarged face that no similarity maps onto the template exactly.
 POINTS = np.array([[80.0, 60.0], [140.0, 75.0], [105.0, 100.0], [75.0, 125.0], [125.0, 138.0]], np.float32)

@@ -11,10 +11,10 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from stableanimator.errors import ConfigError, WeightsError
+from stableanimator.media.video import VideoReader, read_image
 from stableanimator.perception import onnx_session
 from stableanimator.perception.dwpose import PersonDetector, WholeBodyPose
 from stableanimator.perception.settings import PoseSettings
-from stableanimator.video import VideoReader, read_image
 
 COCO_BODY = [
     *("nose", "left_eye", "right_eye", "left_ear", "right_ear", "left_shoulder", "right_shoulder", "left_elbow"),

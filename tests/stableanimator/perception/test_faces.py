@@ -10,9 +10,9 @@ import pytest
 from insightface.app import FaceAnalysis
 
 from stableanimator.errors import WeightsError
+from stableanimator.media.video import VideoReader, read_image
 from stableanimator.perception.faces import FaceAnalyser, _canvas, head_yaw
 from stableanimator.perception.settings import FaceSettings
-from stableanimator.video import VideoReader, read_image
 
 
 @pytest.mark.parametrize("yaw", [-50.0, -20.0, 0.0, 10.0, 45.0])

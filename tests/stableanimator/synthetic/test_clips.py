@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 
 from stableanimator.synthetic.clips import KINDS, Clip, ClipSettings, Shot, write_clip, write_clips
-from stableanimator.synthetic.identity import draw_identity
+from stableanimator.synthetic.figure.identity import draw_identity
 from stableanimator.synthetic.renderer import draw_clip
 from stableanimator.synthetic.truth import Truth
 
 SETTINGS = ClipSettings()
 
-# What curation's rules call enough, from the literature and from what the models need; see pipelines.rules.
+# What curation's rules call enough, from the literature and from what the models need; see pipelines.releases.rules.
 LEAST_SECONDS, LEAST_FACE, LEAST_FACE_SHARE = 2.0, 32.0, 0.5
 MOST_TRANSLATION, MOST_ROTATION, MOST_ZOOM = 0.02, 2.0, 0.03  # per second: diagonals, degrees, |log scale|
 BACKGROUND_SHARE = 0.25  # of the area of the largest person

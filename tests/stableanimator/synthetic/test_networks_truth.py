@@ -16,9 +16,9 @@ import torch
 from insightface.app import FaceAnalysis
 from insightface.model_zoo import get_model
 
-from benchmarks.drawn_clips import WEIGHTS, MeasuredClip, draw, drawn_perception, measure, unseen_clips
-from benchmarks.drawn_faces import identity_score
-from benchmarks.drawn_scores import camera_score, cut_score, face_score, joint_score, people_score, rule_scores
+from benchmarks.drawn.clips import WEIGHTS, MeasuredClip, draw, drawn_perception, measure, unseen_clips
+from benchmarks.drawn.faces import identity_score
+from benchmarks.drawn.scores import camera_score, cut_score, face_score, joint_score, people_score, rule_scores
 from pipelines.curation import CurateSettings
 from stableanimator.perception.arcface import TEMPLATE, ArcFace, align_crops
 from stableanimator.synthetic.clips import write_clip

@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 import pytest
 
+from stableanimator.media.video import VideoReader
 from stableanimator.synthetic.clips import ClipSettings, write_clips
 from stableanimator.synthetic.render import main
 from stableanimator.synthetic.renderer import draw_clip
@@ -17,7 +18,6 @@ from stableanimator.synthetic.sheet import contact_sheet
 from stableanimator.synthetic.speed import frames_per_second
 from stableanimator.synthetic.tables import CLIP_COLUMNS, SHOT_COLUMNS
 from stableanimator.synthetic.truth import Truth, truth_path
-from stableanimator.video import VideoReader
 
 KINDS = "wave,cut_sets,statue"
 ARGUMENTS = ["--count", "3", "--seed", "11", "--size", "96x64", "--kinds", KINDS]

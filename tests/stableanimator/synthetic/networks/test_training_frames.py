@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from stableanimator.synthetic.identity import draw_identity
+from stableanimator.synthetic.figure.identity import draw_identity
 from stableanimator.synthetic.networks.training_frames import FrameSet, TrainingFrames, draw_frames, identity_seed
 
 from .conftest import WANTED

@@ -1,0 +1,5 @@
+"""Drawn clips through the real curation, against their truth.
+
+clips, truth                   drawn, stored, measured, judged; what should come out
+scores, faces, sheet           how well it did, and a page to look at
+"""

@@ -1,0 +1,116 @@
+"""One row of a predictions table to a row of metrics, and to a side-by-side video. No Ray here."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from stableanimator.errors import DecodeError, RowError
+from stableanimator.media.framing import Framing
+from stableanimator.media.side_by_side import strip
+from stableanimator.media.video import VideoReader, read_image
+from stableanimator.metrics.identity import Analyser
+from stableanimator.metrics.protocol import PairMetrics, ProtocolName, evaluate
+from stableanimator.perception.faces import FaceAnalyser
+from stableanimator.perception.settings import PerceptionSettings
+
+Image = npt.NDArray[np.uint8]
+Prediction = dict[str, Any]
+"""A row of the PREDICTIONS table."""
+
+VARIANTS = {False: "plain", True: "hjb"}
+"""Names of the variants by `face_optimisation`."""
+
+_WINDOW = 32
+"""Frames of each video in memory at a time."""
+
+
+def measure(prediction: Prediction, analyser: Analyser, protocol: ProtocolName) -> dict[str, Any]:
+    """A row of the METRICS table. What went wrong with this pair alone is its reason."""
+    row: dict[str, Any] = {name: prediction[name] for name in ("pair_id", "face_optimisation")}
+    if prediction["status"] != "done":
+        return row | {"reason": prediction["reason"]}
+    try:
+        metrics = evaluate(frame_pairs(prediction), read_image(prediction["reference_uri"]), analyser, protocol)
+    except RowError as error:
+        return row | {"reason": error.reason}
+    return row | asdict(metrics)
+
+
+class MeasurePair:
+    """An actor: holds the face models, and measures one prediction.
+
+    Raises:
+        WeightsError: its files are missing or unreadable.
+    """
+
+    def __init__(self, perception: PerceptionSettings, protocol: ProtocolName) -> None:
+        self.protocol = protocol
+        self._analyser = FaceAnalyser(perception.faces, perception.threads, perception.device)
+
+    def __call__(self, prediction: Prediction) -> dict[str, Any]:
+        return measure(prediction, self._analyser, self.protocol)
+
+
+def metrics_of(row: dict[str, Any]) -> PairMetrics | None:
+    """The metrics inside a row of `measure`; None where it has none."""
+    if row.get("frames") is None:
+        return None
+    return PairMetrics(**{name: value for name, value in row.items() if name not in ("pair_id", "face_optimisation")})
+
+
+def frame_pairs(prediction: Prediction) -> Iterator[tuple[Image, Image | None]]:
+    """Each generated frame with its true one, which is scaled and cut as the animation was: to cover its size.
+
+    Raises:
+        DecodeError: one of the videos cannot be read, or `truth_too_short`.
+    """
+    with VideoReader(prediction["prediction_uri"]) as video:
+        frames = (frame for _, window in video.windows(range(video.info.frame_count), _WINDOW) for frame in window)
+        if prediction["truth_uri"] is None:
+            for frame in frames:
+                yield frame, None
+            return
+        size = (video.info.height, video.info.width)
+        for frame, truth in zip(frames, true_frames(prediction, size), strict=True):
+            yield frame, truth
+
+
+def true_frames(prediction: Prediction, size: tuple[int, int]) -> Iterator[Image]:
+    """The true frames, framed to the prediction's size."""
+    with VideoReader(prediction["truth_uri"]) as video:
+        indices = prediction["frame_index"]
+        if indices[-1] >= video.info.frame_count:
+            raise DecodeError("truth_too_short", f"frame {indices[-1]} of {video.info.frame_count}")
+        framing = Framing.cover((video.info.height, video.info.width), size)
+        for _, window in video.windows(indices, _WINDOW):
+            yield from framing.pictures(window)
+
+
+def side_by_side(variants: Sequence[Prediction]) -> Iterator[Image]:
+    """Frames of one pair's variants: reference | driven by | each variant | truth.
+
+    Raises:
+        RowError: one of the videos cannot be read.
+    """
+    first = variants[0]
+    videos = {VARIANTS[bool(row["face_optimisation"])]: _frames(row["prediction_uri"]) for row in variants}
+    with VideoReader(first["prediction_uri"]) as video:
+        size = (video.info.height, video.info.width)
+    picture = read_image(first["reference_uri"])
+    reference = Framing.cover((picture.shape[0], picture.shape[1]), size).pictures(picture[None])[0]
+    columns = {"driven by": _frames(first["skeleton_uri"]), **videos}
+    if first["truth_uri"] is not None:
+        columns["truth"] = true_frames(first, size)
+    for frames in zip(*columns.values(), strict=True):
+        yield strip({"reference": reference, **dict(zip(columns, frames, strict=True))})
+
+
+def _frames(uri: str) -> Iterator[Image]:
+    with VideoReader(uri) as video:
+        for _, window in video.windows(range(video.info.frame_count), _WINDOW):
+            yield from window

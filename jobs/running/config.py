@@ -1,0 +1,223 @@
+"""The one place that parses: a YAML file and `a.b=value` arguments become one frozen `Config`.
+
+One file describes a whole experiment; each verb reads its own section and those it shares. Keys are the fields of
+the settings dataclasses that stand beside the code they configure; the docstring under each field says what it means.
+None of them needs torch or Ray, whose imports take seconds: a mistake is answered at once, also where they are missing.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import os
+import re
+import typing
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from jobs.pairs.settings import AnimateJobSettings, EvaluateSettings
+from jobs.training.settings import AlignJobSettings, AlignmentTableSettings, TrainSettings
+from pipelines.curation import CurateSettings
+from pipelines.shards.settings import EncodeSettings
+from stableanimator.errors import ConfigError
+from stableanimator.models.settings import EncoderSettings, ModelSettings
+from stableanimator.paths import AbsolutePath, is_absolute
+from stableanimator.perception.settings import PerceptionSettings
+
+_VARIABLE = re.compile(r"\$\{(\w+)\}")
+_UNKNOWN_KEY = {"extra_forbidden", "unexpected_keyword_argument"}
+
+
+class Config(BaseModel):
+    """Everything that the jobs of one experiment need."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    experiment: str = Field(min_length=1)
+    """Name of the MLflow experiment; its jobs are runs under one parent."""
+    root: AbsolutePath
+    """Where datasets, checkpoints and predictions live: an absolute path or a URI."""
+    release: str = "latest"
+    """Which release `encode` and `align` read: an id, its first characters, or the newest."""
+    perception: PerceptionSettings | None = None
+    """InsightFace and DWPose weights. Without them only measures that need none can run."""
+    curate: CurateSettings | None = None
+    encoders: EncoderSettings = Field(default_factory=EncoderSettings)
+    encode: EncodeSettings = Field(default_factory=EncodeSettings)
+    align: AlignJobSettings = Field(default_factory=AlignJobSettings)
+    alignment_table: AlignmentTableSettings = Field(default_factory=AlignmentTableSettings)
+    model: ModelSettings = Field(default_factory=ModelSettings)
+    train: TrainSettings = Field(default_factory=TrainSettings)
+    animate: AnimateJobSettings = Field(default_factory=AnimateJobSettings)
+    evaluate: EvaluateSettings = Field(default_factory=EvaluateSettings)
+
+
+def load(path: str, overrides: Sequence[str] = ()) -> Config:
+    """Read a YAML file, expand `${NAME}`, apply `a.b=value` overrides, and check everything.
+
+    A file may begin with `extends: other.yaml`: it then says only what differs from the other file.
+
+    Raises:
+        ConfigError: one line that names the file or key, what is wrong with it, and what would be right.
+    """
+    tree = _read(Path(path), ())
+    for override in overrides:
+        _apply(tree, override)
+    try:
+        config = Config.model_validate(_expand(tree, ""))
+    except ValidationError as error:
+        raise ConfigError(_explain(error)) from error
+    _check_paths(config, "")
+    return config
+
+
+def _read(path: Path, readers: tuple[Path, ...]) -> dict[str, Any]:
+    """The settings of a file on top of those of the file that it `extends`, which is named relative to it."""
+    if path.resolve() in readers:
+        raise ConfigError(f"--config {path} extends itself; take the key extends out of one of the files")
+    try:
+        tree = yaml.safe_load(path.read_text())
+    except OSError as error:
+        raise ConfigError(f"--config {path}: {error.strerror}; give the path of a YAML file") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ConfigError(f"--config {path} is not YAML: {' '.join(str(error).split())}") from error
+    if not isinstance(tree, dict):
+        raise ConfigError(f"--config {path} holds no settings; it must be a mapping such as `experiment: name`")
+    base = tree.pop("extends", None)
+    if base is None:
+        return tree
+    return _on_top(_read(path.parent / str(base), (*readers, path.resolve())), tree)
+
+
+def _on_top(base: dict[str, Any], tree: dict[str, Any]) -> dict[str, Any]:
+    """`base` with the values of `tree`; sections are merged, anything else is replaced."""
+    merged = dict(base)
+    for name, value in tree.items():
+        below = merged.get(name)
+        merged[name] = _on_top(below, value) if isinstance(below, dict) and isinstance(value, dict) else value
+    return merged
+
+
+def dump(config: Config) -> dict[str, Any]:
+    """The resolved settings as plain YAML types: what is printed, logged and sent with a job."""
+    return config.model_dump(mode="json")
+
+
+def _apply(tree: dict[str, Any], override: str) -> None:
+    key, equals, text = override.partition("=")
+    if not equals or not key:
+        raise ConfigError(f"argument {override!r} is not of the form section.key=value")
+    *parents, last = key.split(".")
+    for name in parents:
+        child = tree.get(name)
+        if child is None:
+            child = tree[name] = {}
+        if not isinstance(child, dict):
+            raise ConfigError(f"argument {override!r}: {name!r} holds a value, not settings")
+        tree = child
+    try:
+        tree[last] = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ConfigError(f"argument {override!r}: the value is not YAML") from error
+
+
+def _variable(name: str, key: str) -> str:
+    value = os.environ.get(name)
+    if value:
+        return value
+    if name == "SA_ROOT":
+        return str(Path.home() / "stableanimator")
+    real_data = Path(__file__).resolve().parents[3] / "shared"
+    if name == "SA_REAL_DATA" and real_data.is_dir():
+        return str(real_data)
+    raise ConfigError(f"{key}: the environment variable {name} is not set; set it, or write the value itself")
+
+
+def _expand(value: Any, key: str) -> Any:
+    """Replace `${NAME}` in every string by the environment variable."""
+    if isinstance(value, dict):
+        return {name: _expand(child, f"{key}.{name}".lstrip(".")) for name, child in value.items()}
+    if isinstance(value, list):
+        return [_expand(child, key) for child in value]
+    if isinstance(value, str):
+        return _VARIABLE.sub(lambda match: _variable(match[1], key), value)
+    return value
+
+
+def _fields(kind: Any) -> list[str]:
+    if isinstance(kind, type) and issubclass(kind, BaseModel):
+        return list(kind.model_fields)
+    return [field.name for field in dataclasses.fields(kind)] if dataclasses.is_dataclass(kind) else []
+
+
+def _settings_at(location: tuple[int | str, ...]) -> Any:
+    """The settings class that a validation error's location lies in."""
+    kind: Any = Config
+    for name in location:
+        if not isinstance(name, str) or name not in _fields(kind):
+            continue
+        annotation = typing.get_type_hints(kind)[name]
+        candidates = [annotation, *typing.get_args(annotation)]
+        kind = next((each for each in candidates if _fields(each)), kind)
+    return kind
+
+
+def _explain(error: ValidationError) -> str:
+    """The first fault in one line: key, fault, and the nearest key that exists."""
+    faults = error.errors()
+    unknown = [fault for fault in faults if fault["type"] in _UNKNOWN_KEY]
+    fault = (unknown or faults)[0]
+    # A union's location also names the member that was tried; keys alone are what a user wrote.
+    location = tuple(part for part in fault["loc"] if not (isinstance(part, str) and part[:1].isupper()))
+    key = ".".join(str(part) for part in location)
+    if unknown:
+        known = _fields(_settings_at(location[:-1]))
+        near = difflib.get_close_matches(str(location[-1]), known, n=1, cutoff=0.5)
+        hint = f"did you mean {near[0]!r}?" if near else f"known keys: {', '.join(known)}"
+        return f"unknown setting {key!r}; {hint}"
+    is_section = fault["type"] in {"dataclass_type", "model_type"}
+    message = "must hold settings, as `key: value`" if is_section else fault["msg"].removeprefix("Value error, ")
+    value = "" if fault["type"] == "missing" or isinstance(fault["input"], dict) else f" (got {fault['input']!r})"
+    return f"setting {key!r}: {message}{value}"
+
+
+def _check_paths(settings: Any, key: str) -> None:
+    """Refuse a relative path in any field of type AbsolutePath, however deep."""
+    hints = typing.get_type_hints(type(settings), include_extras=True)
+    for name in _fields(type(settings)):
+        value, where = getattr(settings, name), f"{key}.{name}".lstrip(".")
+        if dataclasses.is_dataclass(value):
+            _check_paths(value, where)
+        elif _names_a_path(hints[name]):
+            for path in [value] if isinstance(value, str) else value or ():
+                if not is_absolute(path):
+                    raise ConfigError(
+                        f"setting {where!r}: {path!r} is a relative path; a job's working directory is a copy "
+                        "elsewhere, so give an absolute path or a URI"
+                    )
+
+
+def _names_a_path(annotation: Any) -> bool:
+    return annotation == AbsolutePath or any(_names_a_path(each) for each in typing.get_args(annotation))
+
+
+def resources(verb: str, config: Config) -> str:
+    """What a job reserves in the cluster, in one line."""
+    if verb == "alignment_table":
+        return f"{verb} reserves nothing: it runs in the driver"
+    if verb in ("align", "train"):
+        engine = config.align.engine if verb == "align" else config.train.loop.engine
+        what, count, cpus, gpus = "training workers", engine.workers, engine.cpus_per_worker, engine.gpus_per_worker
+    else:
+        section: CurateSettings | EncodeSettings | AnimateJobSettings | EvaluateSettings = {
+            "curate": config.curate or CurateSettings(),
+            "encode": config.encode,
+            "animate": config.animate,
+            "evaluate": config.evaluate,
+        }[verb]  # type: ignore[assignment]
+        what, count, cpus, gpus = "actors", section.actors, section.cpus_per_actor, section.gpus_per_actor
+    return f"{verb} reserves {count} {what} x ({cpus:g} CPU, {gpus:g} GPU) = {count * cpus:g} CPU, {count * gpus:g} GPU"

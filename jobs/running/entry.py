@@ -1,0 +1,119 @@
+"""What every job does around its own work: parse, start Ray, open the MLflow run, end with a line and an exit code."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import sys
+import time
+import traceback
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+import yaml
+
+from jobs.running.config import Config, dump, load, resources
+from pipelines.storage.store import fingerprint
+from stableanimator.errors import UserError, WeightsError
+
+if TYPE_CHECKING:
+    from jobs.running.tracking import Run
+
+EXIT_OK, EXIT_FAILED, EXIT_USER = 0, 1, 2
+
+
+def parser(verb: str) -> argparse.ArgumentParser:
+    """The arguments that every verb takes."""
+    result = argparse.ArgumentParser(prog=f"python -m jobs.{verb}", description=f"Run the {verb} job.")
+    result.add_argument("--config", required=True, help="a YAML file; see jobs/configs")
+    result.add_argument("--dry-run", action="store_true", help="print the resolved settings and resources, then stop")
+    result.add_argument("overrides", nargs="*", metavar="a.b=value", help="settings that replace those of the file")
+    return result
+
+
+def user_error(error: BaseException | None) -> UserError | None:
+    """The user's mistake inside an error that Ray, Ray Data or Ray Train wrapped, if it is one."""
+    seen: set[int] = set()
+    pending = [error]
+    while pending:
+        current = pending.pop()
+        if current is None or id(current) in seen:
+            continue
+        # Ray's wrapper of a task's error is also of the error's own class, with a traceback for a message.
+        if isinstance(current, UserError) and getattr(current, "cause", None) is None:
+            return current
+        seen.add(id(current))
+        pending += [current.__cause__, current.__context__, getattr(current, "cause", None)]
+        pending += list(getattr(current, "worker_failures", {}).values())
+    return None
+
+
+def one_line(mistake: UserError) -> str:
+    """What is wrong, where, what to do; of weights that should lie below SA_WEIGHTS also how they get there."""
+    folder = os.environ.get("SA_WEIGHTS")
+    if isinstance(mistake, WeightsError) and folder and os.path.abspath(folder) in str(mistake):
+        return f"{mistake}; python -m jobs.weights list shows what belongs where, fetch brings it"
+    return str(mistake)
+
+
+def main(verb: str, work: Callable[[Config, Run], str], argv: Sequence[str] | None = None) -> int:
+    """Run one job. Returns 0, 2 for the user's mistake (one line on stderr), or 1 (with a traceback)."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s: %(message)s", datefmt="%H:%M:%S")
+    arguments = parser(verb).parse_intermixed_args(argv)
+    try:
+        config = load(arguments.config, arguments.overrides)
+        if arguments.dry_run:
+            print_plan(verb, config)
+            return EXIT_OK
+        print(_run(verb, work, config))
+        return EXIT_OK
+    except Exception as error:
+        mistake = user_error(error)
+        if mistake is None:
+            traceback.print_exc()
+            return EXIT_FAILED
+        print(f"error: {one_line(mistake)}", file=sys.stderr)
+        return EXIT_USER
+
+
+def print_plan(verb: str, config: Config) -> None:
+    """What --dry-run prints: the settings, what the job reserves, and, for curate and encode, what it would do.
+
+    Raises:
+        UserError: what would be done cannot be told.
+    """
+    print(yaml.safe_dump(dump(config), sort_keys=False, allow_unicode=True))
+    print(resources(verb, config))
+    if verb == "curate":
+        from jobs.running.curate_plan import curate_plan  # here: the measures' libraries take seconds
+
+        print(curate_plan(config))
+    if verb == "encode":
+        from jobs.running.encode_plan import encode_plan  # here for the same reason
+
+        print(encode_plan(config))
+
+
+def _run(verb: str, work: Callable[[Config, Run], str], config: Config) -> str:
+    # Imported here: a typo in a configuration must be answered at once, and these take seconds.
+    import ray
+
+    from jobs.running import tracking
+
+    started = time.monotonic()
+    settings = dump(config)
+    owns_ray = not ray.is_initialized()
+    if owns_ray:
+        os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+        ray.init(logging_level=logging.WARNING)
+    try:
+        with tracking.job_run(verb, config.experiment, fingerprint([verb, settings])) as run:
+            run.text(yaml.safe_dump(settings, sort_keys=False, allow_unicode=True), "config.yaml")
+            last_line = work(config, run)
+            seconds = time.monotonic() - started
+            run.metrics({"job_seconds": seconds})
+            return f"{verb}: {last_line} ({seconds:.0f} s; MLflow run {run.run_id})"
+    finally:
+        if owns_ray:
+            ray.shutdown()

@@ -1,0 +1,72 @@
+"""What a training says of itself: a line in the log now and then, and points in MLflow."""
+
+from __future__ import annotations
+
+import logging
+import math
+import time
+
+from jobs.training.settings import LoopSettings
+from jobs.training.task import Findings
+
+log = logging.getLogger("train")
+
+
+class Progress:
+    """The first worker's report. Losses, norms and times are means over the steps since the last line or the start.
+
+    Args:
+        loop: of the training.
+        total: its steps.
+        first: steps done before.
+        tracking: URI of the tracking server and id of the run.
+    """
+
+    def __init__(self, loop: LoopSettings, total: int, first: int, tracking: tuple[str, str]) -> None:
+        # Imported here: MLflow takes seconds, and only the first worker logs.
+        from jobs.running.tracking import resume
+
+        uri, run_id = tracking
+        self._run = resume(run_id, uri)
+        self._every, self._batch_size, self._total = loop.engine.log_every, loop.batch_size, total
+        self._started, self._first = time.monotonic(), first
+        self._steps: list[tuple[float, float, float]] = []
+
+    def step(self, done: int, loss: float, rate: float, norm: float, seconds: float) -> None:
+        """After a step; `done` counts from 1, `seconds` is its time without validations and checkpoints."""
+        self._steps.append((loss, norm, seconds))
+        if done % self._every and done != self._total:
+            return
+        mean_loss, mean_norm, seconds = (sum(values) / len(self._steps) for values in zip(*self._steps, strict=True))
+        self._steps.clear()
+        left = (time.monotonic() - self._started) / (done - self._first) * (self._total - done)
+        log.info(
+            "step %d of %d (%.0f %%): loss %.4g, gradient %.3g, rate %.3g, %.2f s a step, %.1f samples/s, %s left",
+            *(done, self._total, 100 * done / self._total, mean_loss, mean_norm, rate),
+            *(seconds, self._batch_size / seconds, _clock(left)),
+        )
+        self._run.metrics(
+            {
+                "loss": mean_loss,
+                "gradient_norm": mean_norm if math.isfinite(mean_norm) else math.nan,
+                "learning_rate": rate,
+                "seconds_per_step": seconds,
+                "samples_per_second": self._batch_size / seconds,
+            },
+            step=done,
+        )
+
+    def validation(self, done: int, loss: float, findings: Findings) -> None:
+        """After a validation. Tables and pictures carry the step in their names."""
+        log.info("step %d: validation loss %.4g", done, loss)
+        self._run.metrics({"validation_loss": loss, **findings.metrics}, step=done)
+        for name, rows in findings.tables.items():
+            self._run.table(f"validation/{name}_{done:07d}", rows)
+        for name, picture in findings.pictures.items():
+            self._run.picture(picture, f"validation/{name}_{done:07d}.png")
+
+
+def _clock(seconds: float) -> str:
+    """As h:mm:ss."""
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes // 60}:{minutes % 60:02d}:{rest:02d}"

@@ -1,0 +1,318 @@
+"""Who may be asked, how often, and for how long: the limits around every request of a crawl, yt-dlp's included.
+
+A `Visit` is one source's dealings with the network. Its limits hold in the adapter and the connections of a `requests`
+session, below redirects, proxies and whatever a library does above:
+
+- An address is looked up once, checked, and that very address is connected to, so that a name which leads elsewhere
+  when it is looked up again (DNS rebinding) leads nowhere.
+- Each request waits until its host may be asked again, whoever asked it last.
+- A watchdog cuts all connections at the deadline, so that a server which drips a byte now and then, into a header, a
+  handshake or a body, cannot hold a worker.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import email.utils
+import functools
+import ipaddress
+import os
+import socket
+import threading
+import time
+from types import TracebackType
+from typing import Any
+from urllib.parse import urlsplit
+
+import requests
+import urllib3
+from requests.adapters import HTTPAdapter
+from requests.utils import get_environ_proxies, select_proxy
+from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.exceptions import ConnectTimeoutError, NewConnectionError
+from urllib3.util.connection import create_connection
+
+from pipelines.crawling.settings import CrawlSettings
+from stableanimator.errors import FetchError
+
+Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+
+TEMPORARY = (408, 425, 429, 500, 502, 503, 504)
+"""HTTP statuses that may pass."""
+
+STOPPED = "stopped"
+"""Reason of a visit that the crawl itself ended; it says nothing about the source."""
+
+_NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
+_REDIRECTS = 10
+
+
+class TryAgainError(Exception):
+    """A failure that may pass. `wait_s` is what the server asked for in seconds, or None."""
+
+    def __init__(self, reason: str, detail: str, wait_s: float | None = None) -> None:
+        super().__init__(detail)
+        self.reason, self.detail, self.wait_s = reason, detail, wait_s
+
+
+class HostTurns:
+    """When each host may be asked again. Shared by all threads of a crawl."""
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self._next: dict[str, float] = {}
+        self._lock = threading.Lock()
+
+    def take(self, host: str) -> float:
+        """Book the next turn; returns the seconds until it comes."""
+        with self._lock:
+            now = time.monotonic()
+            turn = max(now, self._next.get(host, 0.0))
+            self._next[host] = turn + self._seconds
+        return turn - now
+
+    def postpone(self, host: str, seconds: float) -> None:
+        """Nobody asks this host for so long."""
+        with self._lock:
+            self._next[host] = max(time.monotonic() + seconds, self._next.get(host, 0.0))
+
+
+class Visit:
+    """One source's dealings with the network, until its deadline. Use it as a context manager.
+
+    What ends it (`end`, the deadline, a refusal) is kept, since libraries on the way turn errors into their own.
+    """
+
+    def __init__(self, settings: CrawlSettings, turns: HostTurns) -> None:
+        self.settings = settings
+        self._turns = turns
+        self._over = threading.Event()
+        self._failure: FetchError | None = None
+        self._connections: list[socket.socket] = []
+        self._lock = threading.Lock()
+        text = f"not complete after {settings.deadline_s:g} s"
+        self._watchdog = threading.Timer(settings.deadline_s, self.end, (FetchError("deadline", text),))
+        self._watchdog.daemon = True
+
+    def __enter__(self) -> Visit:
+        self._watchdog.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self._watchdog.cancel()
+        with self._lock:
+            for connection in self._connections:
+                connection.close()
+            self._connections.clear()
+
+    def end(self, failure: FetchError) -> None:
+        """Cut every connection; whatever is asked from now on fails for this reason. May be called from any thread."""
+        with self._lock:
+            if self._failure is None:
+                self._failure = failure
+            for connection in self._connections:
+                with contextlib.suppress(OSError):
+                    connection.shutdown(socket.SHUT_RDWR)
+        self._over.set()
+
+    def refuse(self, failure: FetchError) -> FetchError:
+        """End the visit and hand the failure back to be raised."""
+        self.end(failure)
+        return failure
+
+    def refuse_private(self, address: str) -> None:
+        """Raises FetchError, and ends the visit, when the address is not on the public internet."""
+        try:
+            refuse_private(address)
+        except FetchError as failure:
+            raise self.refuse(failure) from None
+
+    def check(self) -> None:
+        """Raises FetchError when the visit is over."""
+        if self._failure is not None:
+            raise FetchError(self._failure.reason, self._failure.detail)
+
+    def pause(self, seconds: float) -> None:
+        """Sleep. Raises FetchError when the visit ends meanwhile."""
+        self._over.wait(max(0.0, seconds))
+        self.check()
+
+    def await_turn(self, host: str) -> None:
+        """Wait until this host may be asked again. Raises FetchError when the visit ends meanwhile."""
+        self.pause(self._turns.take(host))
+
+    def leave_alone(self, host: str, seconds: float) -> None:
+        """Nobody asks this host for so long, at most `max_pause_s`."""
+        self._turns.postpone(host, min(seconds, self.settings.max_pause_s))
+
+    def watch(self, connection: socket.socket) -> None:
+        """Let `end` cut this connection, also after TLS has taken it over."""
+        with self._lock:
+            self._connections.append(connection.dup())
+        self.check()
+
+    def session(self) -> requests.Session:
+        """A session within the limits, with the proxies and certificates that the environment names."""
+        session = requests.Session()
+        session.trust_env = False  # else it would send the passwords of ~/.netrc to hosts that a list names
+        session.verify = os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE") or True
+        session.max_redirects = _REDIRECTS
+        session.headers["User-Agent"] = self.settings.user_agent
+        for scheme in ("http://", "https://"):
+            session.mount(scheme, GuardedAdapter(self))
+        return session
+
+    def get(self, session: requests.Session, url: str, headers: dict[str, str]) -> requests.Response:
+        """The answer to GET, its body not read yet."""
+        proxies = get_environ_proxies(url)
+        return session.get(url, headers=headers, proxies=proxies, stream=True, timeout=self.settings.timeout_s)
+
+
+class GuardMixin(HTTPAdapter):
+    """An adapter of `requests` whose every request, redirects included, keeps the limits of `visit`."""
+
+    visit: Visit
+
+    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
+        super().init_poolmanager(*args, **kwargs)
+        self.poolmanager.pool_classes_by_scheme = self._pools(checked=not self.visit.settings.allow_private_addresses)
+
+    def proxy_manager_for(self, proxy: str, **kwargs: Any) -> Any:
+        manager = super().proxy_manager_for(proxy, **kwargs)
+        if not proxy.lower().startswith("socks"):
+            manager.pool_classes_by_scheme = self._pools(checked=False)  # the proxy itself may be at home
+        return manager
+
+    def _pools(self, *, checked: bool) -> Any:
+        """What urllib3 makes its connection pools with, by scheme."""
+
+        def maker(pool_kind: Any, connection_kind: Any) -> Any:
+            def make(*args: Any, **kwargs: Any) -> Any:
+                pool = pool_kind(*args, **kwargs)
+                pool.ConnectionCls = functools.partial(connection_kind, self.visit, checked)
+                return pool
+
+            return make
+
+        return {
+            "http": maker(urllib3.HTTPConnectionPool, _GuardedHTTP),
+            "https": maker(urllib3.HTTPSConnectionPool, _GuardedHTTPS),
+        }
+
+    def send(self, request: requests.PreparedRequest, **kwargs: Any) -> requests.Response:  # type: ignore[override]
+        self.visit.check()
+        url = request.url or ""
+        parts = urlsplit(url)
+        if parts.scheme not in self.visit.settings.allowed_schemes:
+            detail = f"{parts.scheme}; crawl.allowed_schemes has {', '.join(self.visit.settings.allowed_schemes)}"
+            raise self.visit.refuse(FetchError("scheme_not_allowed", detail))
+        host = parts.hostname or ""
+        if not self.visit.settings.allow_private_addresses and select_proxy(url, kwargs.get("proxies")):
+            # The proxy looks the name up itself. What can be seen of it from here is checked, the rest is its own.
+            with contextlib.suppress(OSError, UnicodeError):
+                for address in _addresses(host, None):
+                    self.visit.refuse_private(address)
+        self.visit.await_turn(host)
+        response = super().send(request, **kwargs)
+        self.visit.check()  # headers that were cut off look complete
+        if response.status_code in TEMPORARY and (wait := retry_after(response.headers.get("Retry-After"))):
+            self.visit.leave_alone(host, wait)
+        if response.is_redirect:
+            response._content = b""  # else `requests` reads the body of a redirect into memory, whatever its size
+        return response
+
+
+class GuardedAdapter(GuardMixin):
+    """The adapter for plain requests."""
+
+    def __init__(self, visit: Visit) -> None:
+        self.visit = visit
+        super().__init__()
+
+
+class _GuardedHTTP(HTTPConnection):
+    def __init__(self, visit: Visit, checked: bool, *args: Any, **kwargs: Any) -> None:
+        self._visit, self._checked = visit, checked
+        super().__init__(*args, **kwargs)
+
+    def _new_conn(self) -> socket.socket:
+        return _connect(self, self._visit, self._checked)
+
+
+class _GuardedHTTPS(HTTPSConnection):
+    def __init__(self, visit: Visit, checked: bool, *args: Any, **kwargs: Any) -> None:
+        self._visit, self._checked = visit, checked
+        super().__init__(*args, **kwargs)
+
+    def _new_conn(self) -> socket.socket:
+        return _connect(self, self._visit, self._checked)
+
+
+def _connect(connection: HTTPConnection, visit: Visit, checked: bool) -> socket.socket:
+    """Look the host up once, check every address, connect to the first that answers."""
+    try:
+        addresses = _addresses(connection.host, connection.port)
+    except socket.gaierror as error:
+        kind = TryAgainError if error.errno == socket.EAI_AGAIN else FetchError
+        raise kind("unknown_host", f"{connection.host}: {error}") from error
+    except (OSError, UnicodeError) as error:  # a label of more than 63 characters, for one
+        raise FetchError("unknown_host", f"{connection.host}: {error}") from error
+    if checked:
+        for address in addresses:
+            visit.refuse_private(address)
+    failure: OSError = OSError("it has no address")
+    for address in addresses:
+        try:
+            opened = create_connection(
+                (address, connection.port),
+                connection.timeout,
+                source_address=connection.source_address,
+                socket_options=connection.socket_options,
+            )
+        except OSError as error:
+            failure = error
+            continue
+        visit.watch(opened)
+        return opened
+    if isinstance(failure, TimeoutError):
+        raise ConnectTimeoutError(connection, f"{connection.host} timed out") from failure
+    raise NewConnectionError(connection, f"{connection.host}: {failure}") from failure
+
+
+def _addresses(host: str, port: int | None) -> list[str]:
+    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    return list(dict.fromkeys(str(entry[4][0]) for entry in found))
+
+
+def refuse_private(address: str) -> None:
+    """Raises FetchError for an address that is not on the public internet (loopback, private, link-local …)."""
+    parsed = ipaddress.ip_address(address.split("%")[0])
+    if not parsed.is_global or parsed.is_multicast or not _inner(parsed).is_global:
+        raise FetchError("private_address", f"{address}; crawl.allow_private_addresses=true would allow it")
+
+
+def _inner(address: Address) -> Address:
+    """The IPv4 address that an IPv6 one leads to (mapped, 6to4, NAT64), else the address itself."""
+    if isinstance(address, ipaddress.IPv4Address):
+        return address
+    if address in _NAT64:
+        return ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
+    return address.ipv4_mapped or address.sixtofour or address
+
+
+def retry_after(value: str | None) -> float | None:
+    """Seconds that a Retry-After header asks for: a number of them, or a date (RFC 9110, 10.2.3)."""
+    if not value:
+        return None
+    if value.strip().isdecimal():
+        return float(value)
+    try:
+        date = email.utils.parsedate_to_datetime(value)
+    except ValueError:
+        return None
+    return max(0.0, date.timestamp() - time.time())
+
+
+def one_line(text: str) -> str:
+    """Other libraries' messages as a detail: one line of at most 300 characters."""
+    return " ".join(text.split())[:300]

@@ -1,0 +1,247 @@
+"""What is listed: folders, files, URLs, and lists of them, each source with what its list says about its rights.
+
+A source that cannot be tried carries the reason, so that it becomes a failed row like any other:
+
+    no_url              an entry of a list without one      unreadable_entry    a line that is not a JSON object
+    invalid_url         cannot be read as a URL             credentials_in_url  a user name or password in it
+    scheme_not_allowed  not in `allowed_schemes`            relative_path       neither a URL nor an absolute path
+    unreadable          a folder that may not be listed
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import logging
+import os
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+from typing import Any
+from urllib.parse import SplitResult, unquote_to_bytes, urlsplit
+
+import pyarrow as pa
+import pyarrow.fs as pafs
+import pyarrow.parquet as pq
+
+from pipelines.crawling.containers import EXTENSIONS
+from pipelines.crawling.settings import CrawlSettings
+from stableanimator.errors import ConfigError, FetchError, InputError
+
+log = logging.getLogger(__name__)
+
+RIGHTS = ("licence", "uploader", "consent", "language")
+"""Columns of a list that are carried through to SOURCES."""
+
+_UNKNOWN: tuple[str | None, ...] = (None,) * len(RIGHTS)
+_SPELLINGS = {"license": "licence"}
+_PORTS = {"http": 80, "https": 443}
+
+Entry = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """One listed source and what its list says about it."""
+
+    uri: str
+    """As listed, in characters that a table can hold, and without credentials."""
+    key: str
+    """The same for spellings of one URL that cannot mean different things."""
+    path: str | None = None
+    """Of a local file; None for a URL."""
+    rights: tuple[str | None, ...] = _UNKNOWN
+    """In the order of RIGHTS."""
+    error: FetchError | None = None
+    """Why it cannot be tried."""
+
+
+def list_sources(settings: CrawlSettings) -> list[Listed]:
+    """Every source that the settings name, in their order; a folder's files in name order.
+
+    Links inside a folder are followed to files, wherever these lie, and not to folders.
+
+    Raises:
+        InputError: a folder, file or list that does not exist, or a list that cannot be read as a whole.
+        ConfigError: a source with a scheme that cannot be crawled.
+    """
+    listed: list[Listed] = []
+    for text in settings.sources:
+        source = read_source(text, (*settings.allowed_schemes, "file"))
+        if source.error is not None and source.error.reason == "scheme_not_allowed":
+            raise ConfigError(f"crawl.sources: {source.uri}: {source.error.detail}")
+        if source.path is not None and not os.path.lexists(source.path):
+            raise InputError(f"crawl.sources: {source.uri} does not exist")
+        if source.path is not None and os.path.isdir(source.path):
+            listed.extend(_videos_below(source.path))
+        else:
+            listed.append(source)
+    for path in settings.lists:
+        listed.extend(_read_list(path, settings.allowed_schemes))
+    return listed
+
+
+def read_source(text: str, schemes: Iterable[str], rights: tuple[str | None, ...] = _UNKNOWN) -> Listed:
+    """One URL or local path; what is wrong with it is its `error`.
+
+    Args:
+        schemes: those that are allowed; "file" allows local paths too.
+        rights: in the order of RIGHTS.
+    """
+    uri = _printable(text)
+    try:
+        parts = urlsplit(text)
+        port = parts.port
+    except ValueError as error:
+        return Listed(uri, uri, None, rights, FetchError("invalid_url", str(error)))
+    if parts.username is not None or parts.password is not None:
+        uri = _printable(parts._replace(netloc="***@" + parts.netloc.rpartition("@")[2]).geturl())
+        fault = FetchError("credentials_in_url", "tables and reports would show them; use a URL that needs none")
+        return Listed(uri, uri, None, rights, fault)
+    if not parts.scheme and not os.path.isabs(text):
+        fault = FetchError("relative_path", "give a URL with its scheme, such as https://, or an absolute path")
+        return Listed(uri, uri, None, rights, fault)
+    if (scheme := parts.scheme or "file") not in schemes:
+        known = scheme in (*_PORTS, "file")
+        fault = FetchError(
+            "scheme_not_allowed",
+            f'add "{scheme}" to crawl.allowed_schemes' if known else f"{scheme} cannot be crawled; use http or https",
+        )
+        return Listed(uri, uri, None, rights, fault)
+    if scheme == "file":
+        return _local(text, uri, parts, rights)
+    if not parts.hostname:
+        return Listed(uri, uri, None, rights, FetchError("invalid_url", "it names no host"))
+    return Listed(uri, _printable(_normalised(parts, port)), None, rights)
+
+
+def _local(text: str, uri: str, parts: SplitResult, rights: tuple[str | None, ...]) -> Listed:
+    if not parts.scheme:
+        return Listed(uri, uri, text, rights)
+    if parts.netloc not in ("", "localhost"):
+        return Listed(uri, uri, None, rights, FetchError("invalid_url", f"a file on another host, {parts.netloc}"))
+    return Listed(uri, uri, os.fsdecode(unquote_to_bytes(parts.path)), rights)
+
+
+def _normalised(parts: SplitResult, port: int | None) -> str:
+    """Scheme and host in lower case, no default port, a path: what RFC 3986 (6.2.2.1, 6.2.3) says means the same.
+
+    Nothing beyond that: servers may tell paths, queries and even fragments apart.
+    """
+    host = parts.netloc.lower()
+    if port is None or port == _PORTS[parts.scheme]:
+        host = host.removesuffix(f":{port}").removesuffix(":")
+    return parts._replace(netloc=host, path=parts.path or "/").geturl()
+
+
+def _printable(text: str) -> str:
+    """Without lone surrogates (names that are not UTF-8, broken JSON), which neither Arrow nor JSON can hold."""
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
+def _videos_below(folder: str) -> Iterator[Listed]:
+    passed_over = links = 0
+    unreadable: list[OSError] = []
+    for directory, subfolders, names in os.walk(folder, onerror=unreadable.append):  # follows no links to folders
+        subfolders.sort()
+        links += sum(os.path.islink(os.path.join(directory, name)) for name in subfolders)
+        for name in sorted(names):
+            if name.lower().endswith(EXTENSIONS) and not name.startswith("."):
+                path = os.path.join(directory, name)
+                yield Listed(_printable(path), _printable(path), path)
+            else:
+                passed_over += 1
+    for error in unreadable:
+        uri = _printable(str(error.filename))
+        yield Listed(uri, uri, error=FetchError("unreadable", f"the folder cannot be listed: {error.strerror}"))
+    if passed_over or links:
+        text = "%s: %d files without a video extension and %d links to folders are not listed"
+        log.info(text, folder, passed_over, links)
+
+
+def _read_list(path: str, schemes: Iterable[str]) -> Iterator[Listed]:
+    suffix = PurePosixPath(path).suffix.lower()
+    data = _list_bytes(path)
+    try:
+        if suffix in (".parquet", ".pq"):
+            columns, entries = _parquet_entries(data)
+        elif suffix in (".jsonl", ".ndjson"):
+            columns, entries = _json_entries(data)
+        else:
+            columns, entries = _csv_entries(data)
+    except (ValueError, csv.Error, OSError) as error:  # Arrow's errors are ValueErrors or OSErrors
+        raise InputError(f"crawl.lists: {path} cannot be read: {' '.join(str(error).split())[:200]}") from error
+    if (entries or columns) and not {"url", "uri"} & set(columns):
+        found = ", ".join(columns)[:200] or "none"
+        raise InputError(f"crawl.lists: {path} has no column `url` or `uri`; its columns: {found}")
+    for number, entry in enumerate(entries, start=1):
+        yield _listed_entry(entry, f"{_printable(path)}, entry {number}", schemes)
+
+
+def _listed_entry(entry: Entry | None, where: str, schemes: Iterable[str]) -> Listed:
+    if entry is None:
+        return Listed(where, where, error=FetchError("unreadable_entry", f"{where} is not a JSON object"))
+    rights = tuple(_text(entry.get(name)) for name in RIGHTS)
+    url = _text(entry.get("url")) or _text(entry.get("uri"))
+    if url is None:
+        fault = FetchError("no_url", f"{where} has no value in a column `url` or `uri`")
+        return Listed(where, where, None, rights, fault)
+    return read_source(url, schemes, rights)
+
+
+def _text(value: Any) -> str | None:
+    """A cell as text; None where it is empty. A consent of `false` is not a consent that nobody asked for."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return _printable(str(value)).strip() or None if value is not None else None
+
+
+def _list_bytes(path: str) -> bytes:
+    try:
+        local = "://" not in path
+        filesystem, inner = (pafs.LocalFileSystem(), path) if local else pafs.FileSystem.from_uri(path)
+        with filesystem.open_input_stream(inner, compression=None) as stream:
+            return stream.read()
+    except FileNotFoundError as error:
+        raise InputError(f"crawl.lists: {path} does not exist") from error
+    except (OSError, ValueError) as error:
+        raise InputError(f"crawl.lists: {path} cannot be read: {' '.join(str(error).split())[:200]}") from error
+
+
+def _column(name: Any) -> str:
+    plain = str(name).strip().lower()
+    return _SPELLINGS.get(plain, plain)
+
+
+def _csv_entries(data: bytes) -> tuple[list[str], list[Entry | None]]:
+    reader = csv.reader(io.StringIO(data.decode("utf-8-sig"), newline=""))
+    rows = [row for row in reader if row]
+    if not rows:
+        raise ValueError("it is empty; a CSV file begins with a header such as `url,licence`")
+    columns = [_column(name) for name in rows[0]]
+    return columns, [dict(zip(columns, row, strict=False)) for row in rows[1:]]
+
+
+def _json_entries(data: bytes) -> tuple[list[str], list[Entry | None]]:
+    entries = [_json_object(line) for line in data.decode("utf-8-sig").split("\n") if line.strip()]
+    objects = [entry for entry in entries if entry is not None]
+    if entries and not objects:
+        raise ValueError("no line of it is a JSON object")
+    return list(dict.fromkeys(name for entry in objects for name in entry)), entries
+
+
+def _json_object(line: str) -> Entry | None:
+    try:
+        value = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    return {_column(name): cell for name, cell in value.items()} if isinstance(value, dict) else None
+
+
+def _parquet_entries(data: bytes) -> tuple[list[str], list[Entry | None]]:
+    file = pq.ParquetFile(pa.BufferReader(data))
+    names = {name: _column(name) for name in file.schema_arrow.names}
+    wanted = [name for name, column in names.items() if column in ("url", "uri", *RIGHTS)]
+    rows = file.read(columns=wanted).to_pylist()
+    return list(names.values()), [{names[name]: cell for name, cell in row.items()} for row in rows]

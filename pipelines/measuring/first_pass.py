@@ -1,0 +1,78 @@
+"""The one decode of a new video: its cuts are found while the measures of its shots run, a quarter second behind.
+
+Whether a frame begins a shot is certain only when some more have been seen, so a frame that is sampled waits until
+then. Where no cut is possible only the samples wait; from a step that may be one on, all frames do, since each may be
+a sample of the shot that would begin there. So memory holds the frames of `shots.window_s` at most, however long the
+video is, and every shot is measured on the frames that it would be if its end had been known.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipelines.measures.frames import Frame
+from pipelines.measures.shots import CutFinder
+from pipelines.measuring.shot_run import ShotRun, VideoResult
+
+
+class FirstPass:
+    """Takes every frame of a video in order.
+
+        passing = FirstPass(finder, times, begin, end_shot, result)
+        for index, image in reader.frames(range(count)): passing.add(index, image)
+        cuts = passing.finish()
+
+    Args:
+        finder: has seen nothing yet.
+        times: [F] seconds of every frame.
+        begin: makes the run of a shot from its first frame.
+        end_shot: is called with a run, the shot's first frame, and one past its last.
+        result: times go there.
+    """
+
+    def __init__(
+        self,
+        finder: CutFinder,
+        times: NDArray[np.float64],
+        begin: Callable[[int], ShotRun],
+        end_shot: Callable[[ShotRun, int, int], None],
+        result: VideoResult,
+    ) -> None:
+        self._finder, self._times, self._result = finder, times, result
+        self._begin, self._end_shot = begin, end_shot
+        self._start, self._run = 0, begin(0)
+        self._cuts: list[int] = []
+        self._waiting: deque[tuple[int, NDArray[np.uint8]]] = deque()
+
+    def add(self, index: int, image: NDArray[np.uint8]) -> None:
+        """Take the next frame, RGB [H, W, 3]."""
+        started = time.perf_counter()
+        new_cuts = self._finder.add(image)
+        self._result.add_seconds("shots", started)
+        self._waiting.append((index, image))
+        self._show(new_cuts)
+        if not self._finder.in_doubt and not self._run.wants(index):
+            self._waiting.pop()  # this frame: it is too new to have been shown
+
+    def finish(self) -> list[int]:
+        """The cuts of the video, after its last frame."""
+        self._show(self._finder.finish())
+        self._end_shot(self._run, self._start, self._finder.count)
+        return self._cuts
+
+    def _show(self, new_cuts: list[int]) -> None:
+        """Show the frames whose shot is certain now to its measures."""
+        cuts = deque(new_cuts)
+        while self._waiting and self._waiting[0][0] < self._finder.certain:
+            index, image = self._waiting.popleft()
+            if cuts and index == cuts[0]:  # the first frame of a shot is always among those that wait
+                self._end_shot(self._run, self._start, index)
+                self._start, self._run = index, self._begin(index)
+                self._cuts.append(cuts.popleft())
+            if self._run.wants(index):
+                self._run.add(Frame(index=index, time=float(self._times[index]), image=image))

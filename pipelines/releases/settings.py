@@ -1,0 +1,115 @@
+"""Settings of a release: which shots are accepted, and how the page for people shows them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SelectSettings:
+    """Which shots are accepted. Defaults say what the number means; none was fitted to a set of clips."""
+
+    min_seconds: float | None = 2.0
+    """Seconds. A training row is 16 frames at 8 per second (the released spacing of 4 frames at 30 per second)."""
+
+    max_seconds: float | None = None
+    """Seconds."""
+
+    min_width: float | None = 256
+    """Pixels. The published tables are measured at 256x256; with less, detail would have to be invented."""
+
+    min_height: float | None = 256
+    """Pixels; see `min_width`."""
+
+    max_black_bars: float | None = None
+    """Share of the picture in black bars. A model learns to draw the bars it sees, but what is between them may be a
+    good clip, and how much of it is left is for the user to weigh: 0.44 is an upright video in a square picture."""
+
+    min_people_median: float | None = 1
+    """People in the median frame. Without one there is nothing to animate."""
+
+    max_people_most: float | None = 1
+    """People who are not in the background, in all but the tenth of the frames with most. One reference picture
+    and one skeleton teach nothing about a second person; raise it for a set with several people."""
+
+    min_face_share: float | None = 0.5
+    """Share of the sampled frames with a face. Identity can only be learned from frames that show it: half of them."""
+
+    min_face_size: float | None = 32
+    """Pixels, shorter side of the median face. ArcFace reads 112x112: below 32, twelve of thirteen pixels that it
+    reads are interpolated, and in SVD's latents, 8 times smaller, the face is 4 cells wide."""
+
+    min_face_score: float | None = None
+    """Detection score of the median face, 0 to 1; the detector's own threshold holds already."""
+
+    min_face_sharpness: float | None = None
+    """Grey levels squared; see pipelines.measures.face_quality. Depends on codec and skin, so there is no default."""
+
+    max_face_yaw: float | None = None
+    """Degrees of the median face. Turning dancers are wanted, so there is no default."""
+
+    min_face_consistency: float | None = None
+    """Mean cosine to the mean identity: 1 for one identity, 0.71 for two halves. Depends on the recogniser."""
+
+    min_keypoint_coverage: float | None = 0.3
+    """Share of the joints that should be there and are, mean over the frames. StableAnimator++, IV-B, removes videos
+    whose skeletons lack more than 70 % of the keypoints."""
+
+    max_keypoint_missing_share: float | None = None
+    """Share of frames whose skeleton lacks more than 70 % of its joints."""
+
+    max_camera_translation: float | None = 0.02
+    """Shares of the picture's diagonal per second, in the median step. A phone's diagonal sees about 70 degrees, so
+    this is 1.4 degrees per second: a hand that holds still stays below. Film makers' slowest pans take about seven
+    seconds for the width of the picture, six times as fast."""
+
+    max_camera_rotation: float | None = 2.0
+    """Degrees per second about the viewing axis. It moves the corners as far as `max_camera_translation` does."""
+
+    max_camera_zoom: float | None = 0.03
+    """|log scale| per second, about 3 % a second. It moves the corners nearly as far as `max_camera_translation`."""
+
+    max_camera_drift: float | None = 0.15
+    """Share of the picture's diagonal between the two farthest camera positions of the shot. Beyond that another
+    part of the world is shown, however slowly the camera went there."""
+
+    max_background_change: float | None = 0.5
+    """Share of background tracks that no camera motion explains, in the median step: sea, crowds, screens, or a
+    dissolve. Above one half, more of the background moves by itself than stays in place."""
+
+    accept_unseen_background: bool = True
+    """Accept a shot whose camera motion cannot be told because the background shows nothing to track: a plain studio
+    wall, or a person who fills the picture. What cannot be seen cannot be learned wrongly either."""
+
+    min_subject_motion: float | None = 0.001
+    """Heights of the person per second: motion of the fastest tenth of the points on people beyond the one that all
+    share. 1.7 mm per second of a grown person: quiet breathing moves a chest by more, and tracking noise (0.1 pixels of
+    512 in a second, on a person of half the picture's height) makes 0.0004. Rejects statues, posters and frozen
+    pictures, also before a moving camera. docs/curation.md has the distributions."""
+
+    heldout_share: float = 0.02
+    """Share of the videos that are kept out of training, for benchmark sets: 100 of the paper's 5,000."""
+
+    seed: int = 0
+    """Which videos are kept out: a video's split depends on its content and this number alone."""
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.heldout_share <= 1:
+            raise ValueError(f"heldout_share must lie in [0, 1], got {self.heldout_share}")
+        for rule in fields(self):
+            kind, _, column = rule.name.partition("_")
+            low, high = getattr(self, f"min_{column}", None), getattr(self, f"max_{column}", None)
+            if kind == "min" and low is not None and high is not None and low > high:
+                raise ValueError(f"{rule.name} is {low}, above max_{column}, which is {high}")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ReportSettings:
+    """The page for people."""
+
+    thumbnails: int = 200
+    """Shots with a picture in the contact sheet at most; a picture is about 6 kB."""
+
+    def __post_init__(self) -> None:
+        if self.thumbnails < 0:
+            raise ValueError(f"thumbnails must not be negative, got {self.thumbnails}")

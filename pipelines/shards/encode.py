@@ -1,0 +1,276 @@
+"""Release -> training shards: Ray actors hold the encoders, decode a video, and commit its rows.
+
+The unit is one video. Its rows are parts of the family `shards`, one for each bucket, with a row group for each row;
+when they are written, the video's lines of the report are committed as a part of the family `encode_report`, which
+names them. A video with a readable report is done: a job that was stopped anywhere goes on with the rest, and one that
+is run again does nothing. The key of all parts is a fingerprint of everything that
+rows depend on: settings, encoders, the video's clips and measured frames.
+
+Pixels do not leave the actor that decoded them; what travels is a video's few rows of the release.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import logging
+import platform
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import asdict
+from typing import Any
+
+import cv2
+import pyarrow as pa
+import pyarrow.compute as pc
+import ray
+
+from pipelines.actor_pool import require_resources, run_actors
+from pipelines.progress import track
+from pipelines.releases import select
+from pipelines.shards.encode_plan import Amount, amount_of, encoder_shapes, require_space, videos_of
+from pipelines.shards.latent_spool import LatentSpool
+from pipelines.shards.plan import lost_line, plan_clip
+from pipelines.shards.rows import EncodedClip, EncodedCrop, encode_clip
+from pipelines.shards.settings import VERSION, EncodeSettings
+from pipelines.shards.sheet import NAME, draw_sheet, spread_lines
+from pipelines.storage.parquet_files import stream_parquet
+from pipelines.storage.store import Collection, Store, fingerprint, parquet_bytes
+from pipelines.storage.tables import ENCODE_REPORT, SHARDS
+from stableanimator.errors import InputError, RowError
+from stableanimator.media.video import VideoReader
+from stableanimator.models.encoders import Encoders
+from stableanimator.models.settings import EncoderSettings
+
+log = logging.getLogger(__name__)
+
+
+_DONE = pa.schema(  # a report part: one row for each accepted shot of one video, crop and stride
+    [
+        *ENCODE_REPORT,
+        ("path", pa.string()),  # of the shard part; null where there is no row, as the next three
+        ("sha256", pa.string()),
+        ("split", pa.string()),
+        ("bucket", pa.string()),
+    ]
+)
+
+
+def encode_release(release: Collection, settings: EncodeSettings, encoder_settings: EncoderSettings) -> Collection:
+    """Encode what is missing of a release and commit the collection `shards`.
+
+    Its manifest lists the parts ({path, sha256, rows, split, bucket}), the release, the encoders and the counts; its
+    table `report` has one row for each accepted shot, crop and stride; `contact_sheet.jpg` beside it shows some rows.
+    Equal inputs give an equal id.
+
+    Raises:
+        InputError: the release was made by another version of curate.
+        ConfigError: the cluster does not have what one actor reserves.
+        WeightsError: the encoders cannot be loaded.
+        StorageError: the root's disk has no room for what would be written, or is full all the same.
+    """
+    started = time.monotonic()
+    if release.manifest.get("version") != select.VERSION:
+        raise InputError(f"{release.uri} was made by another version of curate; run curate again")
+    require_resources("encode", settings.cpus_per_actor, settings.gpus_per_actor)
+    encoders = ray.get(_encoder_fingerprint.options(num_cpus=settings.cpus_per_actor).remote(encoder_settings))
+    store = release.store
+    videos = _videos(release, settings, encoders)
+    missing = [video for video in videos if _done(store, video["key"], video["video_id"]) is None]
+    log.info("%d of %d videos are encoded already", len(videos) - len(missing), len(videos))
+    _encode_missing(store, missing, settings, encoder_settings)
+    done = [_done(store, video["key"], video["video_id"]) for video in videos]
+    report = pa.concat_tables([_DONE.empty_table(), *(rows for rows in done if rows is not None)])
+    report = report.sort_by([(name, "ascending") for name in ("shot_id", "crop", "stride")])
+    files = _contact_sheet(release, report, settings, encoder_settings)
+    return _commit(release, settings, encoders, report, files, time.monotonic() - started)
+
+
+@ray.remote
+def _encoder_fingerprint(settings: EncoderSettings) -> str:
+    """In a task, so that the driver does not keep the weights."""
+    return Encoders(settings).fingerprint
+
+
+def _videos(release: Collection, settings: EncodeSettings, encoders: str) -> list[dict[str, Any]]:
+    """One item for each video with accepted clips: its rows of the release, and the key of what is made of them."""
+    content = {
+        "version": VERSION,
+        "encoders": encoders,
+        **{name: getattr(settings, name) for name in _CONTENT},
+    }
+    videos = []
+    for video_id, clips, frames in videos_of(release):
+        rows = [hashlib.sha256(parquet_bytes(table)).hexdigest() for table in (clips, frames)]
+        key = fingerprint({**content, "rows": rows})
+        videos.append({"video_id": video_id, "key": key, "clips": clips, "frames": frames})
+    return videos
+
+
+_CONTENT = (
+    "buckets",
+    "crops",
+    "max_enlargement",
+    "frames_per_row",
+    "strides",
+    "references",
+    "max_people",
+    "reference_noise",
+)
+"""The settings on which rows depend; the others say how they are made."""
+
+
+def _encode_missing(
+    store: Store, videos: list[dict[str, Any]], settings: EncodeSettings, encoder_settings: EncoderSettings
+) -> None:
+    shapes = encoder_shapes(encoder_settings)
+    amounts = {
+        video["video_id"]: amount_of(video["clips"], video["frames"], shapes, settings)
+        for video in track(videos, "planning videos", len(videos))
+    }
+    require_space(store, sum(amounts.values(), Amount()), settings)
+    # The largest first, so that no actor is left alone with it at the end.
+    videos = sorted(videos, key=lambda video: -amounts[video["video_id"]].bytes)
+    done = run_actors(
+        videos,
+        EncodeVideo,
+        (store.root, settings, encoder_settings),
+        what="encoding videos",
+        actors=settings.actors,
+        cpus=settings.cpus_per_actor,
+        gpus=settings.gpus_per_actor,
+    )
+    for _ in done:
+        pass
+
+
+class EncodeVideo:
+    """An actor: holds the encoders, and turns the accepted clips of one video into committed rows."""
+
+    def __init__(self, root: str, settings: EncodeSettings, encoder_settings: EncoderSettings) -> None:
+        cv2.setNumThreads(1)  # actors share the cores
+        self.store = Store(root)
+        self.settings = settings
+        self.encoders = Encoders(encoder_settings).to(settings.device)
+
+    def __call__(self, item: dict[str, Any]) -> dict[str, Any]:
+        """Commit the rows of an item of `_videos`, then its report. Returns what was done, for the progress bar."""
+        clips, frames = item["clips"], item["frames"]
+        report: list[dict[str, Any]] = []
+        crops: list[EncodedCrop] = []
+        with LatentSpool() as spool:
+            for clip in clips.to_pylist():
+                encoded = self._clip(clip, frames.filter(pc.field("shot_id") == clip["shot_id"]), spool)
+                report += encoded.lost
+                crops += encoded.crops
+            for bucket in sorted({crop.plan.bucket for crop in crops}):
+                of_bucket = [crop for crop in crops if crop.plan.bucket == bucket]
+                part = self._write(item, of_bucket, spool)
+                report += [line | part for crop in of_bucket for line in _lines(crop)]
+        done = pa.Table.from_pylist(report, schema=_DONE)
+        self.store.write_part("encode_report", item["key"], item["video_id"], done)
+        return {"video_id": item["video_id"], "rows": sum(line["rows"] for line in report)}
+
+    def _clip(self, clip: dict[str, Any], frames: pa.Table, spool: LatentSpool) -> EncodedClip:
+        plan = plan_clip(clip, frames, self.settings)
+        if not plan.crops:
+            return EncodedClip(crops=[], lost=plan.lost)
+        try:
+            # Opened for each clip: a reader that met a damaged frame is not trusted with the next shot.
+            with VideoReader(self.store.local_file(clip["media"])) as video:
+                encoded = encode_clip(plan, video, self.encoders, self.settings, spool)
+        except RowError as error:
+            lost = [lost_line(clip, crop.crop, stride, error) for crop in plan.crops for stride in crop.windows]
+            return EncodedClip(crops=[], lost=plan.lost + lost)
+        return EncodedClip(crops=encoded.crops, lost=plan.lost + encoded.lost)
+
+    def _write(self, item: dict[str, Any], crops: list[EncodedCrop], spool: LatentSpool) -> dict[str, Any]:
+        """Commit the rows of one bucket. A video has one split, so its parts have one too."""
+        rows: Iterable[pa.Table] = (row for crop in crops for row in crop.rows(spool))
+        with contextlib.closing(stream_parquet(rows, SHARDS)) as file:
+            part = self.store.write_part_file("shards", item["key"], item["video_id"], file)
+        split = crops[0].clip.clip["split"]
+        return {"path": part["path"], "sha256": part["sha256"], "split": split, "bucket": crops[0].plan.bucket}
+
+
+def _lines(crop: EncodedCrop) -> Iterator[dict[str, Any]]:
+    """Of the report, for what was encoded."""
+    for stride, windows in crop.plan.windows.items():
+        where = {"shot_id": crop.clip.clip["shot_id"], "crop": crop.plan.crop, "stride": stride}
+        yield {**where, "rows": len(windows), "reason": None, "detail": None}
+
+
+def _done(store: Store, key: str, video_id: str) -> pa.Table | None:
+    """The report of a video that is encoded, or None. Where two runs made one, the first by name counts."""
+    for path in store.part_paths("encode_report", key, video_id):
+        report = store.read_part(path)
+        if report is None:
+            continue
+        shards = {shard for shard in report["path"].to_pylist() if shard is not None}
+        if all(store.exists(shard) for shard in shards):
+            return report.cast(_DONE)
+    return None
+
+
+def _contact_sheet(
+    release: Collection, report: pa.Table, settings: EncodeSettings, encoder_settings: EncoderSettings
+) -> dict[str, Callable[[], bytes]]:
+    """What draws the sheet, by its file's name, in a task that holds the encoders; nothing to show gives nothing."""
+    lines = spread_lines(report.to_pylist(), settings.sheet_rows)
+    if not lines:
+        return {}
+
+    def draw() -> bytes:
+        shown = pc.field("shot_id").isin([line["shot_id"] for line in lines])
+        clips, frames = (release.table(name).filter(shown) for name in ("clips", "frames"))
+        task = _draw.options(num_cpus=settings.cpus_per_actor, num_gpus=settings.gpus_per_actor)
+        drawn: bytes = ray.get(task.remote(release.store.root, lines, clips, frames, settings, encoder_settings))
+        return drawn
+
+    return {NAME: draw}
+
+
+@ray.remote
+def _draw(
+    root: str,
+    lines: list[dict[str, Any]],
+    clips: pa.Table,
+    frames: pa.Table,
+    settings: EncodeSettings,
+    encoder_settings: EncoderSettings,
+) -> bytes:
+    encoders = Encoders(encoder_settings).to(settings.device)
+    return draw_sheet(Store(root), lines, clips, frames, settings, encoders)
+
+
+def _commit(
+    release: Collection,
+    settings: EncodeSettings,
+    encoders: str,
+    report: pa.Table,
+    files: dict[str, Callable[[], bytes]],
+    seconds: float,
+) -> Collection:
+    parts: dict[str, dict[str, Any]] = {}
+    for line in report.to_pylist():
+        if line["path"] is not None:
+            part = parts.setdefault(line["path"], {name: line[name] for name in ("path", "sha256", "split", "bucket")})
+            part["rows"] = part.get("rows", 0) + line["rows"]
+    reasons = pc.value_counts(report["reason"].drop_null()).to_pylist()
+    content = {
+        "release": release.id,
+        "settings": {name: value for name, value in asdict(settings).items() if name in _CONTENT},
+        "encoders": encoders,
+        "version": VERSION,
+        "parts": [parts[path] for path in sorted(parts)],
+        "counts": {
+            "clips": len(pc.unique(report["shot_id"])),
+            "encoded": len(pc.unique(report.filter(pc.field("rows") > 0)["shot_id"])),
+            "rows": pc.sum(report["rows"]).as_py() or 0,
+            "reasons": {each["values"]: each["counts"] for each in reasons},
+        },
+    }
+    build = {"seconds": seconds, "host": platform.node()}
+    return release.store.commit(
+        "shards", content=content, tables={"report": report.select(ENCODE_REPORT.names)}, build=build, files=files
+    )

@@ -1,0 +1,180 @@
+"""How much a release gives: rows and bytes, told before anything is encoded, and whether the disk has room for it.
+
+C h w latent   E face embedding   D CLIP embedding
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from pipelines.shards.plan import ClipPlan, CropPlan, plan_clip, row_people, row_references
+from pipelines.shards.settings import EncodeSettings
+from pipelines.storage.store import Collection, Store
+from pipelines.storage.tables import KEYPOINT_COUNT, SHARDS
+from stableanimator.errors import StorageError, WeightsError
+from stableanimator.models.settings import EncoderSettings
+
+ROW_OVERHEAD = 8 << 10
+"""Bytes that a row takes in a file beside its values at most: page headers, bounds, and its share of the footer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Amount:
+    """Of shard rows."""
+
+    rows: int = 0
+    bytes: int = 0
+    """Of their values before compression, exact, and of their places in a file, at most."""
+
+    def __add__(self, other: Amount) -> Amount:
+        return Amount(self.rows + other.rows, self.bytes + other.bytes)
+
+
+def videos_of(release: Collection) -> Iterator[tuple[str, pa.Table, pa.Table]]:
+    """(video_id, its rows of CLIPS, their rows of FRAMES) for each video with accepted clips, by id."""
+    clips, frames = release.table("clips").sort_by("video_id"), release.table("frames")
+    ids, starts = np.unique(clips["video_id"].to_numpy(), return_index=True)
+    video_of_clip = np.repeat(np.arange(len(ids)), np.diff([*starts, clips.num_rows]))
+    clip_of_frame = pc.index_in(frames["shot_id"], clips["shot_id"].combine_chunks()).fill_null(-1).to_numpy()
+    video_of_frame = np.where(clip_of_frame < 0, -1, video_of_clip[clip_of_frame])
+    order = np.argsort(video_of_frame, kind="stable")
+    ends = np.searchsorted(video_of_frame[order], np.arange(len(ids) + 1))
+    for number, video_id in enumerate(ids):
+        of_video = clips.filter(pc.field("video_id") == video_id)
+        yield str(video_id), of_video, _take(frames, order[ends[number] : ends[number + 1]])
+
+
+def _take(table: pa.Table, rows: npt.NDArray[np.int64]) -> pa.Table:
+    """A copy of some rows, in ascending order. A release lists a video's frames together, so they are cut out first:
+    `take` copies every chunk that it is given."""
+    if not len(rows):
+        return table.slice(0, 0)
+    return table.slice(rows[0], rows[-1] - rows[0] + 1).take(pa.array(rows - rows[0]))
+
+
+def amount_of(clips: pa.Table, frames: pa.Table, shapes: EncoderShapes, settings: EncodeSettings) -> Amount:
+    """What the clips of one video give, if all of them can be decoded."""
+    total = Amount()
+    for clip in clips.to_pylist():
+        plan = plan_clip(clip, frames.filter(pc.field("shot_id") == clip["shot_id"]), settings)
+        rows = sum(crop.row_count for crop in plan.crops)
+        total += Amount(rows, planned_bytes(plan, shapes, settings) + rows * ROW_OVERHEAD)
+    return total
+
+
+def amount_of_release(release: Collection, settings: EncodeSettings, encoder_settings: EncoderSettings) -> Amount:
+    """What a whole release gives.
+
+    Raises:
+        WeightsError: the folder of Stable Video Diffusion is missing.
+    """
+    shapes = encoder_shapes(encoder_settings)
+    return sum((amount_of(clips, frames, shapes, settings) for _, clips, frames in videos_of(release)), Amount())
+
+
+def require_space(store: Store, amount: Amount, settings: EncodeSettings) -> None:
+    """Refuse to begin what cannot end. Asks nothing of a root that is no local folder.
+
+    Raises:
+        StorageError: the root's disk has less room than `amount` and `settings.free_gib` need.
+    """
+    free = store.free_bytes()
+    needed = amount.bytes + settings.free_gib * 2**30
+    if amount.rows and free is not None and free < needed:
+        raise StorageError(
+            f"{store.root} has {free / 2**30:.2f} GiB free, and encode would write {amount.bytes / 2**30:.2f} GiB "
+            f"({amount.rows} rows) and leave {settings.free_gib:g} GiB (encode.free_gib); free some space, or ask for "
+            "fewer encode.crops or encode.strides"
+        )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class EncoderShapes:
+    """What the encoders make, as far as the size of a row depends on it."""
+
+    factor: int
+    """Pixels for a latent, along one side."""
+    latent_channels: int
+    """C."""
+    embedding_width: int
+    """D."""
+
+
+def encoder_shapes(settings: EncoderSettings) -> EncoderShapes:
+    """Without loading any weights.
+
+    Raises:
+        WeightsError: a config.json of Stable Video Diffusion's folder is missing or says nothing of this.
+    """
+    channels, latent = settings.vae.block_out_channels, settings.vae.latent_channels
+    width = settings.clip.projection_dim
+    if settings.svd is not None:
+        try:
+            vae, clip = (
+                json.loads(Path(settings.svd, part, "config.json").read_text()) for part in ("vae", "image_encoder")
+            )
+            channels, latent, width = vae["block_out_channels"], vae["latent_channels"], clip["projection_dim"]
+        except (OSError, ValueError, KeyError) as error:
+            raise WeightsError(
+                f"encoders.svd: {settings.svd} must be the folder of Stable Video Diffusion img2vid-xt, with "
+                f"vae/config.json and image_encoder/config.json ({error})"
+            ) from error
+    return EncoderShapes(factor=2 ** (len(channels) - 1), latent_channels=latent, embedding_width=width)
+
+
+def planned_bytes(plan: ClipPlan, shapes: EncoderShapes, settings: EncodeSettings) -> int:
+    """Bytes of the values of all rows of a clip, before compression: exact."""
+    fixed = sum(len(plan.clip[name].encode()) for name in ("shot_id", "video_id", "split")) + _FINGERPRINT
+    total = 0
+    for crop in plan.crops:
+        for windows in crop.windows.values():
+            for window in windows:
+                counts = _list_lengths(plan, crop, window, shapes, settings)
+                total += fixed + len(crop.crop) + len(crop.bucket) + _values_bytes(counts)
+    return total
+
+
+_FINGERPRINT = 64  # characters of the column `encoders`
+
+
+def _list_lengths(
+    plan: ClipPlan, crop: CropPlan, window: range, shapes: EncoderShapes, settings: EncodeSettings
+) -> dict[str, int]:
+    """Values in each list of a row, as pipelines.storage.tables gives their shapes."""
+    height, width = (side // shapes.factor for side in crop.framing.size)
+    latent = shapes.latent_channels * height * width
+    frames = len(window)
+    references = row_references(crop.candidates, window)
+    embedding = plan.measured[references[0]].embedding
+    assert embedding is not None  # or it were no candidate
+    return {
+        "frame_index": frames,
+        "latents": frames * latent,
+        "reference_index": len(references),
+        "reference_latent": len(references) * latent,
+        "clip_embedding": len(references) * shapes.embedding_width,
+        "face_embedding": len(references) * len(embedding),
+        "reference_keypoints": len(references) * KEYPOINT_COUNT * 3,
+        "face_present": frames,
+        "face_mask": frames * height * width,
+        "keypoints": frames * row_people(plan.measured, window, settings.max_people) * KEYPOINT_COUNT * 3,
+    }
+
+
+def _values_bytes(lengths: dict[str, int]) -> int:
+    """Of one row, texts left out."""
+    bits = 0
+    for field in SHARDS:
+        if pa.types.is_list(field.type):
+            bits += lengths[field.name] * field.type.value_type.bit_width
+        elif not pa.types.is_string(field.type):
+            bits += field.type.bit_width
+    return -(-bits // 8)

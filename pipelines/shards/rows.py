@@ -1,0 +1,213 @@
+"""One accepted clip to its shard rows: what the encoders make of its frames, and rows put together from that.
+
+    encoded = encode_clip(plan_clip(clip, frames, settings), video, encoders, settings, spool)
+    for crop in encoded.crops:
+        for row in crop.rows(spool):            # tables of one row each
+
+A clip is decoded once for all its crops, and a frame encoded once for all strides. Pixels of a window of frames are in
+memory at a time; latents wait in the spool until the whole clip is known to be sound. No Ray here:
+`pipelines.shards.encode` runs this in actors.
+
+    F frames of a row   K candidate references   P people   C h w latent   E face embedding   D CLIP embedding
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import torch
+
+from pipelines.shards.latent_spool import Half, LatentSpool
+from pipelines.shards.plan import ClipPlan, CropPlan, MeasuredFrame, lost_line, row_people, row_references
+from pipelines.shards.settings import EncodeSettings
+from pipelines.storage.tables import KEYPOINT_COUNT, SHARDS
+from stableanimator.diffusion.edm import augment_reference
+from stableanimator.errors import RowError
+from stableanimator.media.prefetch import Prefetch
+from stableanimator.media.tensors import to_tensor
+from stableanimator.media.video import VideoReader
+from stableanimator.models.encoders import Encoders
+
+Array = npt.NDArray[np.float32]
+
+_WINDOW_S = 3600.0  # a window may take so long to decode; the reader has a limit for each frame
+
+
+@dataclass(kw_only=True)
+class EncodedCrop:
+    """What the encoders made of one cut of a clip."""
+
+    clip: ClipPlan
+    plan: CropPlan
+    settings: EncodeSettings
+    fingerprint: str
+    """Of the encoders."""
+    factor: int
+    places: list[int] = field(default_factory=list)
+    """Of each measured frame's latent in the spool."""
+    references: dict[int, Half] = field(default_factory=dict)
+    """[C, h, w] by position of the candidate."""
+    embeddings: dict[int, Half] = field(default_factory=dict)
+    """[1, D] by position of the candidate."""
+
+    def rows(self, spool: LatentSpool) -> Iterator[pa.Table]:
+        """Tables of SHARDS with one row each, by stride, then time."""
+        for stride, windows in self.plan.windows.items():
+            for window in windows:
+                yield table_of({"stride": stride, **self._texts(), **self._row(window, spool)})
+
+    def _texts(self) -> dict[str, str]:
+        clip = self.clip.clip
+        return {
+            "shot_id": clip["shot_id"],
+            "video_id": clip["video_id"],
+            "split": clip["split"],
+            "bucket": self.plan.bucket,
+            "crop": self.plan.crop,
+            "encoders": self.fingerprint,
+        }
+
+    def _row(self, window: range, spool: LatentSpool) -> dict[str, Any]:
+        measured, framing = self.clip.measured, self.plan.framing
+        frames = [measured[position] for position in window]
+        references = row_references(self.plan.candidates, window)
+        present = [frame.face_in_picture(framing) for frame in frames]
+        masks = [
+            face_mask(framing.boxes(frame.faces if there else frame.faces[:0]), framing.size, self.factor)
+            for frame, there in zip(frames, present, strict=True)
+        ]
+        people = row_people(measured, window, self.settings.max_people)
+        shape = self.references[references[0]].shape
+        main = np.stack([measured[position].keypoints[0] for position in references])
+        return {
+            "frame_index": np.array([frame.index for frame in frames], np.int32),
+            "latents": spool.read([self.places[position] for position in window], shape),
+            "reference_index": np.array([measured[position].index for position in references], np.int32),
+            "reference_latent": np.stack([self.references[position] for position in references]),
+            "clip_embedding": np.stack([self.embeddings[position] for position in references]),
+            "face_embedding": np.array([measured[position].embedding for position in references], np.float16),
+            "reference_keypoints": framing.keypoints(main),
+            "face_present": np.array(present),
+            "face_mask": np.stack(masks),
+            "people": people,
+            "keypoints": framing.keypoints(people_array(frames, people)),
+        }
+
+
+@dataclass(frozen=True, kw_only=True)
+class EncodedClip:
+    """All cuts of a clip."""
+
+    crops: list[EncodedCrop]
+    lost: list[dict[str, Any]]
+    """Lines of ENCODE_REPORT of what could not be encoded."""
+
+
+def encode_clip(
+    plan: ClipPlan, video: VideoReader, encoders: Encoders, settings: EncodeSettings, spool: LatentSpool
+) -> EncodedClip:
+    """Encode every crop of a plan that has rows. What 16 bits cannot hold costs that crop alone (`latent_overflow`).
+
+    Raises:
+        DecodeError: the video cannot be read.
+    """
+    crops = [
+        EncodedCrop(clip=plan, plan=crop, settings=settings, fingerprint=encoders.fingerprint, factor=encoders.factor)
+        for crop in plan.crops
+    ]
+    lost: list[dict[str, Any]] = []
+    windows = Prefetch(
+        _cut_windows(plan, video, settings.batch), depth=1, timeout_s=_WINDOW_S, what=plan.clip["shot_id"]
+    )
+    with contextlib.closing(windows):
+        for first, pictures in windows:
+            for crop in list(crops):
+                try:
+                    _encode_window(crop, first, pictures[crop.plan.crop], encoders, spool)
+                except RowError as error:
+                    crops.remove(crop)
+                    lost += [lost_line(plan.clip, crop.plan.crop, stride, error) for stride in crop.plan.windows]
+            if not crops:
+                break
+    return EncodedClip(crops=crops, lost=lost)
+
+
+def _cut_windows(
+    plan: ClipPlan, video: VideoReader, size: int
+) -> Iterator[tuple[int, dict[str, npt.NDArray[np.uint8]]]]:
+    """(position of the first frame, pictures [n, H, W, 3] by crop). Runs ahead on a thread of its own."""
+    indices = [frame.index for frame in plan.measured] if plan.crops else []
+    first = 0
+    for window, frames in video.windows(indices, size):
+        yield first, {crop.crop: crop.framing.pictures(frames) for crop in plan.crops}
+        first += len(window)
+
+
+def _encode_window(
+    crop: EncodedCrop, first: int, frames: npt.NDArray[np.uint8], encoders: Encoders, spool: LatentSpool
+) -> None:
+    device = next(encoders.parameters()).device
+    pictures = to_tensor(frames)
+    crop.places += spool.append(half(encoders.encode(pictures.to(device)), "latents"))
+    for position in crop.plan.candidates:
+        if not first <= position < first + len(frames):
+            continue
+        picture = pictures[position - first][None]
+        name = f"{crop.clip.clip['shot_id']}/{crop.clip.measured[position].index}"
+        random = torch.Generator().manual_seed(int(hashlib.sha256(name.encode()).hexdigest()[:15], 16))
+        noisy = augment_reference(picture, crop.settings.reference_noise, random)
+        crop.references[position] = half(encoders.encode(noisy.to(device)), "reference latents")[0]
+        crop.embeddings[position] = half(encoders.embed(picture.to(device)), "CLIP embeddings")[0]
+
+
+def table_of(row: dict[str, Any]) -> pa.Table:
+    """One row of SHARDS; lists are given as arrays of any shape and become flat."""
+    columns = []
+    for column in SHARDS:
+        value = row[column.name]
+        if pa.types.is_list(column.type):
+            flat = pa.array(np.ravel(value), column.type.value_type)
+            columns.append(pa.ListArray.from_arrays(pa.array([0, len(flat)], pa.int32()), flat))
+        else:
+            columns.append(pa.array([value], column.type))
+    return pa.Table.from_arrays(columns, schema=SHARDS)
+
+
+def face_mask(faces: Array, size: tuple[int, int], factor: int) -> npt.NDArray[np.uint8]:
+    """[h, w] at latent size: 1 in every cell that a face's box [N, 4] touches, 0 elsewhere."""
+    height, width = size[0] // factor, size[1] // factor
+    mask = np.zeros((height, width), np.uint8)
+    for x0, y0, x1, y1 in faces / factor:
+        rows = slice(max(int(np.floor(y0)), 0), max(int(np.ceil(y1)), 0))
+        columns = slice(max(int(np.floor(x0)), 0), max(int(np.ceil(x1)), 0))
+        mask[rows, columns] = 1
+    return mask
+
+
+def people_array(frames: list[MeasuredFrame], people: int) -> Array:
+    """[F, people, 133, 3] in pixels of the upright frame; a person who is not there is NaN with score 0."""
+    result = np.full((len(frames), people, KEYPOINT_COUNT, 3), np.nan, np.float32)
+    result[..., 2] = 0
+    for i, frame in enumerate(frames):
+        kept = frame.keypoints[:people]
+        result[i, : len(kept)] = kept
+    return result
+
+
+def half(values: torch.Tensor, what: str) -> Half:
+    """As 16-bit floats on the CPU.
+
+    Raises:
+        RowError: `latent_overflow`, a value that 16 bits turn into infinity, or that is no number.
+    """
+    result: Half = values.to("cpu", torch.float16).numpy()
+    if not np.isfinite(result).all():
+        raise RowError("latent_overflow", f"{what} reach {values.abs().max().item():.3g}; 16-bit floats end at 65504")
+    return result

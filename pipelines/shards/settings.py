@@ -1,0 +1,77 @@
+"""Settings of `pipelines.shards.encode`, importable without Ray."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from stableanimator.media.framing import Size, check_sizes
+
+Crop = Literal["centre", "person", "half_body"]
+"""How a clip is cut: see `pipelines.shards.crops`."""
+
+VERSION = 2
+"""Raised by hand when the meaning of a shard row changes."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class EncodeSettings:
+    """How accepted clips become training shards."""
+
+    buckets: tuple[Size, ...] = ((512, 512), (1024, 576))
+    """Heights and widths in pixels. A clip goes to the nearest aspect ratio, covers it and is cut without stretching.
+    The paper mixes 512x512 and portraits of 576x1024 (width x height)."""
+    crops: tuple[Crop, ...] = ("centre",)
+    """Cuts of each clip, each with rows of its own: `centre`, `person`, `half_body`; see `pipelines.shards.crops`. A
+    cut that shows nearly the same as one before it is left out (`same_cut`)."""
+    max_enlargement: float = 2.0
+    """Pixels of a cut for one of the video at most, along one side. A clip that needs more goes to the next bucket that
+    keeps half of its picture, or is not encoded (`too_small`). Curation accepts pictures from 256 pixels on, which
+    512x512 needs twice; beyond that more than three of four pixels would be invented."""
+    frames_per_row: int = 16
+    """Measured frames in one shard row. Released: 16. A clip with fewer is not encoded (`too_short`)."""
+    strides: tuple[int, ...] = (1,)
+    """A row of stride s holds every s-th measured frame. Each stride has rows that cover the clip once."""
+    references: int = 4
+    """Candidate reference frames of a clip at most, spread evenly over its frames with a face."""
+    max_people: int = 4
+    """Skeletons kept in a frame at most, in the order of the detector (best first)."""
+    reference_noise: float = 0.02
+    """Standard deviation of the noise on a reference picture in [-1, 1], before the VAE. Released: 0.02. Latents are
+    what shards hold, so a candidate's noise is drawn once, here."""
+    batch: int = 8
+    """Frames in one pass of the encoders; bounds their memory and leaves the result as it is."""
+    sheet_rows: int = 12
+    """Shard rows shown on the contact sheet, spread over buckets, crops, strides and clips; 0: no sheet."""
+    free_gib: float = 1.0
+    """GiB that must stay free on the root's disk beside what will be written; with less the job does not begin."""
+    actors: int = 1
+    """Processes that encode side by side, each with the encoders in memory."""
+    cpus_per_actor: float = 1.0
+    """CPU cores reserved for each."""
+    gpus_per_actor: float = 1.0
+    """GPUs reserved for each; 0 encodes on the CPU."""
+
+    def __post_init__(self) -> None:
+        check_sizes("buckets", self.buckets)
+        for name in ("frames_per_row", "references", "max_people", "batch", "actors"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1")
+        for name in ("crops", "strides"):
+            values = getattr(self, name)
+            if not values or len(set(values)) < len(values):
+                raise ValueError(f"{name} must name at least one, and each once")
+        if min(self.strides) < 1:
+            raise ValueError("strides must be at least 1")
+        if self.max_enlargement <= 0:
+            raise ValueError("max_enlargement must be above 0")
+        for name in ("reference_noise", "sheet_rows", "free_gib"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"{name} must not be negative")
+        if self.cpus_per_actor <= 0 or self.gpus_per_actor < 0:
+            raise ValueError("cpus_per_actor must be above 0 and gpus_per_actor not below 0")
+
+    @property
+    def device(self) -> str:
+        """Where an actor puts the encoders."""
+        return "cuda" if self.gpus_per_actor > 0 else "cpu"

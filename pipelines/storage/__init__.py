@@ -1,0 +1,7 @@
+"""The dataset root.
+
+store                          content addresses, commits, manifests: the only code that knows where things lie
+tables                         the contract: each column with type, unit and writer
+parquet_files, part_rows       equal tables give equal bytes; rows of one key by id
+compaction                     thousands of small parts become a few large ones
+"""

@@ -1,0 +1,243 @@
+"""Video files to upright RGB frames with their times and back, and single pictures.
+
+High dynamic range (PQ, HLG) becomes BT.709, transparency is dropped, interlaced pictures stay woven, and pixels that
+are not square stay as stored.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+from urllib.parse import unquote, urlparse
+
+import av
+import cv2
+import numpy as np
+import pyarrow.fs as pafs
+from av.video.reformatter import ColorPrimaries, ColorRange, Colorspace, ColorTrc
+from numpy.typing import NDArray
+
+from stableanimator.errors import DecodeError
+from stableanimator.media.prefetch import Prefetch
+from stableanimator.media.video_decoder import Decoder, Image
+from stableanimator.media.video_index import index_frames
+
+_AHEAD = 2  # decoded frames that wait for whoever reads them
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class VideoInfo:
+    """What is known of a video before its frames are decoded (F frames)."""
+
+    frame_count: int
+    fps: float
+    """Mean frames per second, from the times; as the container states it for a single frame."""
+    width: int
+    """Pixels of the upright picture."""
+    height: int
+    times: NDArray[np.float64]
+    """[F] seconds from the first frame, as stored: uneven where the frame rate varies."""
+    truncated: bool
+    """The container speaks of more frames than the file holds; `frame_count` counts those that are there."""
+
+
+class VideoReader:
+    """Frames of a video by index, upright.
+
+    `path` is a local path or a URI of `pyarrow.fs`; a remote file is copied to a temporary one that lives as long as
+    the reader. `threads` are decoder threads. Memory holds one decoded frame and the few that follow it.
+
+        with VideoReader("/data/dance.mp4") as video:
+            first = video.read([0])[0]          # uint8 [H, W, 3]
+
+    Raises:
+        DecodeError: not_found, empty_file, unreadable, truncated (nothing is left to decode), no_video, no_frames.
+        DecodeTimeout: the list of the frames, or later a frame, took longer than `timeout_s` seconds. The file may
+            make a decoder hang, and cannot be read any further.
+    """
+
+    def __init__(self, path: str | Path, threads: int = 1, timeout_s: float = 600.0) -> None:
+        self._path, self._copy = _local_file(str(path))
+        self._threads, self._timeout_s = threads, timeout_s
+        self._decoder: Decoder | None = None
+        self._reading: Prefetch[tuple[int, Image]] | None = None
+        try:
+            self._index = next(self._guarded(index_frames(path) for path in [self._path]))
+        except BaseException:
+            self.close()
+            raise
+        times = self._index.times
+        self.info = VideoInfo(
+            frame_count=len(times),
+            fps=(len(times) - 1) / float(times[-1]) if len(times) > 1 else self._index.rate,
+            width=self._index.width,
+            height=self._index.height,
+            times=times,
+            truncated=self._index.truncated,
+        )
+
+    def _guarded(self, items: Iterator[Any]) -> Prefetch[Any]:
+        return Prefetch(items, depth=_AHEAD, timeout_s=self._timeout_s, what=self._path)
+
+    def frames(self, indices: Iterable[int] | NDArray[np.integer]) -> Iterator[tuple[int, Image]]:
+        """(index, frame [H, W, 3]) in the order asked for, decoded on another thread while the caller works on the last
+        one. A new call ends the one before.
+
+        Raises:
+            IndexError: an index is not in 0..frame_count-1.
+            DecodeError: undecodable_frame, size_changes.
+        """
+        wanted = np.asarray(indices, dtype=np.int64).reshape(-1)
+        if wanted.size and (wanted.min() < 0 or wanted.max() >= self.info.frame_count):
+            raise IndexError(f"frames {wanted.min()}..{wanted.max()} of a video with {self.info.frame_count} frames")
+        if self._reading is not None:
+            self._reading.close()
+        self._reading = self._guarded(self._decode(wanted))
+        return self._reading
+
+    def _decode(self, wanted: NDArray[np.int64]) -> Iterator[tuple[int, Image]]:
+        if self._decoder is None:
+            self._decoder = Decoder(self._path, self._index, self._threads)
+        yield from self._decoder.frames(map(int, wanted))
+
+    def read(self, indices: Sequence[int] | NDArray[np.integer]) -> NDArray[np.uint8]:
+        """Frames at `indices` (any order, repeats allowed) as uint8 RGB [n, H, W, 3].
+
+        Raises:
+            As `frames`.
+        """
+        unique, places = np.unique(np.asarray(indices, dtype=np.int64), return_inverse=True)
+        frames = np.zeros((len(unique), self.info.height, self.info.width, 3), np.uint8)
+        for place, (_, frame) in enumerate(self.frames(unique)):
+            frames[place] = frame
+        return frames if np.array_equal(unique, indices) else frames[places.reshape(-1)]
+
+    def windows(
+        self, indices: Sequence[int] | NDArray[np.integer], size: int
+    ) -> Iterator[tuple[NDArray[np.int64], NDArray[np.uint8]]]:
+        """Pairs of (indices [n], frames [n, H, W, 3]) with n <= `size`: one window is in memory at a time."""
+        if size < 1:
+            raise ValueError(f"windows of {size} frames")
+        wanted = np.asarray(indices, dtype=np.int64)
+        for start in range(0, len(wanted), size):
+            window = wanted[start : start + size]
+            yield window, self.read(window)
+
+    def close(self) -> None:
+        """Give back the decoder and the copy of a remote file."""
+        # A decoder that hangs is left alone: to close it under its own thread would crash the process.
+        if (self._reading is None or self._reading.close()) and self._decoder is not None:
+            self._decoder.close()
+        self._reading = self._decoder = None
+        if self._copy is not None:
+            self._copy.cleanup()
+            self._copy = None
+
+    def __enter__(self) -> VideoReader:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def write_mp4(path: str | Path, frames: Iterable[Image], fps: float, *, crf: int = 18) -> None:
+    """Encode frames, uint8 RGB [H, W, 3] of one size, as H.264 yuv420p with BT.709 colours.
+
+    `crf` is x264's quality: 0 lossless, 18 visually lossless, 51 worst. An odd height or width gets its last row or
+    column repeated, since yuv420p has even sizes only. The file appears whole or not at all.
+
+    Raises:
+        ValueError: no frames, or frames of different sizes.
+    """
+    target = Path(path)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.stem}-", suffix=".mp4")
+    os.close(handle)
+    try:
+        with av.open(temporary, "w", format="mp4", options={"movflags": "+faststart"}) as container:
+            _encode(container, iter(frames), Fraction(fps).limit_denominator(1001), crf)
+        os.chmod(temporary, 0o644)  # mkstemp gives 0600
+        os.replace(temporary, target)
+    finally:
+        Path(temporary).unlink(missing_ok=True)
+
+
+def _encode(container: Any, frames: Iterator[Image], rate: Fraction, crf: int) -> None:
+    first = next(frames, None)
+    if first is None:
+        raise ValueError("a video needs at least one frame")
+    height, width = first.shape[:2]
+    stream = container.add_stream("libx264", rate=rate, options={"crf": str(crf)})
+    stream.height, stream.width, stream.pix_fmt = height + height % 2, width + width % 2, "yuv420p"
+    codec = stream.codec_context
+    codec.thread_count = 1  # the bytes depend on it
+    # Stated, because players guess from the picture's size where it is not.
+    codec.colorspace, codec.color_range = Colorspace.ITU709, ColorRange.MPEG
+    codec.color_primaries, codec.color_trc = ColorPrimaries.BT709, ColorTrc.BT709
+    for image in _chain(first, frames):
+        if image.shape != first.shape or image.dtype != np.uint8:
+            raise ValueError(f"a frame is {image.dtype}{list(image.shape)}, the first {list(first.shape)}")
+        padded = np.pad(image, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
+        frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(padded), format="rgb24").reformat(
+            format="yuv420p", dst_colorspace=Colorspace.ITU709, dst_color_range=ColorRange.MPEG
+        )
+        container.mux(stream.encode(frame))
+    container.mux(stream.encode(None))
+
+
+def _chain(first: Image, rest: Iterator[Image]) -> Iterator[Image]:
+    yield first
+    yield from rest
+
+
+def read_image(uri: str | Path) -> Image:
+    """A picture as uint8 RGB [H, W, 3]: a picture file (EXIF orientation applied), or `video.mp4#frame=12`.
+
+    `uri` is a local path or a URI of `pyarrow.fs`. Transparency is dropped.
+
+    Raises:
+        DecodeError: not_found, unreadable, no_such_frame, or as `VideoReader`.
+    """
+    text = str(uri)
+    name, mark, number = text.rpartition("#frame=")
+    if mark:
+        with VideoReader(name) as video:
+            if not number.isdigit() or int(number) >= video.info.frame_count:
+                raise DecodeError("no_such_frame", f"{text}: the video has {video.info.frame_count} frames")
+            return video.read([int(number)])[0]
+    path, copy = _local_file(text)
+    try:
+        if not Path(path).is_file():
+            raise DecodeError("not_found", f"{text} is not a file")
+        data = np.fromfile(path, np.uint8)
+    finally:
+        if copy is not None:
+            copy.cleanup()
+    image = cv2.imdecode(data, cv2.IMREAD_COLOR_RGB) if data.size else None
+    if image is None:
+        raise DecodeError("unreadable", f"{text} is no picture that OpenCV knows")
+    return np.asarray(image, np.uint8)
+
+
+def _local_file(uri: str) -> tuple[str, tempfile.TemporaryDirectory[str] | None]:
+    """A path that decoders can open, and the folder of the temporary copy where one had to be made."""
+    if "://" not in uri:
+        return uri, None
+    if uri.startswith("file://"):
+        return unquote(urlparse(uri).path), None
+    folder = tempfile.TemporaryDirectory(prefix="stableanimator-")
+    target = os.path.join(folder.name, Path(urlparse(uri).path).name or "file")
+    try:
+        pafs.copy_files(uri, target)
+    except (OSError, ValueError) as error:
+        folder.cleanup()
+        raise DecodeError("not_found", f"{uri} cannot be fetched ({error})") from error
+    return target, folder

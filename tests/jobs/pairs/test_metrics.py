@@ -1,0 +1,121 @@
+"""Metrics of prediction files that are written here; faces are judged by a real analyser where there is one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+
+from jobs.pairs.metrics import frame_pairs, measure, metrics_of, side_by_side
+from stableanimator.media.framing import Framing
+from stableanimator.media.video import VideoReader, write_mp4
+from stableanimator.perception.faces import Face, FaceAnalyser
+from stableanimator.perception.settings import FaceSettings
+
+
+def _no_faces(frame: np.ndarray) -> list[Face]:
+    """An analyser for pictures of which is known that they show nobody."""
+    return []
+
+
+def _waves(frames: int, height: int, width: int) -> list[np.ndarray]:
+    y, x = np.mgrid[0:height, 0:width]
+    return [
+        np.stack([127 + 90 * np.sin((x + 4 * t) / 9), 127 + 90 * np.cos(y / 7), 0 * x + 60], -1).astype(np.uint8)
+        for t in range(frames)
+    ]
+
+
+@pytest.fixture
+def prediction(tmp_path: Path) -> dict[str, Any]:
+    """A prediction that is its own truth."""
+    write_mp4(tmp_path / "prediction.mp4", _waves(4, 32, 48), 8)
+    cv2.imwrite(str(tmp_path / "reference.png"), _waves(1, 64, 96)[0])
+    return {
+        "pair_id": "a",
+        "status": "done",
+        "reason": None,
+        "face_optimisation": False,
+        "prediction_uri": str(tmp_path / "prediction.mp4"),
+        "skeleton_uri": str(tmp_path / "prediction.mp4"),
+        "reference_uri": str(tmp_path / "reference.png"),
+        "truth_uri": str(tmp_path / "prediction.mp4"),
+        "frame_index": [0, 1, 2, 3],
+    }
+
+
+@pytest.mark.parametrize("protocol", ["disco", "standard"])
+def test_a_prediction_that_is_the_truth_is_perfect(prediction: dict[str, Any], protocol: Any) -> None:
+    row = measure(prediction, _no_faces, protocol)
+    assert (row["pair_id"], row["face_optimisation"], row["frames"]) == ("a", False, 4)
+    assert (row["l1"], row["psnr"], row["psnr_uint8"]) == (0, 100, 100)
+    assert row["ssim"] == pytest.approx(1)
+    assert (row["csim"], row["face_found"], row["reason"]) == (None, 0, "no_reference_face")
+    metrics = metrics_of(row)
+    assert metrics is not None
+    assert metrics.ssim == row["ssim"]
+
+
+def test_true_frames_are_chosen_by_index_and_cut_as_the_animation_was(
+    prediction: dict[str, Any], tmp_path: Path
+) -> None:
+    write_mp4(tmp_path / "truth.mp4", _waves(12, 64, 160), 24)
+    prediction |= {"truth_uri": str(tmp_path / "truth.mp4"), "frame_index": [1, 4, 7, 10]}
+    with VideoReader(tmp_path / "truth.mp4") as video:
+        expected = Framing.cover((64, 160), (32, 48)).pictures(video.read([1, 4, 7, 10]))
+    truths = np.stack([truth for _, truth in frame_pairs(prediction) if truth is not None])
+    np.testing.assert_array_equal(truths, expected)
+
+
+def test_what_is_wrong_with_a_pair_is_its_reason(prediction: dict[str, Any], tmp_path: Path) -> None:
+    short = measure(prediction | {"frame_index": [0, 1, 2, 9]}, _no_faces, "disco")
+    assert short == {"pair_id": "a", "face_optimisation": False, "reason": "truth_too_short"}
+    assert metrics_of(short) is None
+    gone = measure(prediction | {"prediction_uri": str(tmp_path / "gone.mp4")}, _no_faces, "disco")
+    assert gone["reason"] == "not_found"
+    failed = measure(prediction | {"status": "failed", "reason": "no_driving_person"}, _no_faces, "disco")
+    assert failed["reason"] == "no_driving_person"
+
+
+def test_without_truth_there_are_no_picture_metrics(prediction: dict[str, Any]) -> None:
+    row = measure(prediction | {"truth_uri": None}, _no_faces, "disco")
+    assert (row["frames"], row["l1"], row["psnr"]) == (4, None, None)
+
+
+def test_side_by_side_shows_every_frame_of_every_column(prediction: dict[str, Any]) -> None:
+    frames = list(side_by_side([prediction, prediction | {"face_optimisation": True}]))
+    assert len(frames) == 4
+    # reference, driven by, plain, hjb, truth: each 288 wide at 192 high (32x48 six times), and a gap of 4
+    assert frames[0].shape == (24 + 192, 5 * (288 + 4), 3)
+    with VideoReader(prediction["prediction_uri"]) as video:
+        third = video.read([2])[0].repeat(6, 0).repeat(6, 1)
+    for column in range(1, 5):
+        np.testing.assert_array_equal(frames[2][24:, column * 292 : column * 292 + 288], third)
+
+
+@pytest.mark.real_data
+def test_csim_of_a_clip_with_itself_and_with_another_person(real_data: Path, tmp_path: Path) -> None:
+    weights = FaceSettings(pack_root=str(real_data / "weights" / "insightface"), pack="small")
+    clip = str(real_data / "media" / "videos" / "lp_s13.mp4")
+    with VideoReader(clip) as video:
+        write_mp4(tmp_path / "copy.mp4", list(video.read([0, 5, 10])), 5, crf=4)
+    row = {
+        "pair_id": "a",
+        "status": "done",
+        "face_optimisation": True,
+        "prediction_uri": str(tmp_path / "copy.mp4"),
+        "reference_uri": f"{clip}#frame=0",
+        "truth_uri": clip,
+        "frame_index": [0, 5, 10],
+    }
+    analyser = FaceAnalyser(weights)
+    same = measure(row, analyser, "disco")
+    assert same["face_found"] == 1
+    assert same["csim"] > 0.8
+    assert same["csim_truth"] > 0.95
+    assert same["psnr"] > 38
+    other = str(real_data / "media" / "images" / "full_body_1.jpg")
+    assert measure(row | {"reference_uri": other}, analyser, "disco")["csim"] < 0.4

@@ -1,0 +1,133 @@
+"""A YAML file and arguments become settings; each mistake is one line that names the key."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from jobs.running.config import dump, load, resources
+from stableanimator.errors import ConfigError
+
+CONFIGS = Path(__file__).resolve().parents[3] / "jobs" / "configs"
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Path:
+    path = tmp_path / "config.yaml"
+    path.write_text("experiment: dance\nroot: /data/dance\nencode:\n  batch: 4\n")
+    return path
+
+
+def test_arguments_replace_values_of_the_file(config: Path) -> None:
+    loaded = load(str(config), ["encode.batch=2", "train.loop.engine.cpus_per_worker=3", "root=/elsewhere"])
+    assert (loaded.encode.batch, loaded.train.loop.engine.cpus_per_worker, loaded.root) == (2, 3, "/elsewhere")
+
+
+def test_numbers_in_scientific_notation_are_numbers(config: Path) -> None:
+    # PyYAML reads 1e-5 as a string.
+    assert load(str(config), ["train.loop.learning_rate=1e-5"]).train.loop.learning_rate == 1e-5
+
+
+def test_variables_are_expanded(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DANCE", "/mnt/dance")
+    assert load(str(config), ["root=${DANCE}/v1"]).root == "/mnt/dance/v1"
+
+
+def test_a_file_says_only_what_differs_from_the_one_it_extends(config: Path, tmp_path: Path) -> None:
+    other = tmp_path / "variants" / "other.yaml"
+    other.parent.mkdir()
+    other.write_text("extends: ../config.yaml\nexperiment: other\nencode:\n  frames_per_row: 12\n")
+    loaded = load(str(other))
+    assert (loaded.experiment, loaded.root) == ("other", "/data/dance")
+    assert (loaded.encode.batch, loaded.encode.frames_per_row) == (4, 12)
+
+
+@pytest.mark.parametrize(
+    ("base", "message"),
+    [("missing.yaml", r"missing\.yaml: No such file"), ("broken.yaml", r"broken\.yaml extends itself")],
+)
+def test_what_cannot_be_extended_is_named(tmp_path: Path, base: str, message: str) -> None:
+    path = tmp_path / "broken.yaml"
+    path.write_text(f"extends: {base}\nexperiment: x\n")
+    with pytest.raises(ConfigError, match=message):
+        load(str(path))
+
+
+def test_what_is_dumped_loads_to_the_same_settings(config: Path, tmp_path: Path) -> None:
+    import yaml
+
+    loaded = load(str(config))
+    copy = tmp_path / "copy.yaml"
+    copy.write_text(yaml.safe_dump(dump(loaded)))
+    assert load(str(copy)) == loaded
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["encode.bacth=2"], r"unknown setting 'encode.bacth'; did you mean 'batch'\?"),
+        (["encod.batch=2"], r"unknown setting 'encod'; did you mean 'encode'\?"),
+        (["encode.batch=many"], r"setting 'encode.batch': .*integer.*'many'"),
+        (["encode.batch=0"], r"setting 'encode'?.*batch"),
+        (["encode.batch"], r"argument 'encode.batch' is not of the form section.key=value"),
+        (["root=data/dance"], r"setting 'root': 'data/dance' is a relative path"),
+        (["encoders.svd=weights/svd"], r"setting 'encoders.svd': 'weights/svd' is a relative path"),
+        (["align.more_poses=[data/poses]"], r"setting 'align.more_poses.*': 'data/poses' is a relative path"),
+        (["align.evaluation.methods=[svd]"], r"setting 'align.evaluation'?.*methods must have learned"),
+        (["alignment_table.moving_camera=-1"], r"setting 'alignment_table'?.*moving_camera must not be negative"),
+        (["align.evaluation_pairs=5"], r"unknown setting 'align.evaluation_pairs'; did you mean"),
+        (["root=${NOT_SET_ANYWHERE}/x"], r"root: the environment variable NOT_SET_ANYWHERE is not set"),
+        (["experiment="], r"setting 'experiment'"),
+        (["encode=5"], r"setting 'encode': must hold settings, as `key: value` \(got 5\)"),
+    ],
+)
+def test_a_mistake_is_one_line_that_names_the_key(config: Path, overrides: list[str], message: str) -> None:
+    with pytest.raises(ConfigError, match=message) as caught:
+        load(str(config), overrides)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["tiny", "full", "real_clips"])
+def test_the_configurations_of_the_package_load(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for variable in ("SA_ROOT", "SA_WEIGHTS", "SA_REAL_DATA"):
+        monkeypatch.setenv(variable, str(tmp_path))
+    loaded = load(str(CONFIGS / f"{name}.yaml"))
+    assert loaded.root.startswith(str(tmp_path))
+    # 100 clips with 4 drives each; the tiny line has few clips.
+    drives = (8, 4) if name != "full" else (4, 8)
+    assert (loaded.align.evaluation.drives_per_clip, loaded.align.evaluation.worst) == drives
+
+
+def test_settings_inside_settings_are_read(config: Path) -> None:
+    overrides = ["align.evaluation.methods=[per_bone, learned]", "align.more_poses=[/data/a, /data/b.v1]"]
+    loaded = load(str(config), [*overrides, "alignment_table.aligner=shipped"])
+    assert loaded.align.evaluation.methods == ("per_bone", "learned")
+    assert loaded.align.more_poses == ("/data/a", "/data/b.v1")
+    assert loaded.alignment_table.aligner == "shipped"
+
+
+def test_the_table_of_alignments_reserves_nothing(config: Path) -> None:
+    assert resources("alignment_table", load(str(config))) == "alignment_table reserves nothing: it runs in the driver"
+
+
+@pytest.mark.parametrize("text", ["experiment: [", "just words", ""])
+def test_a_file_that_is_not_settings_is_one_line(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "broken.yaml"
+    path.write_text(text)
+    with pytest.raises(ConfigError, match=r"broken\.yaml") as caught:
+        load(str(path))
+    assert "\n" not in str(caught.value)
+
+
+def test_a_missing_file_is_named() -> None:
+    with pytest.raises(ConfigError, match=r"/no/such\.yaml"):
+        load("/no/such.yaml")
+
+
+def test_a_configuration_is_read_without_what_takes_seconds_to_import() -> None:
+    heavy = ("torch", "diffusers", "transformers", "ray", "deepspeed", "mlflow", "pandas", "onnxruntime")
+    code = f"import sys, jobs.running.config, jobs.submit; print([name for name in {heavy} if name in sys.modules])"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"

@@ -1,0 +1,90 @@
+"""What a job's work ends in decides its exit code, also when Ray wrapped the error in a worker's failure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import ray
+
+from jobs.running import entry
+from jobs.running.config import Config
+from jobs.running.tracking import Run
+from stableanimator.errors import InputError, UserError, WeightsError
+
+pytestmark = pytest.mark.usefixtures("cluster")
+
+
+@ray.remote
+def _fails_with_the_users_mistake() -> None:
+    raise InputError("the list names no video; add one")
+
+
+def _user_mistake_on_a_worker(config: Config, run: Run) -> str:
+    ray.get(_fails_with_the_users_mistake.remote())
+    return "unreachable"
+
+
+def _defect(config: Config, run: Run) -> str:
+    raise ZeroDivisionError("a defect of ours")
+
+
+def _works(config: Config, run: Run) -> str:
+    return f"nothing made for {config.experiment}"
+
+
+@pytest.mark.parametrize(
+    ("work", "code", "shown"),
+    [
+        (_works, 0, "encode: nothing made for entry ("),
+        (_user_mistake_on_a_worker, 2, "error: the list names no video; add one"),
+        (_defect, 1, "ZeroDivisionError: a defect of ours"),
+    ],
+)
+def test_exit_codes(
+    work: Callable[[Config, Run], str],
+    code: int,
+    shown: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv("SA_ROOT", str(tmp_path))
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    config = tmp_path / "config.yaml"
+    config.write_text(f"experiment: entry\nroot: {tmp_path}\n")
+    assert entry.main("encode", work, ["--config", str(config)]) == code
+    output = capsys.readouterr()
+    assert shown in output.out + output.err
+    assert ("Traceback" in output.err) == (code == 1)
+
+
+def test_a_users_mistake_is_found_wherever_it_was_wrapped() -> None:
+    mistake = UserError("give a folder")
+
+    class WorkerGroupError(Exception):
+        def __init__(self) -> None:
+            super().__init__("training failed")
+            self.worker_failures = {0: ValueError("side effect"), 1: mistake}
+
+    chained = RuntimeError("task failed")
+    chained.__cause__ = mistake
+    assert entry.user_error(chained) is mistake
+    assert entry.user_error(WorkerGroupError()) is mistake
+    assert entry.user_error(ValueError("ours")) is None
+
+
+def test_missing_weights_of_the_weights_folder_are_told_where_they_come_from(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    missing = WeightsError(f"{tmp_path}/dwpose/yolox_l.onnx is missing")
+    monkeypatch.delenv("SA_WEIGHTS", raising=False)
+    assert entry.one_line(missing) == str(missing)
+    monkeypatch.setenv("SA_WEIGHTS", str(tmp_path))
+    assert (
+        entry.one_line(missing) == f"{missing}; python -m jobs.weights list shows what belongs where, fetch brings it"
+    )
+    elsewhere = WeightsError("/models/dance is missing; train one")
+    assert entry.one_line(elsewhere) == str(elsewhere)
+    assert entry.one_line(InputError(str(missing))) == str(missing)

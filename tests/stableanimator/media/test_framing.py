@@ -1,0 +1,105 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from stableanimator.media.framing import Framing, check_sizes, nearest_size, similar_sizes
+from stableanimator.media.tensors import to_pictures, to_tensor
+
+SIZES = ((512, 512), (1024, 576), (576, 1024))
+
+
+@pytest.mark.parametrize(
+    ("height", "width", "expected"),
+    [(480, 480, (512, 512)), (1920, 1080, (1024, 576)), (720, 1280, (576, 1024)), (500, 640, (512, 512))],
+)
+def test_the_nearest_aspect_ratio_wins(height: int, width: int, expected: tuple[int, int]) -> None:
+    assert nearest_size(height, width, SIZES) == expected
+
+
+def test_a_landscape_picture_loses_its_sides_and_is_not_stretched() -> None:
+    framing = Framing.cover((100, 300), (50, 50))
+    assert (framing.scaled, framing.top, framing.left) == ((50, 150), 0, 50)
+    points = np.array([[150, 50, 1.0], [100, 0, 0.5], [np.nan, np.nan, 0]], np.float32)
+    expected = np.array([[25, 25, 1.0], [0, 0, 0.5], [np.nan, np.nan, 0]], np.float32)
+    np.testing.assert_allclose(framing.keypoints(points), expected)
+    np.testing.assert_allclose(framing.boxes(np.array([[100, 0, 200, 100]], np.float32)), [[0, 0, 50, 50]])
+
+
+@pytest.mark.parametrize(("source", "size"), [((96, 200), (64, 64)), ((40, 30), (64, 48)), ((64, 64), (64, 64))])
+def test_a_square_in_the_picture_lies_where_its_points_are_moved_to(
+    source: tuple[int, int], size: tuple[int, int]
+) -> None:
+    frame = np.zeros((1, *source, 3), np.uint8)
+    y, x = source[0] // 2, source[1] // 2
+    frame[:, y - 8 : y + 8, x - 6 : x + 6] = 255
+    framing = Framing.cover(source, size)
+    picture = framing.pictures(frame)[0, ..., 0].astype(float)
+    x0, y0, x1, y1 = framing.boxes(np.array([x - 6, y - 8, x + 6, y + 8], np.float32))
+    assert picture.sum() / 255 == pytest.approx((x1 - x0) * (y1 - y0), rel=0.03)
+    centre = [(picture.sum(axis) * (np.arange(picture.shape[1 - axis]) + 0.5)).sum() / picture.sum() for axis in (0, 1)]
+    assert centre == pytest.approx([(x0 + x1) / 2, (y0 + y1) / 2], abs=0.05)
+
+
+def test_other_sizes_must_keep_half_of_the_picture() -> None:
+    assert similar_sizes(1920, 1080, SIZES) == [(1024, 576), (512, 512)]  # 576x1024 would keep a third
+    assert similar_sizes(500, 500, SIZES) == [(512, 512), (1024, 576), (576, 1024)]
+    assert similar_sizes(100, 1000, SIZES) == [(576, 1024)]  # the nearest always
+
+
+def test_a_cut_is_slid_to_a_point_as_far_as_the_picture_goes() -> None:
+    slid = Framing.cover((100, 300), (50, 50), centre=(60, 10))
+    assert (slid.scaled, slid.top, slid.left) == ((50, 150), 0, 5)
+    assert slid.keypoints(np.array([60, 50, 1.0], np.float32)).tolist() == [25, 25, 1]
+    assert [Framing.cover((100, 300), (50, 50), centre=(x, 50)).left for x in (-9, 30, 290)] == [0, 0, 100]
+
+
+def test_a_closer_cut_holds_its_box_in_its_middle() -> None:
+    framing = Framing.around((100, 100), (40, 40), (20, 30, 40, 40))
+    assert (framing.scaled, framing.top, framing.left, framing.enlargement) == ((200, 200), 50, 40, 2)
+    box = np.array([20, 30, 40, 40], np.float32)
+    assert framing.boxes(box).tolist() == [0, 10, 40, 30]
+    frame = np.zeros((1, 100, 100, 3), np.uint8)
+    frame[:, 30:40, 20:40] = 200
+    picture = framing.pictures(frame)[0, ..., 0]
+    assert (picture[13:27, 3:37] == 200).all()
+    assert (picture[:7] == 0).all()
+    # A box as large as the picture: no closer than what covers.
+    assert Framing.around((100, 300), (50, 50), (0, 0, 300, 100)) == Framing.cover((100, 300), (50, 50))
+
+
+sides = st.integers(16, 600)
+
+
+@given(sides, sides, sides, sides)
+def test_the_cut_is_full_of_picture_and_touches_two_borders(height: int, width: int, rows: int, columns: int) -> None:
+    framing = Framing.cover((height, width), (rows, columns))
+    assert framing.top >= 0
+    assert framing.left >= 0
+    assert framing.top + rows <= framing.scaled[0]
+    assert framing.left + columns <= framing.scaled[1]
+    assert framing.scaled[0] - rows <= 1 or framing.scaled[1] - columns <= 1
+    scale = [scaled / source for scaled, source in zip(framing.scaled, framing.source, strict=True)]
+    assert abs(scale[0] * height - scale[1] * height) <= 1 + height / width  # alike, up to half a pixel an axis
+
+
+def test_frames_of_another_size_and_odd_sizes_are_refused() -> None:
+    with pytest.raises(ValueError, match="framing is for"):
+        Framing.cover((10, 10), (8, 8)).pictures(np.zeros((1, 10, 11, 3), np.uint8))
+    with pytest.raises(ValueError, match="multiples of 8"):
+        check_sizes("buckets", ((64, 60),))
+    with pytest.raises(ValueError, match="at least one"):
+        check_sizes("buckets", ())
+
+
+def test_bytes_become_floats_between_minus_one_and_one_and_back() -> None:
+    every_level = np.arange(256, dtype=np.uint8).reshape(1, 16, 16, 1).repeat(3, -1)
+    floats = to_tensor(every_level)
+    assert floats.shape == (1, 3, 16, 16)
+    assert (floats[0, 0, 0, 0], floats[0, 2, -1, -1]) == (-1, 1)
+    np.testing.assert_array_equal(to_pictures(floats), every_level)
+    outside = torch.tensor([-3.0, 5.0, 0.0]).reshape(3, 1, 1)
+    assert to_pictures(outside).tolist() == [[[0, 255, 128]]]
