@@ -14,7 +14,7 @@ import logging
 import sys
 import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -72,15 +72,27 @@ def track(items: Iterable[Item], what: str, total: int) -> Iterator[Item]:
 
     On a terminal a bar with rate and time left; in a log a line every ten seconds, also while nothing comes.
     """
+    with counter(what, total) as advance:
+        for rows, item in enumerate(items, 1):
+            yield item
+            advance(rows)
+
+
+@contextlib.contextmanager
+def counter(what: str, total: int) -> Iterator[Callable[[int], None]]:
+    """As `track`, where what comes is no iterable: the block calls what it is handed with the count so far."""
     shown: _Bar | _Lines = _Bar(what, total) if sys.stderr.isatty() else _Lines(what, total)
     stages = _recorded.get()
     started, rows = time.monotonic(), 0
+
+    def advance(count: int) -> None:
+        nonlocal rows
+        rows = count
+        shown.advance(rows)
+
     try:
         with shown:
-            for item in items:
-                yield item
-                rows += 1
-                shown.advance(rows)
+            yield advance
     finally:
         seconds = time.monotonic() - started
         if stages is not None:

@@ -2,7 +2,7 @@
 
 python -m jobs.weights list | fetch NAME… | verify [NAME…] | where NAME
 
-catalogue                      every file with its place, size, SHA-256, licence and home page
-download, fetch                one URL to one file; an entry of the catalogue into a folder
-folder                         what lies in a weights folder, and what of it is known to be right
+catalogue     catalogue.yaml: every file with its place, size, SHA-256, licence, home page, and where it comes from
+folder        what lies in a weights folder, and what of it is known to be right
+fetch         files into a weights folder
 """

@@ -1,212 +1,164 @@
-"""Fetching an entry of the catalogue into a weights folder: from where, whether it fits, and zips unpacked safely."""
+"""Entries of the catalogue into a weights folder: from where, whether they fit, and out of their zips.
+
+huggingface_hub says what a repository has, size and SHA-256, before a byte has come. The bytes of all files come with
+pipelines.crawling.fetch, the project's one resume: hf_hub_download begins a file again after every stop.
+"""
 
 from __future__ import annotations
 
-import hashlib
-import os
+import shutil
 import zipfile
-import zlib
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
-from typing import IO
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import httpx2
+from filelock import FileLock, Timeout
+from rich.filesize import decimal
 
 from jobs.weights.catalogue import HUGGING_FACE, Entry, WeightsFile
-from jobs.weights.download import (
-    DownloadError,
-    Patience,
-    Source,
-    download,
-    file_sha256,
-    partial_size,
-    require_space,
-    size_text,
-)
-from jobs.weights.folder import WeightsFolder, by_hand
-from stableanimator.errors import ConfigError, WeightsError
+from jobs.weights.folder import accept, is_right, partial, size_of, state
+from pipelines.crawling.fetch import Partial, fetch_file
+from pipelines.crawling.guarded_http import HostTurns, Visit, one_line
+from pipelines.crawling.settings import CrawlSettings
+from pipelines.progress import counter
+from stableanimator.errors import ConfigError, FetchError, StorageError, WeightsError
 
-_PIECE = 1 << 20  # bytes
-_SCHEMES = ("http://", "https://")
-
-Say = Callable[[str], None]
+# A mirror may be at home.
+PATIENCE = CrawlSettings(allow_private_addresses=True, seconds_between_requests=0.0, deadline_s=30 * 24 * 3600.0)
+_WAY_OUT = "free space there, or give another folder with --root"
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
 class Mirrors:
-    """Where files come from instead of their publishers."""
+    """Where files come from instead of their publishers: HF_ENDPOINT, and --mirror, which is `URL` or `PREFIX=URL`.
 
-    hugging_face: str = HUGGING_FACE
-    """HF_ENDPOINT."""
-    prefixes: tuple[tuple[str, str], ...] = ()
-    """(what a URL begins with, what stands there instead); the longest that fits counts, before `hugging_face`."""
-    rest: str | None = None
-    """Put before the host and path of every other URL that is not Hugging Face's."""
-    token: str | None = None
-    """HF_TOKEN; sent to Hugging Face or what stands for it, and nowhere else."""
+    Raises ConfigError for something that is no http(s) URL.
+    """
 
-    @classmethod
-    def of(cls, given: Sequence[str], environment: Mapping[str, str]) -> Mirrors:
-        """From --mirror, which is `URL` or `PREFIX=URL`, and the environment.
-
-        Raises:
-            ConfigError: something that is no http(s) URL.
-        """
-        endpoint = (environment.get("HF_ENDPOINT") or HUGGING_FACE).rstrip("/")
-        if not endpoint.startswith(_SCHEMES):
-            raise ConfigError(f"HF_ENDPOINT is {endpoint!r}; it must begin with http:// or https://")
-        prefixes: list[tuple[str, str]] = []
-        rest = None
+    def __init__(self, given: Sequence[str], environment: Mapping[str, str]) -> None:
+        self._hub = (environment.get("HF_ENDPOINT") or HUGGING_FACE).rstrip("/") + "/"
+        self._token = environment.get("HF_TOKEN") or None
+        self._places = {f"{HUGGING_FACE}/": self._hub}
         for mirror in given:
             prefix, _, target = mirror.rpartition("=")
-            if not target.startswith(_SCHEMES) or (prefix and not prefix.startswith(_SCHEMES)):
-                raise ConfigError(
-                    f"--mirror {mirror!r} is neither URL nor PREFIX=URL with http:// or https:// in front"
-                )
-            if prefix:
-                prefixes.append((prefix, target))
-            else:
-                rest = target.rstrip("/")
-        longest = sorted(prefixes, key=lambda pair: -len(pair[0]))
-        token = environment.get("HF_TOKEN") or None
-        return cls(hugging_face=endpoint, prefixes=tuple(longest), rest=rest, token=token)
+            self._places[prefix or "https://"] = target if prefix else target.rstrip("/") + "/"
+        for url in (*self._places, *self._places.values()):
+            if not url.startswith(("http://", "https://")):
+                raise ConfigError(f"{url!r} in HF_ENDPOINT or --mirror [PREFIX=]URL: http:// or https:// must begin it")
 
-    def url(self, published: str) -> str:
-        """Where a file is asked for."""
-        for prefix, target in self.prefixes:
-            if published.startswith(prefix):
-                return target + published.removeprefix(prefix)
-        if published.startswith(HUGGING_FACE + "/"):
-            return self.hugging_face + published.removeprefix(HUGGING_FACE)
-        if self.rest:
-            return f"{self.rest}/{published.partition('://')[2]}"
-        return published
-
-    def source(self, file: WeightsFile) -> Source:
-        """What to download for a file that has a URL."""
-        assert file.url is not None
-        url = self.url(file.url)
-        theirs = file.url.startswith(HUGGING_FACE + "/") and url.startswith(self.hugging_face + "/")
-        return Source(url=url, size=file.size, sha256=file.sha256, token=self.token if theirs else None)
+    def source(self, published: str) -> tuple[str, bool, str | None]:
+        """Where a file is asked for; whether that is the hub; HF_TOKEN, for the hub alone."""
+        prefix = max(filter(published.startswith, self._places), key=len, default="")
+        url = self._places.get(prefix, "") + published.removeprefix(prefix)
+        hub = published.startswith(f"{HUGGING_FACE}/") and url.startswith(self._hub)
+        return url, hub, self._token if hub else None
 
 
-def missing_files(folder: WeightsFolder, entry: Entry) -> tuple[WeightsFile, ...]:
-    """The files of an entry that must be fetched: missing, or not what they must be."""
-    return tuple(file for file in entry.files if not folder.is_right(file))
+def by_hand(root: Path, entry: Entry, file: WeightsFile) -> str:
+    """How to put a file, or the archive that it comes in, there without this program."""
+    come, then = (entry.archive, "fetch") if entry.archive else (file, "verify")
+    steps = f"download {come.url} (terms: {entry.home}) to {root / come.path}"
+    return f"by hand: {steps}, then python -m jobs.weights {then} {entry.name}"
 
 
-def require_room(folder: WeightsFolder, missing: Mapping[Entry, Sequence[WeightsFile]]) -> None:
-    """Raises StorageError when all that is to be fetched does not fit; sizes that nobody knows count as nothing."""
-    needed = 0
-    for entry, files in missing.items():
-        downloads = [*files] if entry.archive is None or not files else [entry.archive]
-        for file in downloads:
-            place = folder.place(file.path)
-            there = place.stat().st_size if file is entry.archive and place.is_file() else partial_size(place)
-            needed += max(0, (file.size or 0) - there)
-        if entry.archive is not None:
-            needed += sum(file.size or 0 for file in files)
-    require_space(folder.root, needed, ", ".join(entry.name for entry, files in missing.items() if files))
-
-
-def fetch_entry(
-    folder: WeightsFolder, entry: Entry, files: Sequence[WeightsFile], mirrors: Mirrors, patience: Patience, say: Say
-) -> None:
-    """Bring `files` of an entry into the folder; a wrong one that is there is replaced when the right one has come.
+def fetch(root: Path, entries: Sequence[Entry], mirrors: Mirrors) -> None:
+    """Show the terms, then bring what is missing; what is wrong is replaced when the right file has come.
 
     Raises:
         WeightsError: a file could not be had or is not what it must be; says how to put it there by hand.
-        StorageError: the disk is too small.
+        StorageError, ConfigError: the disk is too small, or full.
     """
-    if entry.archive is not None:
-        _fetch_archive(folder, entry, entry.archive, files, mirrors, patience)
-    for file in files:
-        if file.url is not None:
-            sha256 = _download(folder, entry, file, mirrors, patience)
-            folder.remember(file, sha256)
-        else:
-            sha256 = file.sha256 or file_sha256(folder.place(file.path))
-        place = folder.place(file.path)
-        size = size_text(place.stat().st_size)
-        if file.sha256:
-            say(f"fetched {place} ({size}, SHA-256 as published)")
-        else:
-            say(f"fetched {place} ({size}), NOT VERIFIED: the catalogue has no checksum for it.")
-            say(f"  Recorded, so that a later change is noticed; compare it with {entry.home}: SHA-256 {sha256}")
-
-
-def _download(folder: WeightsFolder, entry: Entry, file: WeightsFile, mirrors: Mirrors, patience: Patience) -> str:
-    source = mirrors.source(file)
-    place = folder.place(file.path)
     try:
-        return download(source, place, patience)
-    except DownloadError as error:
-        help_ = by_hand(folder, entry, file, file.url or source.url)
-        asked = f" (asked for at {source.url})" if source.url != file.url else ""
-        raise WeightsError(f"{place} could not be fetched{asked}: {error}; {help_}") from error
-
-
-def _fetch_archive(
-    folder: WeightsFolder,
-    entry: Entry,
-    archive: WeightsFile,
-    files: Sequence[WeightsFile],
-    mirrors: Mirrors,
-    patience: Patience,
-) -> None:
-    place = folder.place(archive.path)
-    if not (place.is_file() and archive.sha256 in (None, file_sha256(place))):
-        _download(folder, entry, archive, mirrors, patience)
-    unpack(place, {file.name: (folder.place(file.path), file) for file in files})
-    for file in files:
-        folder.remember(file, file.sha256 or file_sha256(folder.place(file.path)))
-    place.unlink()
-
-
-def unpack(archive: Path, members: Mapping[str, tuple[Path, WeightsFile]]) -> None:
-    """Take the named files out of a zip, wherever in it they lie; each gets its name when its checksum is right.
-
-    Raises:
-        WeightsError: it is no zip, has a name that leads out of it, or lacks a file, or one is not what it must be.
-    """
-    again = f"delete {archive} and fetch it again"
-    try:
-        with zipfile.ZipFile(archive) as opened:
-            inside: dict[str, list[zipfile.ZipInfo]] = {}
-            for info in opened.infolist():
-                parts = PurePosixPath(info.filename.replace("\\", "/"))
-                if parts.is_absolute() or ".." in parts.parts or ":" in info.filename:
-                    raise WeightsError(f"{archive} has a name that leads out of it ({info.filename!r}); {again}")
-                if not info.is_dir():
-                    inside.setdefault(parts.name, []).append(info)
-            for name, (target, file) in members.items():
-                found = inside.get(name, [])
-                if len(found) != 1:
-                    raise WeightsError(f"{archive} has {len(found)} files called {name}, not one; {again}")
-                with opened.open(found[0]) as handle:
-                    _place_member(handle, target, file, f"{name} in {archive}", again)
-    except (zipfile.BadZipFile, zlib.error, RuntimeError, EOFError) as error:
-        raise WeightsError(f"{archive} is no zip that can be read ({error}); {again}") from error
+        root.mkdir(parents=True, exist_ok=True)
+        with FileLock(root / ".fetch.lock", timeout=0):
+            missing = {entry: [file for file in entry.files if not is_right(root, file)] for entry in entries}
+            for entry in entries:
+                terms = f"{entry.what}\n  licence: {entry.licence}\n  home:    {entry.home}"
+                print(f"{entry.name}: {terms if missing[entry] else 'everything is there'}", flush=True)
+            coming = [file for files in missing.values() for file in files]
+            zips = [entry.archive for entry in entries if entry.archive and missing[entry]]
+            coming += [file for file in zips if not is_right(root, file)]  # a zip may have been put there by hand
+            needed = sum(max(0, (file.size or 0) - size_of(partial(root, file))) for file in coming)
+            if needed > (free := shutil.disk_usage(root).free):
+                what = f"{', '.join(entry.name for entry in entries if missing[entry])} needs {decimal(needed)}"
+                raise StorageError(f"{what} below {root}, where {decimal(free)} are free; {_WAY_OUT}")
+            for entry in filter(missing.get, missing):
+                if entry.archive:
+                    _bring(root, entry, entry.archive, mirrors)
+                    _unpack(root, root / entry.archive.path, missing[entry])
+                for file in missing[entry]:
+                    _bring(root, entry, file, mirrors)
+                    seen = f"NOT VERIFIED: {state(root, file)[1]}; compare it with {entry.home}"
+                    what = f"{decimal(size_of(root / file.path))}, {'SHA-256 as published' if file.sha256 else seen}"
+                    print(f"fetched {root / file.path} ({what})", flush=True)
+    except Timeout as error:
+        raise WeightsError(f"another process is fetching into {root}; wait for it") from error
     except OSError as error:
-        raise WeightsError(
-            f"{archive} cannot be unpacked ({error.strerror or error}); free space, or {again}"
-        ) from error
+        raise WeightsError(f"{error.filename or root} cannot be written ({error.strerror}); {_WAY_OUT}") from error
+    print(f"weights: {sum(map(len, missing.values()))} files fetched into {root}")
 
 
-def _place_member(handle: IO[bytes], target: Path, file: WeightsFile, what: str, again: str) -> None:
-    """Write one member, no further than the size that it must have."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    partial = target.with_name(target.name + ".partial")
-    digest, size = hashlib.sha256(), 0
+def _bring(root: Path, entry: Entry, file: WeightsFile, mirrors: Mirrors) -> None:
+    """Have a file at its place; nobody is asked where the right one is there already, by hand or out of a zip."""
+    if is_right(root, file):
+        return
+    url, hub, token = mirrors.source(str(file.url))
     try:
-        with partial.open("wb") as out:
-            while piece := handle.read(_PIECE):
-                size += len(piece)
-                if file.size is not None and size > file.size:
-                    break
-                digest.update(piece)
-                out.write(piece)
-        if file.size not in (None, size) or file.sha256 not in (None, digest.hexdigest()):
-            raise WeightsError(f"{what} is not what it must be (size or SHA-256); {again}")
-        os.replace(partial, target)
+        (root / file.path).parent.mkdir(parents=True, exist_ok=True)
+        _download(root, url, file, _as_the_hub_says(url, file, token) if hub else file, token)
+    except FetchError as error:
+        terms = "accept the terms on the home page, and set HF_TOKEN to your token; "
+        advice = (terms if error.reason in ("http_401", "http_403") else "") + by_hand(root, entry, file)
+        raise WeightsError(f"{root / file.path} could not be fetched from {url}: {error}; {advice}") from error
+
+
+def _as_the_hub_says(url: str, file: WeightsFile, token: str | None) -> WeightsFile:
+    """The file with the size and SHA-256 that the hub names; raises FetchError where they are not the catalogue's."""
+    try:
+        from huggingface_hub import get_hf_file_metadata  # reads the HF_ variables
+
+        told = get_hf_file_metadata(url, token=token or False, retry_on_errors=True)
+    except (httpx2.HTTPError, httpx2.InvalidURL, OSError, ValueError) as error:
+        status = getattr(getattr(error, "response", None), "status_code", None)
+        raise FetchError(f"http_{status}" if status else "no_answer", one_line(str(error))) from error
+    sha256 = told.etag if len(told.etag or "") == 64 else None  # else it is git's SHA-1
+    for what, ours, theirs in (("size", file.size, told.size), ("SHA-256", file.sha256, sha256)):
+        if ours and theirs and ours != theirs:
+            raise FetchError("another_file", f"the server's has {what} {theirs}, not {ours}")
+    return replace(file, size=file.size or told.size, sha256=file.sha256 or sha256)
+
+
+def _download(root: Path, url: str, file: WeightsFile, known: WeightsFile, token: str | None) -> None:
+    path = partial(root, file)
+    begun = size_of(path) if known.sha256 else 0
+    limits = replace(PATIENCE, max_bytes=known.size or 1 << 40, user_agent="stableanimator-ray (weights)")
+    if not begun or begun != known.size:
+        shown = counter(f"fetching {path.stem}, MB", (known.size or 0) // 1_000_000)
+        with Visit(limits, HostTurns(0.0)) as visit, shown as advance:
+            come = Partial(path, bool(known.sha256), _WAY_OUT, lambda size: advance(size // 1_000_000))
+            fetch_file(url, come, visit, {"Authorization": f"Bearer {token}"} if token else {})
+    try:
+        accept(path, root, file, known)
+    except FetchError:
+        if not begun:
+            raise
+        _download(root, url, file, known, token)  # what an earlier run had left may be what was damaged
+
+
+def _unpack(root: Path, archive: Path, files: Sequence[WeightsFile]) -> None:
+    """Take files out of a zip whose SHA-256 is right, whatever its folders, and delete it."""
+    inside = archive.with_suffix(".unpacked")
+    try:
+        shutil.rmtree(inside, ignore_errors=True)  # of a run that was killed
+        shutil.unpack_archive(archive, inside, "zip")  # leaves out names that lead elsewhere
+        for file in files:
+            found = [path for path in inside.rglob(Path(file.path).name) if path.is_file()]
+            if len(found) != 1:
+                raise shutil.ReadError(f"it has {len(found)} files called {Path(file.path).name}")
+            (root / file.path).parent.mkdir(parents=True, exist_ok=True)
+            accept(found[0], root, file, file)
+    except (OSError, zipfile.BadZipFile, FetchError) as error:
+        raise WeightsError(f"{archive} cannot be unpacked ({error}); free space, or delete it") from error
     finally:
-        partial.unlink(missing_ok=True)
+        shutil.rmtree(inside, ignore_errors=True)
+    archive.unlink()

@@ -1,5 +1,7 @@
 """One URL to one local file: plain HTTP(S) with retries and resume; pages go to pipelines.crawling.pages.
 
+`Fetcher` is a crawl's. `fetch_file` and `persist` are what it does with a plain file, for others as well (jobs.weights).
+
 Every way in which a source can fail has a reason; see also pipelines.crawling.source_lists, for what cannot even be
 tried.
 
@@ -19,10 +21,12 @@ tried.
 from __future__ import annotations
 
 import contextlib
+import logging
 import threading
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
+from typing import TypeVar
 from urllib.parse import urlsplit
 
 import requests
@@ -33,6 +37,10 @@ from pipelines.crawling.guarded_http import STOPPED, TEMPORARY, HostTurns, TryAg
 from pipelines.crawling.settings import CrawlSettings
 from stableanimator.errors import ConfigError, FetchError
 
+log = logging.getLogger(__name__)
+
+Result = TypeVar("Result")
+
 _CHUNK = 1 << 16  # bytes
 _PROGRESS = 1 << 20  # bytes; an attempt that brought so much more is no failed one
 _PAGE_TYPES = (
@@ -41,21 +49,31 @@ _PAGE_TYPES = (
 )
 
 
-class _PageError(Exception):
+class PageError(FetchError):
     """What came back is a page (or a playlist of segments), not a file."""
 
 
 @dataclass(slots=True)
-class _Partial:
+class Partial:
     """What has arrived so far, and what it may be continued with."""
 
     path: Path
+    checked: bool = False
+    """Whether its checksum is known and will be checked: then what an earlier run has left in `path` is continued, and by
+    whatever server has the file. Without, only what came in this run, while the server says that it is the same."""
+    way_out: str = "free space there, or let TMPDIR name another folder"
+    """What to do where `path` cannot be written."""
+    arrived: Callable[[int], None] = lambda size: None
+    """Told how many bytes lie in `path`, as they come."""
     total: int | None = None
     """Bytes of the whole, where the server says."""
     validator: str | None = None
     """A strong ETag or the date of the last change: a range of another version must not be appended."""
-    resumable: bool = False
+    resumable: bool = field(init=False)
     """Whether the bytes here are those of the server's file: not when it compressed them on the way."""
+
+    def __post_init__(self) -> None:
+        self.resumable = self.checked
 
     def size(self) -> int:
         return self.path.stat().st_size if self.path.exists() else 0
@@ -99,37 +117,64 @@ class Fetcher:
                     self._visits.discard(visit)
 
     def _attempts(self, url: str, folder: Path, visit: Visit) -> Path:
-        partial = _Partial(folder / "download")
+        partial = Partial(folder / "download")
         is_page = _site(url) is not None
-        failed = reached = 0
-        while True:
-            try:
-                visit.check()
-                if is_page:
-                    return _fetch_page(url, folder, visit)
-                _download(url, partial, visit)
-                return partial.path
-            except _PageError:
-                is_page = True
-            except TryAgainError as failure:
-                visit.check()  # a connection that was cut at the deadline looks like a lost one
-                size = partial.size()
-                failed = 0 if size >= reached + _PROGRESS else failed + 1
-                reached = max(reached, size)
-                self._pause(failure, failed, visit)
 
-    def _pause(self, failure: TryAgainError, failed: int, visit: Visit) -> None:
-        """Wait for the next attempt, or raise FetchError when there is none."""
-        settings = self._settings
-        if failed > settings.retries:
-            raise FetchError(failure.reason, f"{failure.detail} ({failed} attempts)") from failure
-        if failure.wait_s is None:
-            visit.pause(min(settings.backoff_s * 2 ** max(0, failed - 1), settings.max_pause_s))
-        elif failure.wait_s <= settings.max_pause_s:
-            visit.pause(failure.wait_s)
-        else:
-            asked = f"the server asks for a pause of {failure.wait_s:.0f} s, above max_pause_s"
-            raise FetchError(failure.reason, f"{failure.detail}; {asked}") from failure
+        def attempt() -> Path:
+            nonlocal is_page
+            if not is_page:
+                try:
+                    _download(url, partial, visit, {})
+                    return partial.path
+                except PageError:
+                    is_page = True
+            return _fetch_page(url, folder, visit)
+
+        return persist(attempt, partial, visit)
+
+
+def fetch_file(url: str, partial: Partial, visit: Visit, headers: Mapping[str, str]) -> None:
+    """Download a plain file to `partial`, attempt after attempt; `headers` go to this URL's host alone.
+
+    Raises:
+        FetchError: with one of the module's reasons; PageError for a page. What has come is kept.
+        ConfigError: `partial.path` cannot be written.
+    """
+    persist(lambda: _download(url, partial, visit, headers), partial, visit)
+
+
+def persist(attempt: Callable[[], Result], partial: Partial, visit: Visit) -> Result:
+    """Make attempts, with the pauses of the visit's settings, until one succeeds, fails for good, or enough have failed.
+
+    Raises:
+        FetchError: an attempt's, or that of the last one that raised TryAgainError.
+    """
+    failed, reached = 0, partial.size()
+    while True:
+        try:
+            visit.check()
+            return attempt()
+        except TryAgainError as failure:
+            visit.check()  # a connection that was cut at the deadline looks like a lost one
+            size = partial.size()
+            failed = 0 if size >= reached + _PROGRESS else failed + 1
+            reached = max(reached, size)
+            _pause(failure, failed, visit)
+
+
+def _pause(failure: TryAgainError, failed: int, visit: Visit) -> None:
+    """Wait for the next attempt, or raise FetchError when there is none."""
+    settings = visit.settings
+    if failed > settings.retries:
+        raise FetchError(failure.reason, f"{failure.detail} ({failed} attempts)") from failure
+    wait_s = failure.wait_s
+    if wait_s is None:
+        wait_s = min(settings.backoff_s * 2 ** max(0, failed - 1), settings.max_pause_s)
+    elif wait_s > settings.max_pause_s:
+        asked = f"the server asks for a pause of {wait_s:.0f} s, above max_pause_s"
+        raise FetchError(failure.reason, f"{failure.detail}; {asked}") from failure
+    log.debug("%s: %s; again in %.0f s", failure.reason, failure.detail, wait_s)
+    visit.pause(wait_s)
 
 
 def _site(url: str) -> str | None:
@@ -150,10 +195,10 @@ def _fetch_page(url: str, folder: Path, visit: Visit) -> Path:
 # plain files
 
 
-def _download(url: str, partial: _Partial, visit: Visit) -> None:
-    """One attempt; raises TryAgainError, FetchError or _PageError."""
+def _download(url: str, partial: Partial, visit: Visit, more_headers: Mapping[str, str]) -> None:
+    """One attempt; raises TryAgainError or FetchError."""
     have = partial.size() if partial.resumable else 0
-    headers = {"Accept-Encoding": "identity"}
+    headers = {"Accept-Encoding": "identity", **more_headers}
     if have:
         headers["Range"] = f"bytes={have}-"
         if partial.validator:
@@ -185,18 +230,17 @@ def _check_answer(response: requests.Response) -> None:
     if status not in (200, 206, 416):
         raise FetchError(f"http_{status}", reason)
     if response.headers.get("Content-Type", "").lower().startswith(_PAGE_TYPES):
-        raise _PageError
+        raise PageError("web_page", "a page came instead of the file")
 
 
-def _continues(response: requests.Response, partial: _Partial, have: int) -> bool:
+def _continues(response: requests.Response, partial: Partial, have: int) -> bool:
     """Whether the answer goes on where `partial` ends; what it says about itself is noted in `partial`."""
     total = _whole_length(response)
     validator = _validator(response)
     asked = response.headers.get("Content-Range", "").startswith(f"bytes {have}-")
-    same = total == partial.total and validator == partial.validator
+    same = partial.checked or (total == partial.total and validator == partial.validator)
     if response.status_code == 416 or (response.status_code == 206 and not (asked and (same or not have))):
-        partial.path.unlink(missing_ok=True)  # what we have is not a beginning of it: start again
-        partial.resumable = False
+        partial.resumable = False  # what we have is not a beginning of it: start again
         raise TryAgainError("cut_short", "the server has another file now, or sent another range than asked for")
     partial.total, partial.validator = total, validator
     partial.resumable = response.headers.get("Content-Encoding", "identity").lower() in ("", "identity")
@@ -216,16 +260,17 @@ def _validator(response: requests.Response) -> str | None:
     return etag if etag and not etag.startswith("W/") else response.headers.get("Last-Modified")
 
 
-def _store(response: requests.Response, partial: _Partial, size: int, visit: Visit) -> None:
+def _store(response: requests.Response, partial: Partial, size: int, visit: Visit) -> None:
     limit = visit.settings.max_bytes
     if partial.total is not None and partial.total > limit:
         raise FetchError("too_large", f"{partial.total} bytes, above max_bytes = {limit}")
-    with _writing(partial.path), open(partial.path, "ab" if size else "wb") as handle:
+    with _writing(partial), open(partial.path, "ab" if size else "wb") as handle:
         while chunk := _read(response):
             size += len(chunk)
             if size > limit:
                 raise FetchError("too_large", f"above max_bytes = {limit}")
             handle.write(chunk)
+            partial.arrived(size)
     if response.status_code == 206 and partial.total not in (None, size):
         raise TryAgainError("cut_short", f"{size} of {partial.total} bytes")
 
@@ -237,12 +282,11 @@ def _read(response: requests.Response) -> bytes:
 
 
 @contextlib.contextmanager
-def _writing(path: Path) -> Iterator[None]:
+def _writing(partial: Partial) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        place = f"{path.parent} cannot be written ({error.strerror})"
-        raise ConfigError(f"{place}; free space there, or let TMPDIR name another folder") from error
+        raise ConfigError(f"{partial.path.parent} cannot be written ({error.strerror}); {partial.way_out}") from error
 
 
 def _as_failure(error: requests.RequestException) -> Exception:
