@@ -1,8 +1,8 @@
 """`python -m jobs.weights list | fetch NAME… | verify [NAME…] | where NAME`: the real weights, as `full` expects them.
 
 list: every file, its state, size, licence and place; fetch: download what is missing, go on where it was stopped;
-verify: hash files, without names those that are there; where: print the path of an entry's file or folder. Ends with 2
-after a user's mistake, or where something is missing or wrong. Needs no Ray; only `fetch` touches the network.
+verify: hash files, without names those that are there; where: print the path of an entry's file or folder. Needs no
+Ray; only `fetch` touches the network. Ends with 2 after a user's mistake, or where something is missing or wrong.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from rich.filesize import decimal
 
 from jobs.weights.catalogue import CATALOGUE, Entry, WeightsFile
 from jobs.weights.fetch import Mirrors, by_hand, fetch
-from jobs.weights.folder import RIGHT, state
+from jobs.weights.folder import RIGHT, size_of, state
 from stableanimator.errors import ConfigError, InputError, UserError, WeightsError
 
 _NAMES = "names of `list`, `full` for all that jobs/configs/full.yaml names, or `all`"
@@ -27,7 +27,7 @@ _MIRROR = "ask this mirror: URL/host/path for all but Hugging Face (HF_ENDPOINT)
 
 
 def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m jobs.weights", description=__doc__.split("\n\n")[1])
+    parser = argparse.ArgumentParser(prog="python -m jobs.weights", description=__doc__.partition("\n\n")[2])
     parser.add_argument("verb", choices=("list", "fetch", "verify", "where"))
     parser.add_argument("names", nargs="*", metavar="NAME", help=_NAMES)
     parser.add_argument("--root", default=os.environ.get("SA_WEIGHTS"), help="the weights folder; default SA_WEIGHTS")
@@ -40,11 +40,10 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
 
 def _select(names: Sequence[str], catalogue: Sequence[Entry]) -> list[Entry]:
     known = [entry.name for entry in catalogue]
-    for name in names:
-        if name not in ("all", "full", *known):
-            close = difflib.get_close_matches(name, known, 1)
-            hint = f"did you mean {close[0]}?" if close else f"there are {', '.join(known)}"
-            raise InputError(f"no weights are called {name!r}; {hint}")
+    for name in sorted({*names} - {"all", "full", *known}):
+        close = difflib.get_close_matches(name, known, 1)
+        hint = f"did you mean {close[0]}?" if close else f"there are {', '.join(known)}"
+        raise InputError(f"no weights are called {name!r}; {hint}")
     return [entry for entry in catalogue if {entry.name, "all", "full" if entry.full else "all"} & set(names)]
 
 
@@ -54,7 +53,7 @@ def _list(root: Path, files: Sequence[tuple[Entry, WeightsFile]]) -> None:
     for entry, file in files:
         word, why = state(root, file)
         there += word != "missing"
-        size = file.size or ((root / file.path).stat().st_size if word != "missing" else None)
+        size = size_of(root / file.path) or file.size
         what = f"{decimal(size) if size else '?':>9}  {entry.name:<18}  {entry.licence:<{wide}}  {file.path}"
         print(f"{word:<10}  {what}{why and f'  ({why})'}")
     print(f"{there} of {len(files)} files are there; `fetch NAME` downloads, `verify` hashes what is there")
@@ -64,9 +63,10 @@ def _verify(root: Path, files: Sequence[tuple[Entry, WeightsFile]]) -> None:
     wrong = 0
     for entry, file in files:
         word, why = state(root, file, read=True)
-        wrong += word not in RIGHT
-        mend = "" if word in RIGHT else f"python -m jobs.weights fetch {entry.name}, or {by_hand(root, entry, file)}"
-        print(f"{word:<10}  {root / file.path}: {'; '.join(filter(None, [why, mend])) or 'as published'}", flush=True)
+        if word not in RIGHT:
+            wrong += 1
+            why += f"{why and '; '}python -m jobs.weights fetch {entry.name}, or {by_hand(root, entry, file)}"
+        print(f"{word:<10}  {root / file.path}{why and f': {why}'}", flush=True)
     if not files:
         raise WeightsError(f"{root} holds no weights; python -m jobs.weights fetch full brings those of full.yaml")
     if wrong:

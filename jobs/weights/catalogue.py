@@ -46,7 +46,5 @@ def _entry(name: str, about: dict[str, Any], files: list[dict[str, Any]], **fiel
     return Entry(name=name, path=path, files=tuple(WeightsFile(**file) for file in files), **about, **fields)
 
 
-CATALOGUE = tuple(
-    _entry(name, **fields)
-    for name, fields in yaml.safe_load(Path(__file__).with_name("catalogue.yaml").read_text("utf-8")).items()
-)
+_TEXT = Path(__file__).with_name("catalogue.yaml").read_text("utf-8")
+CATALOGUE = tuple(_entry(name, **fields) for name, fields in yaml.safe_load(_TEXT).items())

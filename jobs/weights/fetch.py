@@ -1,7 +1,7 @@
 """Entries of the catalogue into a weights folder: from where, whether they fit, and out of their zips.
 
-huggingface_hub says what a repository has, size and SHA-256, before a byte has come. The bytes of all files come with
-pipelines.crawling.fetch, the project's one resume: hf_hub_download begins a file again after every stop.
+huggingface_hub says which size and SHA-256 a repository's file has. The bytes of all files come by the project's one
+resume, pipelines.crawling.fetch: hf_hub_download begins a file again after every stop.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import shutil
 import zipfile
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext, suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,8 +19,8 @@ from rich.filesize import decimal
 
 from jobs.weights.catalogue import HUGGING_FACE, Entry, WeightsFile
 from jobs.weights.folder import accept, is_right, partial, size_of, state
-from pipelines.crawling.fetch import Partial, fetch_file
-from pipelines.crawling.guarded_http import HostTurns, Visit, one_line
+from pipelines.crawling.fetch import Partial, fetch_file, persist
+from pipelines.crawling.guarded_http import TEMPORARY, HostTurns, TryAgainError, Visit, one_line, retry_after
 from pipelines.crawling.settings import CrawlSettings
 from pipelines.progress import counter
 from stableanimator.errors import ConfigError, FetchError, StorageError, WeightsError
@@ -30,21 +31,18 @@ _WAY_OUT = "free space there, or give another folder with --root"
 
 
 class Mirrors:
-    """Where files come from instead of their publishers: HF_ENDPOINT, and --mirror, which is `URL` or `PREFIX=URL`.
-
-    Raises ConfigError for something that is no http(s) URL.
-    """
+    """Where files come from instead of their publishers: by HF_ENDPOINT and --mirror; raises ConfigError for no URL."""
 
     def __init__(self, given: Sequence[str], environment: Mapping[str, str]) -> None:
         self._hub = (environment.get("HF_ENDPOINT") or HUGGING_FACE).rstrip("/") + "/"
-        self._token = environment.get("HF_TOKEN") or None
+        self._token = environment.get("HF_TOKEN", "").strip() or None
         self._places = {f"{HUGGING_FACE}/": self._hub}
         for mirror in given:
             prefix, _, target = mirror.rpartition("=")
             self._places[prefix or "https://"] = target if prefix else target.rstrip("/") + "/"
         for url in (*self._places, *self._places.values()):
             if not url.startswith(("http://", "https://")):
-                raise ConfigError(f"{url!r} in HF_ENDPOINT or --mirror [PREFIX=]URL: http:// or https:// must begin it")
+                raise ConfigError(f"--mirror or HF_ENDPOINT has {url.rstrip('/')!r}; http:// or https:// must begin it")
 
     def source(self, published: str) -> tuple[str, bool, str | None]:
         """Where a file is asked for; whether that is the hub; HF_TOKEN, for the hub alone."""
@@ -105,7 +103,9 @@ def _bring(root: Path, entry: Entry, file: WeightsFile, mirrors: Mirrors) -> Non
     url, hub, token = mirrors.source(str(file.url))
     try:
         (root / file.path).parent.mkdir(parents=True, exist_ok=True)
-        _download(root, url, file, _as_the_hub_says(url, file, token) if hub else file, token)
+        with Visit(PATIENCE, HostTurns(0.0)) as visit:
+            known = persist(lambda: _as_the_hub_says(url, file, token), visit) if hub else file
+        _download(root, url, file, known, token)
     except FetchError as error:
         terms = "accept the terms on the home page, and set HF_TOKEN to your token; "
         advice = (terms if error.reason in ("http_401", "http_403") else "") + by_hand(root, entry, file)
@@ -113,14 +113,18 @@ def _bring(root: Path, entry: Entry, file: WeightsFile, mirrors: Mirrors) -> Non
 
 
 def _as_the_hub_says(url: str, file: WeightsFile, token: str | None) -> WeightsFile:
-    """The file with the size and SHA-256 that the hub names; raises FetchError where they are not the catalogue's."""
+    """The file with size and SHA-256 of the hub; raises FetchError where the catalogue has others, or TryAgainError."""
     try:
         from huggingface_hub import get_hf_file_metadata  # reads the HF_ variables
 
-        told = get_hf_file_metadata(url, token=token or False, retry_on_errors=True)
+        told = get_hf_file_metadata(url, token=token or False)
     except (httpx2.HTTPError, httpx2.InvalidURL, OSError, ValueError) as error:
-        status = getattr(getattr(error, "response", None), "status_code", None)
-        raise FetchError(f"http_{status}" if status else "no_answer", one_line(str(error))) from error
+        answer = getattr(error, "response", None)
+        status, headers = getattr(answer, "status_code", None), getattr(answer, "headers", {})
+        why = f"http_{status}" if status else "no_answer", one_line(str(error))
+        if status in TEMPORARY or isinstance(error, (httpx2.ReadTimeout, httpx2.ReadError, httpx2.RemoteProtocolError)):
+            raise TryAgainError(*why, retry_after(headers.get("Retry-After"))) from error
+        raise FetchError(*why) from error
     sha256 = told.etag if len(told.etag or "") == 64 else None  # else it is git's SHA-1
     for what, ours, theirs in (("size", file.size, told.size), ("SHA-256", file.sha256, sha256)):
         if ours and theirs and ours != theirs:
@@ -133,16 +137,15 @@ def _download(root: Path, url: str, file: WeightsFile, known: WeightsFile, token
     begun = size_of(path) if known.sha256 else 0
     limits = replace(PATIENCE, max_bytes=known.size or 1 << 40, user_agent="stableanimator-ray (weights)")
     if not begun or begun != known.size:
-        shown = counter(f"fetching {path.stem}, MB", (known.size or 0) // 1_000_000)
+        megabytes = (known.size or 0) // 1_000_000
+        shown = counter(f"fetching {path.stem}, MB", megabytes) if megabytes >= 10 else nullcontext(lambda done: None)
         with Visit(limits, HostTurns(0.0)) as visit, shown as advance:
             come = Partial(path, bool(known.sha256), _WAY_OUT, lambda size: advance(size // 1_000_000))
             fetch_file(url, come, visit, {"Authorization": f"Bearer {token}"} if token else {})
-    try:
+    with suppress(FetchError) if begun else nullcontext():  # what an earlier run has left may be what is damaged
         accept(path, root, file, known)
-    except FetchError:
-        if not begun:
-            raise
-        _download(root, url, file, known, token)  # what an earlier run had left may be what was damaged
+        return
+    _download(root, url, file, known, token)
 
 
 def _unpack(root: Path, archive: Path, files: Sequence[WeightsFile]) -> None:

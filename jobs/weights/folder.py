@@ -21,10 +21,10 @@ RIGHT = ("present", "unverified")  # states of a file of which nothing wrong is 
 
 
 def state(root: Path, file: WeightsFile, *, read: bool = False) -> tuple[str, str]:
-    """What is known of a file, and why; with `read` it is hashed, and that is remembered.
+    """What is known of a file: missing, wrong size, wrong, present or unverified; and why.
 
-    "missing", "wrong size", "wrong", "present", or "unverified": not hashed since it was written, or the catalogue has
-    no checksum for it. Then the checksum that was seen first counts.
+    With `read` it is hashed, and that is remembered. "unverified" is what was not hashed since it was written, and what
+    the catalogue has no checksum for: then the one that was seen first counts.
     """
     place, record = root / file.path, _records(root).get(file.path, {})
     if not place.is_file():

@@ -1,6 +1,6 @@
 """One URL to one local file: plain HTTP(S) with retries and resume; pages go to pipelines.crawling.pages.
 
-`Fetcher` is a crawl's. `fetch_file` and `persist` are what it does with a plain file, for others as well (jobs.weights).
+`Fetcher` is a crawl's. What it does with a plain file, and its patience, serve others too: `fetch_file`, `persist`.
 
 Every way in which a source can fail has a reason; see also pipelines.crawling.source_lists, for what cannot even be
 tried.
@@ -59,8 +59,8 @@ class Partial:
 
     path: Path
     checked: bool = False
-    """Whether its checksum is known and will be checked: then what an earlier run has left in `path` is continued, and by
-    whatever server has the file. Without, only what came in this run, while the server says that it is the same."""
+    """Whether its checksum is known and will be checked: then what an earlier run has left in `path` is continued, by
+    whatever server has the file. Else only what came in this run is, while the server says that it is the same."""
     way_out: str = "free space there, or let TMPDIR name another folder"
     """What to do where `path` cannot be written."""
     arrived: Callable[[int], None] = lambda size: None
@@ -130,7 +130,7 @@ class Fetcher:
                     is_page = True
             return _fetch_page(url, folder, visit)
 
-        return persist(attempt, partial, visit)
+        return persist(attempt, visit, partial.size)
 
 
 def fetch_file(url: str, partial: Partial, visit: Visit, headers: Mapping[str, str]) -> None:
@@ -140,23 +140,25 @@ def fetch_file(url: str, partial: Partial, visit: Visit, headers: Mapping[str, s
         FetchError: with one of the module's reasons; PageError for a page. What has come is kept.
         ConfigError: `partial.path` cannot be written.
     """
-    persist(lambda: _download(url, partial, visit, headers), partial, visit)
+    persist(lambda: _download(url, partial, visit, headers), visit, partial.size)
 
 
-def persist(attempt: Callable[[], Result], partial: Partial, visit: Visit) -> Result:
-    """Make attempts, with the pauses of the visit's settings, until one succeeds, fails for good, or enough have failed.
+def persist(attempt: Callable[[], Result], visit: Visit, arrived: Callable[[], int] = lambda: 0) -> Result:
+    """Make attempts, with the pauses of the visit's settings, until one succeeds or fails for good, or enough failed.
+
+    `arrived` says how many bytes have come in all.
 
     Raises:
-        FetchError: an attempt's, or that of the last one that raised TryAgainError.
+        FetchError: an attempt's, or what the last TryAgainError of one comes to.
     """
-    failed, reached = 0, partial.size()
+    failed, reached = 0, arrived()
     while True:
         try:
             visit.check()
             return attempt()
         except TryAgainError as failure:
             visit.check()  # a connection that was cut at the deadline looks like a lost one
-            size = partial.size()
+            size = arrived()
             failed = 0 if size >= reached + _PROGRESS else failed + 1
             reached = max(reached, size)
             _pause(failure, failed, visit)
@@ -262,7 +264,7 @@ def _validator(response: requests.Response) -> str | None:
 
 def _store(response: requests.Response, partial: Partial, size: int, visit: Visit) -> None:
     limit = visit.settings.max_bytes
-    if partial.total is not None and partial.total > limit:
+    if partial.resumable and partial.total is not None and partial.total > limit:
         raise FetchError("too_large", f"{partial.total} bytes, above max_bytes = {limit}")
     with _writing(partial), open(partial.path, "ab" if size else "wb") as handle:
         while chunk := _read(response):

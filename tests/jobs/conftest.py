@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import http.server
 import threading
 import time
@@ -12,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import huggingface_hub.constants
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -68,6 +70,7 @@ def release_with_poses() -> Callable[..., Collection]:
 class Answer:
     """What a shelf was asked for, and what it sent."""
 
+    method: str
     path: str
     start: int
     """The first byte sent."""
@@ -83,11 +86,21 @@ class Shelf:
     cut        bytes after which the connection ends, as if the whole came   kind   Content-Type
     length     False: no Content-Length            slow       seconds before each tenth of the body
     encoding   Content-Encoding                    piece      bytes of the range that are promised and sent
+    headers    more of them
+
+    and `faults["HEAD " + path]` of those to HEAD. It is also a hub, as huggingface_hub expects one: a file of a
+    repository names commit and ETag; a large one (LFS) also size and SHA-256, and is on another host, with ranges.
     """
+
+    COMMIT = "c0ffee" + "0" * 34
 
     def __init__(self, url: str) -> None:
         self.url = url
+        self.cdn = url.replace("127.0.0.1", "localhost")
+        """The same shelf by another name: another host for whoever sends a token."""
         self.files: dict[str, bytes] = {}
+        self.large: dict[str, str] = {}
+        """Where each large file of a repository is on the other host."""
         self.faults: dict[str, list[dict[str, Any]]] = defaultdict(list)
         self.etags: dict[str, str] = {}
         self.ranges = True
@@ -99,12 +112,40 @@ class Shelf:
         self.faults[path] += faults
         return self.url + path
 
+    def put_hub(
+        self, name: str, body: bytes, *faults: dict[str, Any], large: bool = True, revision: str = COMMIT
+    ) -> str:
+        """Serve a file of the repository a/b, with faults of its bytes; returns the real hub's URL for it."""
+        path = f"/a/b/resolve/{revision}/{name}"
+        self.files[path] = body
+        if large:
+            self.large[path] = f"/cdn/{hashlib.sha256(body).hexdigest()}"
+        self.put(self.large.get(path, path), body, *faults)
+        return f"https://huggingface.co{path}"
+
+    def hub_headers(self, path: str) -> dict[str, str]:
+        body = self.files[path]
+        if path not in self.large:
+            blob = b"blob %d\0" % len(body) + body  # what git hashes
+            return {"X-Repo-Commit": self.COMMIT, "ETag": f'"{hashlib.sha1(blob).hexdigest()}"'}
+        return {
+            "X-Repo-Commit": self.COMMIT,
+            "X-Linked-Size": str(len(body)),
+            "X-Linked-ETag": f'"{hashlib.sha256(body).hexdigest()}"',
+            "Location": self.cdn + self.large[path],
+        }
+
     def handle(self, handler: http.server.BaseHTTPRequestHandler) -> None:
-        fault = self.faults[handler.path].pop(0) if self.faults[handler.path] else {}
+        faults = self.faults[handler.path if handler.command == "GET" else f"HEAD {handler.path}"]
+        fault = faults.pop(0) if faults else {}
+        if "/resolve/" in handler.path and handler.path in self.files and "status" not in fault:
+            fault = {"headers": self.hub_headers(handler.path) | fault.get("headers", {}), **fault}
+            if handler.path in self.large:
+                fault["status"] = 302
         body, etag = self.files.get(handler.path), self.etags.get(handler.path)
         status = fault.get("status", 404 if body is None else 200)
         if status != 200 or body is None:
-            body = b"" if fault.get("location") else b"no"
+            body = b"" if status // 100 == 3 else b"no"
         start = 0
         asked = handler.headers.get("Range")
         if asked and self.ranges and status == 200 and handler.headers.get("If-Range", etag) == etag:
@@ -116,14 +157,14 @@ class Shelf:
             handler.send_header("Content-Range", f"bytes {start}-{start + len(rest) - 1}/{len(body)}")
         if fault.get("length", True):
             handler.send_header("Content-Length", str(len(rest)))
-        for name, value in (("Content-Type", fault.get("kind")), ("Location", fault.get("location")), ("ETag", etag)):
+        named = {"Content-Type": "kind", "Location": "location", "Content-Encoding": "encoding"}
+        headers = {name: fault.get(key) for name, key in named.items()} | {"ETag": etag} | fault.get("headers", {})
+        for name, value in headers.items():
             if value:
                 handler.send_header(name, value)
-        if "encoding" in fault:
-            handler.send_header("Content-Encoding", fault["encoding"])
-        sent = rest[: fault.get("cut", len(rest))]
+        sent = b"" if handler.command == "HEAD" else rest[: fault.get("cut", len(rest))]
         # Before the headers go out: who is refused does not wait for the body, and may look here at once.
-        self.answers.append(Answer(handler.path, start, len(sent), dict(handler.headers)))
+        self.answers.append(Answer(handler.command, handler.path, start, len(sent), dict(handler.headers)))
         handler.end_headers()
         step = max(1, len(sent) // 10) if "slow" in fault else max(1, len(sent))
         for begin in range(0, len(sent), step):
@@ -137,12 +178,15 @@ def shelf(monkeypatch: pytest.MonkeyPatch) -> Iterator[Shelf]:
     """The shelf of one test; nothing of this machine's environment leads elsewhere."""
     for name in ("HF_ENDPOINT", "HF_TOKEN", "SA_WEIGHTS"):
         monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    monkeypatch.setenv("no_proxy", "127.0.0.1,localhost")
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_DISABLE_TELEMETRY", True)  # it asks the real hub a question
 
     class Handler(http.server.BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             with contextlib.suppress(OSError):
                 shelf.handle(self)
+
+        do_HEAD = do_GET
 
         def log_message(self, *args: Any) -> None:
             pass

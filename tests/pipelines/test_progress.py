@@ -10,7 +10,7 @@ import time
 import pytest
 
 from pipelines import progress
-from pipelines.progress import duration_text, progress_line, recorded, track
+from pipelines.progress import counter, duration_text, progress_line, recorded, track
 
 
 def test_items_pass_through_and_the_stage_is_recorded():
@@ -33,6 +33,18 @@ def test_a_stage_that_is_broken_off_is_recorded_with_what_was_done():
         list(track(items(), "reading", 9))
     assert [(stage.rows, stage.total) for stage in stages] == [(1, 9)]
     assert 0.02 <= stages[0].seconds < 1
+
+
+def test_what_is_counted_without_an_iterable_is_recorded_as_far_as_it_came(caplog: pytest.LogCaptureFixture):
+    with (
+        caplog.at_level(logging.INFO, "pipelines.progress"),
+        recorded() as stages,
+        counter("fetching", 9) as advance,
+    ):
+        advance(4)
+        advance(7)
+    assert [(stage.what, stage.rows, stage.total) for stage in stages] == [("fetching", 7, 9)]
+    assert caplog.messages[-1].startswith("fetching: 7 of 9, ")
 
 
 def test_nothing_is_recorded_outside_of_the_block():

@@ -59,7 +59,8 @@ def test_an_entry_says_where_it_comes_from_and_under_which_terms(entry: Any):
         assert (file.url is None) == (entry.archive is not None)
         assert entry.path == file.path or PurePosixPath(entry.path) in PurePosixPath(file.path).parents
     if entry.archive is not None:
-        assert len({file.name for file in entry.files}) == len(entry.files)  # it is unpacked by these names
+        assert entry.archive.sha256  # what is in it is trusted: it is unpacked whole, and by these names
+        assert len({PurePosixPath(file.path).name for file in entry.files}) == len(entry.files)
 
 
 def test_names_and_places_are_unique_and_stay_in_the_folder():
@@ -80,6 +81,20 @@ def test_files_of_hugging_face_with_a_checksum_are_pinned_to_a_revision():
     urls = [file.url for file in FILES if file.url and file.url.startswith(HUGGING_FACE) and file.sha256]
     assert urls
     assert [url for url in urls if not re.search("/resolve/[0-9a-f]{40}/", url)] == []
+
+
+def test_places_are_those_of_the_packs_and_repositories():
+    urls = {file.path: file.url for file in DOWNLOADS}
+    commit = "9e43909513c6714f1bc78bcb44d96e733cd242aa"
+    assert urls["stable-video-diffusion-img2vid-xt/vae/config.json"] == (
+        f"{HUGGING_FACE}/stabilityai/stable-video-diffusion-img2vid-xt/resolve/{commit}/vae/config.json"
+    )
+    assert (
+        urls["stableanimator/unet.pth"] == f"{HUGGING_FACE}/FrancisRing/StableAnimator/resolve/main/Animation/unet.pth"
+    )
+    assert urls["insightface/models/antelopev2.zip"] == (
+        "https://github.com/deepinsight/insightface/releases/download/v0.7/antelopev2.zip"
+    )
 
 
 def test_torchvisions_names_agree_with_their_checksums():

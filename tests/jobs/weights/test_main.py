@@ -14,8 +14,7 @@ from typing import Any
 import pytest
 
 from jobs.weights import __main__ as weights
-from jobs.weights.catalogue import CATALOGUE, HUGGING_FACE, Entry, WeightsFile
-from jobs.weights.download import Patience
+from jobs.weights.catalogue import CATALOGUE
 
 ROOT = Path(__file__).resolve().parents[3]
 BODY = hashlib.shake_256(b"weights").digest(300_000)
@@ -23,43 +22,34 @@ RELEASED = b"released" * 1000
 HOME = "https://home.example/terms"
 
 
-def _file(path: str, body: bytes, url: str, known: bool = True) -> WeightsFile:
-    size, sha256 = (len(body), hashlib.sha256(body).hexdigest()) if known else (None, None)
-    return WeightsFile(path=path, url=url, size=size, sha256=sha256)
-
-
-def _entry(name: str, *files: WeightsFile, full: bool = False) -> Entry:
-    return Entry(name=name, what=f"what {name} is", licence="CC BY-NC 4.0", home=HOME, files=files, full=full)
-
-
 class Command:
-    """The command over a small catalogue whose files lie on a shelf."""
+    """The command over a small catalogue: two files of plain URLs, and one of a hub."""
 
-    def __init__(self, shelf: Any, root: Path, capsys: pytest.CaptureFixture[str]) -> None:
-        self.root, self._capsys = root, capsys
-        pose = _file("dwpose/pose.onnx", BODY, shelf.put("/pose.onnx", BODY))
-        people = _file("dwpose/people.onnx", BODY[::-1], shelf.put("/people.onnx", BODY[::-1]))
-        released = _file("stableanimator/unet.pth", RELEASED, shelf.put("/unet.pth", RELEASED), known=False)
-        self.catalogue = (_entry("dwpose", pose, people, full=True), _entry("stableanimator", released))
+    def __init__(self, root: Path, catalogue: tuple[Any, ...], capsys: pytest.CaptureFixture[str]) -> None:
+        self.root, self.catalogue, self._capsys = root, catalogue, capsys
 
     def __call__(self, *arguments: str) -> tuple[int, list[str], list[str]]:
         """Exit code, lines of stdout, lines of stderr."""
-        quick = Patience(retries=2, backoff_s=0.01, timeout_s=5.0)
-        code = weights.main(["--root", str(self.root), *arguments], catalogue=self.catalogue, patience=quick)
+        code = weights.main(["--root", str(self.root), *arguments], self.catalogue)
         output = self._capsys.readouterr()
         return code, output.out.splitlines(), output.err.splitlines()
 
 
 @pytest.fixture
-def command(shelf: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Command:
-    return Command(shelf, tmp_path / "weights", capsys)
+def command(shelf: Any, tmp_path: Path, entry: Any, file: Any, capsys: Any, monkeypatch: pytest.MonkeyPatch) -> Command:
+    monkeypatch.setenv("HF_ENDPOINT", shelf.url)
+    pose = file("dwpose/pose.onnx", BODY, shelf.put("/pose.onnx", BODY))
+    people = file("dwpose/people.onnx", BODY[::-1], shelf.put("/people.onnx", BODY[::-1]))
+    released = file("stableanimator/unet.pth", RELEASED, shelf.put_hub("unet.pth", RELEASED), known=False)
+    catalogue = entry("dwpose", pose, people, full=True), entry("stableanimator", released)
+    return Command(tmp_path / "weights", catalogue, capsys)
 
 
 def test_terms_come_first_then_the_files(command: Command, shelf: Any):
     code, lines, errors = command("fetch", "dwpose")
     assert (code, errors) == (0, [])
     assert lines[:3] == ["dwpose: what dwpose is", "  licence: CC BY-NC 4.0", f"  home:    {HOME}"]
-    assert lines[3] == f"fetched {command.root}/dwpose/pose.onnx (300 kB, SHA-256 as published)"
+    assert lines[3] == f"fetched {command.root}/dwpose/pose.onnx (300.0 kB, SHA-256 as published)"
     assert lines[-1] == f"weights: 2 files fetched into {command.root}"
     assert (command.root / "dwpose/people.onnx").read_bytes() == BODY[::-1]
 
@@ -69,8 +59,12 @@ def test_nothing_is_fetched_twice(command: Command, shelf: Any):
     asked = len(shelf.answers)
     code, lines, _ = command("fetch", "all")
     assert code == 0
-    assert len(shelf.answers) == asked == 3
-    assert lines[0] == "dwpose: everything is there, nothing to fetch"
+    assert len(shelf.answers) == asked == 5
+    assert lines == [
+        "dwpose: everything is there",
+        "stableanimator: everything is there",
+        f"weights: 0 files fetched into {command.root}",
+    ]
 
 
 def test_full_is_what_the_full_configuration_names(command: Command, shelf: Any):
@@ -82,10 +76,10 @@ def test_an_interrupted_fetch_goes_on_at_the_right_byte(command: Command, shelf:
     shelf.faults["/pose.onnx"] += [{"cut": 100_000}, *[{"status": 404}]]
     code, _, (error,) = command("fetch", "dwpose")
     assert code == 2
-    assert "http 404" in error
+    assert "http_404" in error
     _, lines, _ = command("list")
     assert "missing" in lines[1]
-    assert "(100 kB have arrived)" in lines[1]
+    assert "(100000 bytes have arrived)" in lines[1]
     assert command("fetch", "dwpose")[0] == 0
     answers = [answer for answer in shelf.answers if answer.path == "/pose.onnx"]
     assert [(answer.start, answer.sent) for answer in answers][-1] == (100_000, 200_000)
@@ -95,8 +89,10 @@ def test_what_the_catalogue_has_no_checksum_of_is_never_called_verified(command:
     code, lines, _ = command("fetch", "stableanimator")
     sha256 = hashlib.sha256(RELEASED).hexdigest()
     assert code == 0
-    assert lines[3].endswith("unet.pth (8 kB), NOT VERIFIED: the catalogue has no checksum for it.")
-    assert lines[4].endswith(f"compare it with {HOME}: SHA-256 {sha256}")
+    assert lines[3] == (
+        f"fetched {command.root}/stableanimator/unet.pth (8.0 kB, NOT VERIFIED: SHA-256 {sha256} as first seen; the "
+        f"catalogue has none; compare it with {HOME})"
+    )
     record = json.loads((command.root / "checksums.json").read_text())["stableanimator/unet.pth"]
     assert (record["sha256"], record["trust"]) == (sha256, "first_seen")
     assert command("list")[1][3].startswith("unverified")
@@ -171,22 +167,18 @@ def test_list_of_an_empty_folder_names_every_file_of_the_catalogue(tmp_path: Pat
 
 
 def test_mirrors_of_hugging_face_and_of_all_else_are_asked(
-    shelf: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    command: Command, shelf: Any, entry: Any, file: Any, monkeypatch: pytest.MonkeyPatch
 ):
-    shelf.put("/a/resolve/1/hub.bin", BODY)
     shelf.put("/mirror/publisher.example/x/file.bin", BODY)
-    catalogue = [
-        _entry("hub", _file("hub.bin", BODY, f"{HUGGING_FACE}/a/resolve/1/hub.bin")),
-        _entry("other", _file("file.bin", BODY, "https://publisher.example/x/file.bin")),
-    ]
-    monkeypatch.setenv("HF_ENDPOINT", shelf.url)
+    hub = entry("hub", file("hub/hub.bin", BODY, shelf.put_hub("hub.bin", BODY, large=False)))
+    other = entry("other", file("file.bin", BODY, "https://publisher.example/x/file.bin"))
     monkeypatch.setenv("HF_TOKEN", "secret")
-    arguments = ["fetch", "all", "--root", str(tmp_path), "--mirror", f"{shelf.url}/mirror"]
-    assert weights.main(arguments, catalogue=catalogue) == 0, capsys.readouterr().err
-    hub, other = shelf.answers
-    assert hub.headers["Authorization"] == "Bearer secret"
-    assert "Authorization" not in other.headers
-    assert (tmp_path / "file.bin").read_bytes() == BODY
+    command.catalogue = (hub, other)
+    code, _, errors = command("fetch", "all", "--mirror", f"{shelf.url}/mirror")
+    assert (code, errors) == (0, [])
+    sent = [{name.lower(): value for name, value in answer.headers.items()} for answer in shelf.answers]
+    assert [headers.get("authorization") for headers in sent] == ["Bearer secret", "Bearer secret", None]
+    assert (command.root / "file.bin").read_bytes() == BODY
 
 
 def test_a_disk_that_is_too_small_is_one_line_before_anything_is_asked(
@@ -197,19 +189,18 @@ def test_a_disk_that_is_too_small_is_one_line_before_anything_is_asked(
     code, _, (error,) = command("fetch", "dwpose")
     assert code == 2
     assert error == (
-        f"error: dwpose needs 600 kB below {command.root}, where 500 kB are free; free space there, or give another "
-        "folder with --root"
+        f"error: dwpose needs 600.0 kB below {command.root}, where 500.0 kB are free; free space there, or give "
+        "another folder with --root"
     )
     assert shelf.answers == []
 
 
-def test_offline_is_one_line_with_place_url_and_the_way_by_hand(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
-    url = "http://nowhere.invalid/pose.onnx"
-    catalogue = [_entry("dwpose", _file("dwpose/pose.onnx", BODY, url))]
-    assert weights.main(["fetch", "dwpose", "--root", str(tmp_path)], catalogue=catalogue) == 2
-    (line,) = capsys.readouterr().err.splitlines()
-    place = f"{tmp_path}/dwpose/pose.onnx"
-    assert line.startswith(f"error: {place} could not be fetched: unknown_host: nowhere.invalid")
+def test_offline_is_one_line_with_place_url_and_the_way_by_hand(command: Command, entry: Any, file: Any):
+    url, place = "http://nowhere.invalid/pose.onnx", command.root / "dwpose/pose.onnx"
+    command.catalogue = (entry("dwpose", file("dwpose/pose.onnx", BODY, url)),)
+    code, _, (line,) = command("fetch", "dwpose")
+    assert code == 2
+    assert line.startswith(f"error: {place} could not be fetched from {url}: unknown_host: nowhere.invalid")
     assert line.endswith(
         f"by hand: download {url} (terms: {HOME}) to {place}, then python -m jobs.weights verify dwpose"
     )
@@ -232,7 +223,8 @@ def test_where_prints_the_path_that_settings_take(tmp_path: Path, capsys: pytest
     [
         (["fetch", "dwpos"], "no weights are called 'dwpos'; did you mean dwpose?"),
         (["verify", "zzz"], "there are antelopev2, buffalo_l"),
-        (["fetch", "dwpose", "--mirror", "nowhere"], "is neither URL nor PREFIX=URL"),
+        (["where", "zzz"], "there are antelopev2, buffalo_l"),
+        (["fetch", "dwpose", "--mirror", "nowhere"], "--mirror or HF_ENDPOINT has 'nowhere'; http://"),
     ],
 )
 def test_a_users_mistake_is_one_line_and_2(
@@ -244,49 +236,82 @@ def test_a_users_mistake_is_one_line_and_2(
     assert message in line
 
 
-@pytest.mark.parametrize("signal_", [signal.SIGKILL, signal.SIGINT])
-def test_a_killed_fetch_goes_on_where_it_was(command: Command, shelf: Any, tmp_path: Path, signal_: signal.Signals):
-    pose = command.catalogue[0].files[0]
-    shelf.faults["/pose.onnx"] += [{"slow": 0.4}]
+@pytest.mark.parametrize(("signal_", "hub"), [(signal.SIGKILL, True), (signal.SIGINT, False)], ids=["hub", "url"])
+def test_a_killed_fetch_goes_on_where_it_was(
+    command: Command, shelf: Any, entry: Any, file: Any, signal_: signal.Signals, hub: bool
+):
+    url = shelf.put_hub("slow.bin", BODY) if hub else shelf.put("/slow.bin", BODY)
+    sent_from = f"/cdn/{hashlib.sha256(BODY).hexdigest()}" if hub else "/slow.bin"
+    shelf.faults[sent_from] += [{"slow": 0.2}]
+    command.catalogue = (entry("slow", file("slow/slow.bin", BODY, url)),)
     script = (
         "from jobs.weights.__main__ import main\n"
         "from jobs.weights.catalogue import Entry, WeightsFile\n"
-        f"raise SystemExit(main(['fetch', 'dwpose', '--root', {str(command.root)!r}], catalogue={command.catalogue!r}))"
+        f"raise SystemExit(main(['fetch', 'slow', '--root', {str(command.root)!r}], {command.catalogue!r}))"
     )
     with subprocess.Popen([sys.executable, "-c", script], cwd=ROOT, stderr=subprocess.PIPE, text=True) as process:
-        partial = command.root / "dwpose/pose.onnx.partial"
+        partial = command.root / "slow/slow.bin.partial"
         deadline = time.monotonic() + 30
         while not (partial.exists() and partial.stat().st_size > 60_000) and time.monotonic() < deadline:
-            time.sleep(0.02)
+            time.sleep(0.01)
         process.send_signal(signal_)
-        errors = process.communicate(timeout=30)[1]
-    assert (process.returncode, errors) in (
-        (-signal.SIGKILL, ""),
-        (130, "stopped; the same command goes on where it stopped\n"),
-    )
+        errors = process.communicate(timeout=30)[1].splitlines()
+    if signal_ == signal.SIGKILL:
+        assert process.returncode == -signal.SIGKILL
+    else:
+        assert process.returncode == 130
+        assert errors[-1] == "stopped; the same command goes on where it stopped"
     arrived = partial.stat().st_size
     assert 60_000 < arrived < len(BODY)
-    assert command("fetch", "dwpose")[0] == 0
-    last = [answer for answer in shelf.answers if answer.path == "/pose.onnx"][-1]
+    assert not (command.root / "slow/slow.bin").exists()
+    assert command("fetch", "slow")[0] == 0
+    last = [answer for answer in shelf.answers if answer.path == sent_from][-1]
     assert (last.start, last.sent) == (arrived, len(BODY) - arrived)
-    assert hashlib.sha256((command.root / pose.path).read_bytes()).hexdigest() == pose.sha256
+    assert (command.root / "slow/slow.bin").read_bytes() == BODY
 
 
 def test_an_interruption_says_that_it_goes_on(command: Command, monkeypatch: pytest.MonkeyPatch):
     def interrupted(*_: Any) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(weights, "fetch_entry", interrupted)
+    monkeypatch.setattr(weights, "fetch", interrupted)
     code, _, errors = command("fetch", "dwpose")
     assert (code, errors) == (130, ["stopped; the same command goes on where it stopped"])
 
 
 def test_without_a_folder_the_command_says_what_to_set_and_loads_no_ray_mlflow_or_torch():
     script = (
-        "import sys, jobs.weights; code = jobs.weights.main(['list']); "
+        "import sys; from jobs.weights.__main__ import main; code = main(['list']); "
         "print(code, sorted({'ray', 'mlflow', 'torch', 'diffusers'} & set(sys.modules)))"
     )
     environment = {name: value for name, value in os.environ.items() if name != "SA_WEIGHTS"}
     run = subprocess.run([sys.executable, "-c", script], cwd=ROOT, env=environment, capture_output=True, text=True)
     assert run.stdout == "2 []\n"
     assert run.stderr == "error: no weights folder is named; set SA_WEIGHTS to a folder, or give --root FOLDER\n"
+
+
+def test_the_folder_is_root_else_the_environments_else_an_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    def where(*arguments: str) -> str:
+        weights.main(["where", "dwpose", *arguments])
+        output = capsys.readouterr()
+        return output.out + output.err
+
+    monkeypatch.setenv("SA_WEIGHTS", str(tmp_path / "environment"))
+    assert where() == f"{tmp_path}/environment/dwpose\n"
+    assert where("--root", str(tmp_path / "given")) == f"{tmp_path}/given/dwpose\n"
+    monkeypatch.chdir(tmp_path)
+    assert where("--root", "here") == f"{tmp_path}/here/dwpose\n"
+    (tmp_path / "file").write_text("")
+    assert "file is a file; set SA_WEIGHTS or --root to a folder" in where("--root", "file")
+    monkeypatch.delenv("SA_WEIGHTS")
+    assert "set SA_WEIGHTS to a folder, or give --root FOLDER" in where()
+
+
+@pytest.mark.parametrize("arguments", [["fetch"], ["where"], ["unpack"], []])
+def test_a_command_that_is_none_is_2(arguments: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    with pytest.raises(SystemExit) as end:
+        weights.main(["--root", str(tmp_path), *arguments])
+    assert end.value.code == 2
+    assert "python -m jobs.weights" in capsys.readouterr().err

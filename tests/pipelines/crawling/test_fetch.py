@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from pipelines.crawling.fetch import Fetcher
+from pipelines.crawling.fetch import Fetcher, PageError, Partial, fetch_file
+from pipelines.crawling.guarded_http import HostTurns, Visit
 from pipelines.crawling.settings import CrawlSettings
 from stableanimator.errors import ConfigError, FetchError
 
@@ -216,3 +217,80 @@ def test_no_name_of_a_server_becomes_a_path(tmp_path: Path, site: Any, path: str
     fetched = Fetcher(_settings()).fetch(site.url + path, tmp_path)
     assert fetched == tmp_path / "download"
     assert os.listdir(tmp_path) == ["download"]
+
+
+# the same for others than a crawl
+
+
+def _fetch_file(url: str, partial: Partial, headers: dict[str, str] | None = None, **options: Any) -> bytes:
+    with Visit(_settings(**options), HostTurns(0.0)) as visit:
+        fetch_file(url, partial, visit, headers or {})
+    return partial.path.read_bytes()
+
+
+def test_what_an_earlier_run_has_left_is_continued_where_it_will_be_checked(tmp_path: Path, site: Any):
+    (tmp_path / "part").write_bytes(BODY[:1_000_000])
+    file, sizes = Breaking(BODY, 1_500_000), []
+    part = Partial(tmp_path / "part", checked=True, arrived=sizes.append)
+    assert _fetch_file(site.on("/a", file), part) == BODY
+    assert file.starts == [1_000_000, 2_500_000]
+    assert sizes == sorted(sizes)
+    assert sizes[-1] == len(BODY)
+    assert site.headers["/a"][0]["If-Range"] is None
+
+
+def test_what_an_earlier_run_has_left_is_begun_again_where_nobody_will_check(tmp_path: Path, site: Any):
+    (tmp_path / "part").write_bytes(bytes(1_000_000))
+    file = Breaking(BODY, len(BODY))
+    assert _fetch_file(site.on("/a", file), Partial(tmp_path / "part")) == BODY
+    assert file.starts == [0]
+
+
+def test_a_range_that_cannot_be_served_begins_again(tmp_path: Path, site: Any, reply: Callable[..., None]):
+    def answer(handler: Handler) -> None:
+        if handler.headers.get("Range"):
+            reply(handler, b"", status=416, Content_Range="bytes */5")
+        else:
+            reply(handler, b"short")
+
+    (tmp_path / "part").write_bytes(b"longer than the file")
+    assert _fetch_file(site.on("/a", answer), Partial(tmp_path / "part", checked=True)) == b"short"
+    assert [headers["Range"] for headers in site.headers["/a"]] == ["bytes=20-", None]
+
+
+def test_a_page_instead_of_a_file_is_told(tmp_path: Path, site: Any):
+    url = site.file("/a", b"<html>", "text/html")
+    with pytest.raises(PageError, match="web_page: a page came instead of the file"):
+        _fetch_file(url, Partial(tmp_path / "part"))
+
+
+def test_a_limit_is_of_what_is_stored_not_of_what_was_sent(tmp_path: Path, site: Any, reply: Callable[..., None]):
+    """Random bytes become longer when they are compressed."""
+    packed = gzip.compress(BODY)
+    assert len(packed) > len(BODY)
+    url = site.on("/a", lambda handler: reply(handler, packed, Content_Encoding="gzip"))
+    assert _fetch(url, tmp_path, max_bytes=len(BODY)) == BODY
+    with pytest.raises(FetchError, match="too_large"):
+        _fetch(url, tmp_path, max_bytes=len(BODY) - 1)
+
+
+def test_a_callers_headers_stay_with_the_host_that_it_asked(tmp_path: Path, site: Any, reply: Callable[..., None]):
+    sent: list[str | None] = []
+
+    def there(handler: Handler) -> None:
+        sent.append(handler.headers.get("Authorization"))
+        reply(handler, b"body")
+
+    def here(handler: Handler) -> None:
+        sent.append(handler.headers.get("Authorization"))
+        reply(handler, b"", status=302, Location=site.on("/there", there).replace("127.0.0.1", "localhost"))
+
+    part = Partial(tmp_path / "part")
+    assert _fetch_file(site.on("/here", here), part, {"Authorization": "Bearer secret"}) == b"body"
+    assert sent == ["Bearer secret", None]
+
+
+def test_a_caller_says_what_to_do_where_nothing_can_be_written(tmp_path: Path, site: Any):
+    part = Partial(tmp_path / "gone" / "part", way_out="do that")
+    with pytest.raises(ConfigError, match=r"gone cannot be written \(No such file or directory\); do that"):
+        _fetch_file(site.file("/a", b"body"), part)
