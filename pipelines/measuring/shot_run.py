@@ -104,17 +104,20 @@ class ShotRun:
         samples: Mapping[str, NDArray[np.int64]],
         result: VideoResult,
     ) -> None:
-        self._lacking = lacking
         self._samples = samples
         self._result = result
         self._errors: dict[str, Exception] = {}
         self._sessions: dict[str, Session] = {}
         for name in lacking:
             upstream = [one for one in UPSTREAM.get(name, ()) if (row := known.get(one)) is not None and row["error"]]
-            if upstream:
-                self._errors[name] = _failed_before(upstream[0])
-            else:
+            try:
+                if upstream:
+                    raise _failed_before(upstream[0])
                 self._sessions[name] = new_session[name]()
+            except Exception as error:
+                self._errors[name] = error
+        for name, error in list(self._errors.items()):
+            self._fail(name, error)
         self._remembered = _remembered_people(known)
         self._people: NDArray[np.float32] | None = None
         self._keypoints: NDArray[np.float32] | None = None
@@ -149,36 +152,38 @@ class ShotRun:
         self._people, self._keypoints = frame.people, frame.keypoints
 
     def _fail(self, name: str, error: Exception) -> None:
-        del self._sessions[name]
-        self._errors[name] = error
+        """End a measure, and with it all that read it, directly or through another that does."""
         if not isinstance(error, RowError):
             log.error("%s of %s", name, self._result.video_id, exc_info=error)
-        for reader in [other for other in self._sessions if name in UPSTREAM.get(other, ())]:
-            self._fail(reader, _failed_before(name) if isinstance(error, RowError) else error)
+        ended = {name: error}
+        for other in IN_ORDER:  # what a measure reads stands before it
+            failed = [one for one in UPSTREAM.get(other, ()) if one in ended]
+            if failed and other in self._sessions:
+                ended[other] = _failed_before(failed[0]) if isinstance(error, RowError) else error
+        for each in ended:
+            self._sessions.pop(each, None)
+        self._errors |= ended
 
     def tables(self, shot_id: str, end: int, times: NDArray[np.float64]) -> dict[str, pa.Table]:
         """The row of each measure; what failed by a defect has none and is noted as a failure."""
         tables: dict[str, pa.Table] = {}
         for name in IN_ORDER:
-            columns: dict[str, Any] = {"error": None, "detail": None}
+            indices = self._samples[name][self._samples[name] < end]
+            head = {"shot_id": shot_id, "frame_index": indices.tolist(), "time": times[indices].tolist()}
+            schema = MEASURES.get(name, THUMBNAILS)
             if name in self._sessions:
                 started = time.perf_counter()
                 try:
-                    columns.update(self._sessions[name].columns())
+                    tables[name] = pa.Table.from_pylist([head | self._sessions[name].columns()], schema=schema)
                 except Exception as error:
                     self._fail(name, error)
                 self._result.add_seconds(name, started)
-            if name not in self._lacking:
-                continue
             failed = self._errors.get(name)
             if isinstance(failed, RowError):
-                columns = {"error": failed.reason, "detail": failed.detail}
+                row = head | {"error": failed.reason, "detail": failed.detail}
+                tables[name] = pa.Table.from_pylist([row], schema=schema)
             elif failed is not None:
                 self._result.fail(shot_id, name, "measure_failed", failed)
-                continue
-            indices = self._samples[name][self._samples[name] < end]
-            row = {"shot_id": shot_id, "frame_index": indices.tolist(), "time": times[indices].tolist(), **columns}
-            tables[name] = pa.Table.from_pylist([row], schema=MEASURES.get(name, THUMBNAILS))
         return tables
 
 

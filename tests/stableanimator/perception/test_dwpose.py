@@ -74,6 +74,13 @@ def detector_file(path: Path, rows: dict[int, list[float]]) -> str:
 STRIDE_16 = 64  # number of the first cell with stride 16
 
 
+@pytest.mark.parametrize("shape", [(2, 1400), (1400, 2), (20, 20_000), (1, 1)])
+def test_a_frame_however_narrow_is_looked_at(tmp_path: Path, shape: tuple[int, int]) -> None:
+    detector = PersonDetector(detector_file(tmp_path / "d.onnx", {}))
+    boxes, scores = detector(np.full((*shape, 3), 200, np.uint8))
+    assert (len(boxes), len(scores)) == (0, 0)
+
+
 def test_boxes_are_decoded_suppressed_and_scaled_back(tmp_path: Path) -> None:
     # Column 1, row 2 at stride 16: centre (1 + 0.5, 2 + 0.25) * 16 = (24, 36); size (1, 2) * 16 = (16, 32).
     person = [0.5, 0.25, 0.0, np.log(2.0), 0.9, 0.8, 0.1]

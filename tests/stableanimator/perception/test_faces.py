@@ -49,6 +49,13 @@ def test_settings_check_their_ranges() -> None:
         FaceSettings(pack_root="/weights", min_score=2)
 
 
+@pytest.mark.parametrize("shape", [(2, 1400), (1400, 2), (20, 20_000), (1, 1)])
+def test_a_frame_too_narrow_for_the_detector_shows_no_face(shape: tuple[int, int]) -> None:
+    drawn = FaceAnalyser(FaceSettings(pack_root="package://stableanimator.synthetic/weights/insightface", pack="drawn"))
+    noise = np.random.default_rng(0).integers(0, 255, (*shape, 3)).astype(np.uint8)
+    assert drawn(noise) == []
+
+
 @pytest.fixture(scope="module")
 def analyser(real_data: Path) -> FaceAnalyser:
     return FaceAnalyser(FaceSettings(pack_root=str(real_data / "weights/insightface"), pack="small"))
