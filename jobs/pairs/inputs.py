@@ -23,7 +23,8 @@ from stableanimator.alignment.similarity import Similarity
 from stableanimator.animate import Driving, Reference
 from stableanimator.driving import follow_people
 from stableanimator.errors import InputError, PersonError, RowError
-from stableanimator.media.video import VideoReader, read_image
+from stableanimator.media.pictures import read_image
+from stableanimator.media.video import VideoReader
 from stableanimator.perception.dwpose import PersonDetector, WholeBodyPose
 from stableanimator.perception.faces import Face, FaceAnalyser
 from stableanimator.perception.settings import PerceptionSettings

@@ -11,8 +11,9 @@ import numpy.typing as npt
 
 from stableanimator.errors import DecodeError, RowError
 from stableanimator.media.framing import Framing
+from stableanimator.media.pictures import read_image
 from stableanimator.media.side_by_side import strip
-from stableanimator.media.video import VideoReader, read_image
+from stableanimator.media.video import VideoReader
 from stableanimator.metrics.identity import Analyser
 from stableanimator.metrics.protocol import PairMetrics, ProtocolName, evaluate
 from stableanimator.perception.faces import FaceAnalyser

@@ -116,8 +116,8 @@ class ShotRun:
                 self._sessions[name] = new_session[name]()
             except Exception as error:
                 self._errors[name] = error
-        for name, error in list(self._errors.items()):
-            self._fail(name, error)
+        for name, cause in list(self._errors.items()):
+            self._fail(name, cause)
         self._remembered = _remembered_people(known)
         self._people: NDArray[np.float32] | None = None
         self._keypoints: NDArray[np.float32] | None = None

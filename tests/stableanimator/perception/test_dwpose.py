@@ -11,7 +11,8 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from stableanimator.errors import ConfigError, WeightsError
-from stableanimator.media.video import VideoReader, read_image
+from stableanimator.media.pictures import read_image
+from stableanimator.media.video import VideoReader
 from stableanimator.perception import onnx_session
 from stableanimator.perception.dwpose import PersonDetector, WholeBodyPose
 from stableanimator.perception.settings import PoseSettings

@@ -10,7 +10,8 @@ import pytest
 from insightface.app import FaceAnalysis
 
 from stableanimator.errors import WeightsError
-from stableanimator.media.video import VideoReader, read_image
+from stableanimator.media.pictures import read_image
+from stableanimator.media.video import VideoReader
 from stableanimator.perception.faces import FaceAnalyser, _canvas, head_yaw
 from stableanimator.perception.settings import FaceSettings
 
