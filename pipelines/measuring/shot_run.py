@@ -17,9 +17,12 @@ from pipelines.measures.frames import Frame, frame_period, sample_indices
 from pipelines.measures.thumbnail import middle_sample
 from pipelines.measuring.measure_cache import UPSTREAM
 from pipelines.storage.tables import KEYPOINT_COUNT, MEASURES, THUMBNAILS
-from stableanimator.errors import RowError
+from stableanimator.errors import RowError, row_error
 
 log = logging.getLogger(__name__)
+
+FAILED = "measure_failed"
+"""Reason of what a defect or a passing trouble left unmeasured."""
 
 IN_ORDER = (*MEASURES, "thumbnails")
 """What is made of a shot, in the order in which a frame is shown to it."""
@@ -54,10 +57,9 @@ class VideoResult:
         """Count the time since `started` (time.perf_counter)."""
         self.seconds[step] = self.seconds.get(step, 0.0) + time.perf_counter() - started
 
-    def fail(self, shot_id: str, measure: str, reason: str, error: Exception) -> None:
+    def fail(self, shot_id: str, measure: str, error: RowError) -> None:
         """Note what will be tried again by the next run."""
-        detail = " ".join(f"{type(error).__name__}: {error}".split())[:300]
-        self.failures.append({"shot_id": shot_id, "measure": measure, "reason": reason, "detail": detail})
+        self.failures.append({"shot_id": shot_id, "measure": measure, "reason": error.reason, "detail": error.detail})
 
 
 class Sampler:
@@ -183,7 +185,7 @@ class ShotRun:
                 row = head | {"error": failed.reason, "detail": failed.detail}
                 tables[name] = pa.Table.from_pylist([row], schema=schema)
             elif failed is not None:
-                self._result.fail(shot_id, name, "measure_failed", failed)
+                self._result.fail(shot_id, name, row_error(failed, FAILED))
         return tables
 
 

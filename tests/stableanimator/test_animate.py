@@ -13,7 +13,8 @@ import pytest
 import torch
 from onnx import helper, numpy_helper
 
-from stableanimator.animate import Animation, Driving, Models, Reference, animate
+from stableanimator import animate as inference
+from stableanimator.animate import Animation, Driving, Models, Reference, aligned
 from stableanimator.animate_settings import AnimateSettings
 from stableanimator.diffusion.settings import FaceOptimisationSettings, SamplerSettings
 from stableanimator.driving import skeleton_pictures
@@ -108,7 +109,8 @@ def _pose(offset: float = 0.0) -> np.ndarray:
 def reference() -> Reference:
     picture = np.random.default_rng(1).integers(0, 256, (40, 40, 3), dtype=np.uint8)
     embedding = 7 * np.random.default_rng(2).normal(size=EMBEDDING).astype(np.float32)  # of length 20, about
-    return Reference(picture=picture, keypoints=_pose()[None], face_embedding=embedding)
+    box = np.array([14, 8, 26, 20], np.float32)
+    return Reference(picture=picture, keypoints=_pose()[None], face_box=box, face_embedding=embedding)
 
 
 @pytest.fixture(scope="module")
@@ -126,6 +128,12 @@ PLAIN = AnimateSettings(
     face_optimisation=None,
 )
 HJB = replace(PLAIN, face_optimisation=FaceOptimisationSettings(denoising_steps=2, optimisation_steps=4))
+
+
+def animate(
+    models: Models, reference: Reference, driving: Driving, settings: AnimateSettings, seed: int = 0
+) -> Animation:
+    return inference.animate(models, reference, aligned(reference, driving, settings, models.aligner), settings, seed)
 
 
 @pytest.fixture(scope="module")
