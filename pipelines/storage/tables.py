@@ -256,7 +256,7 @@ PREDICTIONS = pa.schema(  # written by jobs.animate: one row for each pair and v
         ("frames_left_out", pa.int32()),  # frames of the drive behind the last one that was taken (max_frames)
         ("frames_with_person", pa.int32()),  # frames in which the driving person is found; of several the least so
         ("joints_in_picture", pa.float64()),  # share of the driven joints that the reference shows too, 0 to 1
-        ("cut_middle", pa.list_(pa.float64(), 2)),  # x, y of the middle of the reference's cut, shares of its sides
+        ("cut_middle", pa.list_(pa.float64())),  # x, y of the middle of the reference's cut, shares of its sides
         ("face_optimisation", pa.bool_()),
         ("face_loss_before", pa.float64()),  # HJB loss before and after the last optimised step; null without it
         ("face_loss_after", pa.float64()),
