@@ -125,10 +125,6 @@ def _encode_missing(
 ) -> pa.Table:
     """Returns the lines of videos that were lost: they are not remembered, so that the next run tries again."""
 
-    def lost(video: dict[str, Any], error: RowError) -> dict[str, Any]:
-        clips, crops, strides = video["clips"].to_pylist(), settings.crops, settings.strides
-        return {"lost": [lost_line(a, b, c, error) for a in clips for b in crops for c in strides]}
-
     shapes = encoder_shapes(encoder_settings)
     amounts = {
         video["video_id"]: amount_of(video["clips"], video["frames"], shapes, settings)
@@ -141,13 +137,20 @@ def _encode_missing(
         videos,
         EncodeVideo,
         (store.root, settings, encoder_settings),
-        lost=lost,
+        lost=lambda video, error: {"lost": _lost_lines(video, settings, error)},
         what="encoding videos",
         actors=settings.actors,
         cpus=settings.cpus_per_actor,
         gpus=settings.gpus_per_actor,
     )
     return pa.Table.from_pylist([line for video in done for line in video.get("lost", ())], schema=_DONE)
+
+
+def _lost_lines(video: dict[str, Any], settings: EncodeSettings, error: RowError) -> list[dict[str, Any]]:
+    """Of the report, for a video whose work broke down."""
+    clips = video["clips"].to_pylist()
+    crops, strides = settings.crops, settings.strides
+    return [lost_line(clip, crop, stride, error) for clip in clips for crop in crops for stride in strides]
 
 
 class EncodeVideo:
