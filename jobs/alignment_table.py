@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pyarrow.compute as pc
 
-from jobs.pairs.inputs import misalignment
+from jobs.pairs.pairs_table import misalignment
 from jobs.running import entry
 from jobs.running.config import Config
 from jobs.running.tracking import Run

@@ -14,21 +14,22 @@ from typing import Any
 
 import pyarrow as pa
 
-from jobs.pairs.animate import CUT, AnimateJob, AnimatePair
-from jobs.pairs.inputs import Pair, read_pairs
+from jobs.pairs.animate import AnimateJob, AnimatePair
+from jobs.pairs.pairs_table import Pair, read_pairs
 from jobs.pairs.settings import AnimateJobSettings
+from jobs.pairs.verdicts import require_enough, require_some, summary
 from jobs.running import entry
 from jobs.running.config import Config
 from jobs.running.tracking import Run
 from jobs.training.run_folder import STATE, trained_folder
 from pipelines.actor_pool import require_resources, run_actors
 from pipelines.storage.store import Collection, Store, file_sha256, fingerprint, parquet_bytes
-from pipelines.storage.tables import PAIRS, PREDICTIONS
-from stableanimator.errors import ConfigError, InputError, WeightsError
+from pipelines.storage.tables import PREDICTIONS
+from stableanimator.errors import ConfigError, InputError, PersonError, WeightsError
 from stableanimator.models.settings import EncoderSettings
 from stableanimator.paths import is_absolute
 
-VERSION = 2
+VERSION = 3
 """Raised by hand when the same settings give other predictions."""
 
 ENOUGH_STEPS = 10_000
@@ -61,7 +62,7 @@ def run(config: Config, run: Run) -> str:
     """Returns what was made and where, and how far the model was trained.
 
     Raises:
-        InputError: pairs or model do not exist.
+        InputError: pairs or model do not exist, a table cannot be read, or every pair failed.
         ConfigError: a relative path, no perception models, or no node has what an actor reserves.
     """
     started = time.monotonic()
@@ -91,8 +92,7 @@ def run(config: Config, run: Run) -> str:
         model_folder=str(model.folder),
         key=key,
     )
-    _animate_missing(store, job, pairs.rows)
-    rows = [_row(store, job, pair, optimised) for pair in pairs.rows for optimised in settings.face_optimisation]
+    rows = _animate(store, job, pairs.rows)
     training = training_remark(model.steps, config.encoders)
     collection = _commit(store, rows, pairs, model, training, settings, time.monotonic() - started)
     return _report(run, rows, collection, training)
@@ -102,18 +102,14 @@ def _pairs(store: Store, settings: AnimateJobSettings) -> _Pairs:
     if "/" in settings.pairs:
         if not is_absolute(settings.pairs):
             raise ConfigError(f"animate.pairs: {settings.pairs!r} is a relative path; give an absolute path or a URI")
-        table, uri, sha256 = read_pairs(settings.pairs), settings.pairs, None
+        table, uri = read_pairs(settings.pairs), settings.pairs
+        sha256 = hashlib.sha256(parquet_bytes(table)).hexdigest()
     else:
         benchmark = store.open("benchmarks", settings.pairs)
         table, uri, sha256 = benchmark.table("pairs"), benchmark.uri, benchmark.id
-    missing = [name for name in ("pair_id", "reference_uri") if name not in table.column_names]
-    if missing:
-        raise InputError(f"{uri} is no pairs table: it lacks the column {missing[0]!r}")
-    rows = [{name: row.get(name) for name in PAIRS.names} for row in table.to_pylist()[: settings.limit]]
-    repeated = [name for name, count in Counter(row["pair_id"] for row in rows).items() if count > 1]
-    if repeated:
-        raise InputError(f"{uri}: the pair_id {repeated[0]!r} occurs more than once")
-    return _Pairs(rows=rows, uri=uri, sha256=sha256 or hashlib.sha256(parquet_bytes(table)).hexdigest())
+        if table.num_rows == 0:
+            raise InputError(f"{uri} has no pair; raise curate.select.heldout_share and run curate again")
+    return _Pairs(rows=table.to_pylist()[: settings.limit], uri=uri, sha256=sha256)
 
 
 def _model(store: Store, which: str) -> _Model:
@@ -145,29 +141,37 @@ def training_remark(steps: int | None, encoders: EncoderSettings) -> str:
     return ", ".join(remarks)
 
 
-def _animate_missing(store: Store, job: AnimateJob, pairs: list[Pair]) -> None:
+def _animate(store: Store, job: AnimateJob, pairs: list[Pair]) -> list[dict[str, Any]]:
+    """A row for each pair and variant, in the order of the pairs: of an earlier run, or made now."""
     settings = job.settings
-    items = []
-    for pair in pairs:
-        missing = [variant for variant in settings.face_optimisation if job.finished(store, pair, variant) is None]
-        if missing:
-            items.append({"pair": pair, "variants": missing})
-    animated = run_actors(
-        items,
+    variants = settings.face_optimisation
+    wanted: list[dict[str, Any]] = [{"pair": pair, "optimised": each} for pair in pairs for each in variants]
+    earlier = [job.finished(store, **item) for item in wanted]
+    missing = [item for item, row in zip(wanted, earlier, strict=True) if row is None]
+    made = run_actors(
+        missing,
         AnimatePair,
         (job,),
+        lost=lambda item, error: job.failed(item["pair"], item["optimised"], error),
         what="animating pairs",
         actors=settings.actors,
         cpus=settings.cpus_per_actor,
         gpus=settings.gpus_per_actor,
     )
-    for _ in animated:
-        pass
+    now = {(row["pair_id"], row["face_optimisation"]): row for row in made}
+    return [
+        now[item["pair"]["pair_id"], item["optimised"]] if row is None else _still_enough(job, item, row)
+        for item, row in zip(wanted, earlier, strict=True)
+    ]
 
 
-def _row(store: Store, job: AnimateJob, pair: Pair, optimised: bool) -> dict[str, Any]:
-    """The row that counts: the one that succeeded, else one that failed."""
-    return job.finished(store, pair, optimised) or job.rows(store, pair, optimised)[0]
+def _still_enough(job: AnimateJob, item: dict[str, Any], row: dict[str, Any]) -> dict[str, Any]:
+    """A row of an earlier run, as the settings of this one have it."""
+    try:
+        require_enough(row, job.settings)
+    except PersonError as error:
+        return job.failed(item["pair"], item["optimised"], error)
+    return row
 
 
 def _commit(
@@ -200,13 +204,15 @@ def _report(run: Run, rows: list[dict[str, Any]], collection: Collection, traini
     run.table("predictions", rows)
     run.tag("training", training)
     run.dataset("predictions", collection.uri, collection.id, context="output")
-    reasons = Counter(row["reason"] for row in rows if row["status"] != "done")
-    failed = ", ".join(f"{count} {reason}" for reason, count in sorted(reasons.items()))
-    cut = sum(CUT in (row["detail"] or "") for row in done)
+    failed = [row for row in rows if row["status"] != "done"]
+    require_some("animate", rows, failed, collection.uri)
+    cut = sum(row["frames_left_out"] > 0 for row in done)
+    seldom = sum(row["frames_with_person"] < len(row["frame_index"]) for row in done)
     return (
         f"{len(done)} videos of {len({row['pair_id'] for row in rows})} pairs"
-        + (f", failed: {failed}" if failed else "")
+        + (f", failed: {summary(Counter(row['reason'] for row in failed))}" if failed else "")
         + (f", {cut} driven by their first frames only" if cut else "")
+        + (f", {seldom} with frames in which the driving person is not found" if seldom else "")
         + ("; HJB face loss {face_loss_before:.3f} to {face_loss_after:.3f}".format(**losses) if losses else "")
         + f"; {training}; in {collection.uri}"
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import platform
 import sys
 import tempfile
@@ -14,19 +15,23 @@ import pyarrow as pa
 from rich.console import Console
 from rich.table import Table
 
-from jobs.pairs.metrics import VARIANTS, Image, MeasurePair, Prediction, metrics_of, side_by_side
+from jobs.pairs.metrics import VARIANTS, Image, MeasurePair, Prediction, metrics_of, side_by_side, unmeasured
 from jobs.pairs.settings import EvaluateSettings
+from jobs.pairs.verdicts import require_some
 from jobs.running import entry
 from jobs.running.config import Config
 from jobs.running.tracking import Run
-from pipelines.actor_pool import require_resources, run_actors
+from pipelines.actor_pool import UNEXPECTED, require_resources, run_actors
 from pipelines.storage.store import Collection, Store
-from pipelines.storage.tables import METRICS
-from stableanimator.errors import ConfigError, RowError
+from pipelines.storage.tables import METRICS, PREDICTIONS
+from stableanimator.errors import ConfigError, InputError, row_error
+from stableanimator.media.pictures import Colour
 from stableanimator.media.side_by_side import sheet
 from stableanimator.media.video import VideoReader, write_mp4
 from stableanimator.metrics.protocol import ProtocolName, mean_over_frames
 from stableanimator.perception.settings import PerceptionSettings
+
+log = logging.getLogger(__name__)
 
 COLUMNS = ("l1", "psnr", "psnr_uint8", "ssim", "csim", "csim_truth", "face_found")
 
@@ -35,7 +40,7 @@ def run(config: Config, run: Run) -> str:
     """Returns the means and where the rows are.
 
     Raises:
-        InputError: there is no such prediction set.
+        InputError: there is no such prediction set, or none of its rows could be measured.
         ConfigError: there are no face models, or no node has an actor's cores.
     """
     settings = config.evaluate
@@ -44,31 +49,38 @@ def run(config: Config, run: Run) -> str:
     require_resources("evaluate", settings.cpus_per_actor, settings.gpus_per_actor)
     store = Store(config.root)
     predictions = store.open("predictions", settings.predictions)
+    lacking = set(PREDICTIONS.names) - set(predictions.table("predictions").column_names)
+    if lacking:
+        raise InputError(f"{predictions.uri} was made by another version of animate; run animate again")
     _log_inputs(run, predictions)
-    rows = _measure(predictions, settings, config.perception)
+    background = tuple(predictions.manifest["settings"]["background"])
+    rows = _measure(predictions, settings, config.perception, background)
     means = variant_means(rows)
     for name, values in means.items():
         run.metrics({f"{name}/{metric}": value for metric, value in values.items() if value is not None})
     run.table("metrics", rows)
     print_means(means, settings.protocol)
     with tempfile.TemporaryDirectory() as folder:
-        files = _videos(predictions, settings.videos, Path(folder))
+        files = _videos(predictions, settings.videos, background, Path(folder))
         for path in files:
             run.file(path, "side_by_side")
         collection = _commit(predictions, settings, rows, means, {path.name: path.read_bytes() for path in files})
     run.dataset("metrics", collection.uri, collection.id, context="output")
-    failed = sum(row["frames"] is None for row in rows)
+    failed = [row for row in rows if row["frames"] is None]
+    require_some("evaluate", rows, failed, collection.uri)
     training = predictions.manifest["training"]
-    return f"{len(rows) - failed} predictions measured, {failed} without metrics; {training}; in {collection.uri}"
+    measured, count = len(rows) - len(failed), len(failed)
+    return f"{measured} predictions measured, {count} without metrics; {training}; in {collection.uri}"
 
 
 def _measure(
-    predictions: Collection, settings: EvaluateSettings, perception: PerceptionSettings
+    predictions: Collection, settings: EvaluateSettings, perception: PerceptionSettings, background: Colour
 ) -> list[dict[str, Any]]:
     measured = run_actors(
         predictions.table("predictions").to_pylist(),
         MeasurePair,
-        (perception, settings.protocol),
+        (perception, settings.protocol, background),
+        lost=unmeasured,
         what="measuring predictions",
         actors=settings.actors,
         cpus=settings.cpus_per_actor,
@@ -109,7 +121,7 @@ def _log_inputs(run: Run, predictions: Collection) -> None:
     run.tag("training", predictions.manifest["training"])
 
 
-def _videos(predictions: Collection, count: int, folder: Path) -> list[Path]:
+def _videos(predictions: Collection, count: int, background: Colour, folder: Path) -> list[Path]:
     """Side-by-side videos of the first `count` pairs that are done, and a sheet of their middle frames."""
     pairs: dict[str, list[Prediction]] = {}
     for row in predictions.table("predictions").to_pylist():
@@ -120,9 +132,11 @@ def _videos(predictions: Collection, count: int, folder: Path) -> list[Path]:
     note = predictions.manifest["training"]
     for number, variants in enumerate(list(pairs.values())[:count]):
         try:
-            frames = list(side_by_side(variants))
-        except RowError:
-            continue  # its row of metrics says why
+            frames = list(side_by_side(variants, background))
+        except Exception as error:
+            why = row_error(error, UNEXPECTED)
+            log.warning("no side-by-side video of %s: %s", variants[0]["pair_id"], why)
+            continue
         files.append(folder / f"{number:03d}.mp4")
         with VideoReader(variants[0]["prediction_uri"]) as video:
             write_mp4(files[-1], frames, video.info.fps)

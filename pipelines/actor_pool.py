@@ -1,6 +1,7 @@
-"""A pool of Ray actors over a list of rows, one row at a time, that tells a user's mistake from a failure.
+"""A pool of Ray actors over a list of rows, one row at a time, that tells a user's mistake from a row's own failure.
 
-The one way in which jobs spread work that holds models: encode a video, animate a pair, measure a prediction.
+The one way in which jobs spread work that holds models: measure or encode a video, animate a pair, measure a
+prediction. Whatever goes wrong with a row stays with it; a user's mistake ends the run.
 """
 
 from __future__ import annotations
@@ -17,12 +18,18 @@ from ray.actor import ActorHandle
 from ray.data import ActorPoolStrategy
 
 from pipelines.progress import track
-from stableanimator.errors import ConfigError, UserError
+from stableanimator.errors import ConfigError, RowError, UserError, row_error
 
 log = logging.getLogger(__name__)
 
 Row = dict[str, Any]
 
+
+_TRIES = 2
+"""Of a row whose actor dies while working on it: once may be another's fault, such as a machine that is taken away."""
+
+UNEXPECTED, DIED = "unexpected_error", "worker_died"
+"""Reasons of a row whose work raised what nobody foresaw, or killed its actor."""
 
 _AHEAD = 2
 """Rows that an actor is given at a time: while it works on one, the next is on its way."""
@@ -50,29 +57,32 @@ class PoolActor:
 
     def __init__(
         self,
-        attempts: ActorHandle | None,
-        tries: int | None,
+        attempts: ActorHandle,
         actor: Callable[..., Callable[[Row], Row]],
         *arguments: Any,
     ) -> None:
-        self._attempts, self._tries = attempts, tries
+        self._attempts = attempts
         self._mistake: UserError | None = None
         try:
             self._actor = actor(*arguments)
         except UserError as error:
             self._mistake = error
 
-    def __call__(self, item: dict[str, Any]) -> dict[str, bytes]:
-        return {"outcome": pickle.dumps(self._mistake or self._outcome(item["number"], pickle.loads(item["row"])))}
+    def __call__(self, item: dict[str, Any]) -> dict[str, Any]:
+        outcome = self._mistake or self._outcome(item["number"], pickle.loads(item["row"]))
+        return {"number": item["number"], "outcome": pickle.dumps(outcome)}
 
-    def _outcome(self, number: int, row: Row) -> Row | UserError | None:
-        """None for a row that is given up."""
-        if self._attempts is not None and ray.get(self._attempts.begin.remote(number)) > self._tries:
-            return None
+    def _outcome(self, number: int, row: Row) -> Row | RowError | UserError:
+        if ray.get(self._attempts.begin.remote(number)) > _TRIES:
+            return RowError(DIED, f"the process that worked on it died {_TRIES} times; run the job again")
         try:
             return self._actor(row)
         except UserError as error:
             return error
+        except Exception as error:
+            if not isinstance(error, RowError):
+                log.exception("row %d", number)
+            return row_error(error, UNEXPECTED)
 
 
 def run_actors(
@@ -80,23 +90,22 @@ def run_actors(
     actor: Callable[..., Callable[[Row], Row]],
     arguments: Sequence[Any],
     *,
+    lost: Callable[[Row, RowError], Row],
     what: str,
     actors: int,
     cpus: float,
     gpus: float = 0.0,
     memory: float = 0.0,
-    tries: int | None = None,
 ) -> Iterator[Row]:
     """Give each row to an actor, and yield what it returns, in the order in which they are done, under a progress bar.
 
     Args:
         rows: each becomes a block of its own, since blocks are what Ray Data hands out.
         actor: a class, made once a process with `arguments`, then called with one row at a time.
+        lost: what is yielded for a row of which the actor raised an error or died (twice), given the row and why.
         what: names the step in the bar ("encoding videos").
         actors: processes at most. Where the cluster has room for fewer, fewer run, and the log says so.
         cpus, gpus, memory: reserved for each; memory in bytes.
-        tries: a row whose actor has died so often while working on it is given up and yields nothing; the others go
-            on. None tries for ever, as Ray Data does.
 
     Raises:
         UserError: as the actor raised it, while it was made or when it was called.
@@ -106,22 +115,21 @@ def run_actors(
     size = _as_many_as_fit(what, min(actors, len(rows)), cpus, gpus, memory)
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = False  # ours counts rows
-    attempts = None if tries is None else ray.remote(num_cpus=0)(Attempts).remote()
+    attempts = ray.remote(num_cpus=0)(Attempts).remote()
     items = [{"number": number, "row": pickle.dumps(row)} for number, row in enumerate(rows)]
     outcomes = ray.data.from_items(items, override_num_blocks=len(rows)).map(
         PoolActor,
-        fn_constructor_args=(attempts, tries, actor, *arguments),
+        fn_constructor_args=(attempts, actor, *arguments),
         compute=ActorPoolStrategy(size=size, max_tasks_in_flight_per_actor=_AHEAD),
         num_cpus=cpus,
         num_gpus=gpus,
         memory=memory or None,
     )
     for item in track(outcomes.iter_rows(), what, len(rows)):
-        outcome: Row | UserError | None = pickle.loads(item["outcome"])
+        outcome: Row | RowError | UserError = pickle.loads(item["outcome"])
         if isinstance(outcome, UserError):
             raise outcome
-        if outcome is not None:
-            yield outcome
+        yield lost(rows[item["number"]], outcome) if isinstance(outcome, RowError) else outcome
 
 
 def require_resources(section: str, cpus: float, gpus: float = 0.0, memory: float = 0.0) -> None:

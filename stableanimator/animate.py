@@ -1,16 +1,19 @@
 """Reference picture + driving poses -> frames: the one inference path.
 
     models = Models(animator=..., aligner=..., encoders=..., arcface=...)
-    animation = animate(models, Reference(...), Driving(...), AnimateSettings())
+    reference = Reference(...)
+    driven = aligned(reference, Driving(...), AnimateSettings(), models.aligner)
+    animation = animate(models, reference, driven, AnimateSettings())
     write_mp4("out.mp4", animation.frames, fps=8)
 
-Poses are aligned to the reference and drawn; the reference becomes a latent (with Stable Video Diffusion's noise), an
-image embedding and face tokens, all of them once; EDM's sampler runs the guided denoiser, with HJB face optimisation as
-its hook; the latents are decoded in chunks.
+Poses are aligned to the reference, which is cut around its people, and drawn; the reference becomes a latent (with
+Stable Video Diffusion's noise), an image embedding and face tokens, all of them once; EDM's sampler runs the guided
+denoiser, with HJB face optimisation as its hook; the latents are decoded in chunks.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -25,7 +28,7 @@ from stableanimator.diffusion.edm import augment_reference
 from stableanimator.diffusion.hjb import FaceOptimisation, FaceOptimisationReport
 from stableanimator.diffusion.sampler import initial_noise, karras_sigmas, sample
 from stableanimator.diffusion.settings import FaceOptimisationSettings
-from stableanimator.driving import align_driving, face_points, misalign_clip, skeleton_pictures
+from stableanimator.driving import BODY, align_driving, face_points, joints_in_picture, misalign_clip, skeleton_pictures
 from stableanimator.errors import CheckpointError
 from stableanimator.media.framing import Framing, Size, nearest_size
 from stableanimator.media.tensors import to_pictures, to_tensor
@@ -33,6 +36,7 @@ from stableanimator.models.animator import Animator, Conditioning, added_time_id
 from stableanimator.models.encoders import Encoders
 from stableanimator.models.guidance import guidance_scales, guided
 from stableanimator.perception.arcface import TEMPLATE, ArcFace, align_crops
+from stableanimator.perception.person_boxes import person_box, visible
 
 Array = npt.NDArray[np.float32]
 
@@ -81,6 +85,8 @@ class Reference:
     """uint8 RGB [H, W, 3], any size."""
     keypoints: Array
     """[P, 133, 3] in its pixels; the first person is the one whose face is kept."""
+    face_box: Array
+    """[4] x0, y0, x1, y1 of the first person's face, in its pixels."""
     face_embedding: Array
     """[E] as ArcFace's network returns it, of any length."""
 
@@ -99,6 +105,18 @@ class Driving:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Driven:
+    """What the model is driven by: known before anything dear is done."""
+
+    poses: Array
+    """[F, P, 133, 3] in pixels of the animation."""
+    framing: Framing
+    """How the reference picture becomes the model's. The truth of a self-driven pair is cut around the same middle."""
+    joints_in_picture: float
+    """Share of the joints that lie in the animation, 0 to 1 (`stableanimator.driving.joints_in_picture`)."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Animation:
     """What came out."""
 
@@ -111,22 +129,63 @@ class Animation:
 
 
 @torch.no_grad()
+def aligned(
+    reference: Reference, driving: Driving, settings: AnimateSettings, aligner: Aligner | None = None
+) -> Driven:
+    """Driven poses brought to the reference, and both into the frame of the animation.
+
+    The reference is cut around the people who are animated (`framing_of`), and the driving video around the same part
+    of its picture, so that a clip that drives itself stays where it is.
+
+    Raises:
+        ValueError: other numbers of people, or alignment `learned` without an aligner.
+    """
+    people = driving.keypoints.shape[1]
+    if people < 1 or len(reference.keypoints) != people:
+        raise ValueError(f"{len(reference.keypoints)} people in the reference are driven by {people}")
+    keypoints = driving.keypoints
+    if driving.misalignment is not None:
+        keypoints = misalign_clip(keypoints, driving.height, driving.misalignment)
+    framing = framing_of(reference, settings.sizes)
+    framings = (Framing.cover((driving.height, driving.width), framing.size, framing.middle), framing)
+    scope, name = settings.alignment_scope, settings.alignment
+    poses = align_driving(keypoints, reference.keypoints, framings, name, scope, aligner)
+    share = joints_in_picture(poses, reference.keypoints, framing.source, framing.size)
+    return Driven(poses=poses, framing=framing, joints_in_picture=share)
+
+
+_HEAD = 0.5
+"""How far a head reaches beyond its face's box on each side, as a share of the box."""
+
+
+def framing_of(reference: Reference, sizes: Sequence[Size]) -> Framing:
+    """The cut of a reference picture: of the size whose shape is nearest, around all of its people; where these have no
+    room, around the first; whatever else is cut away, the first one's head is not."""
+    height, width, _ = reference.picture.shape
+    seen = [person_box(pose[None]) for pose in reference.keypoints if visible(pose[BODY]).any()]
+    x0, y0, x1, y1 = (float(side) for side in reference.face_box)
+    more_x, more_y = _HEAD * (x1 - x0), _HEAD * (y1 - y0)
+    head = (x0 - more_x, y0 - more_y, x1 + more_x, y1 + more_y)
+    corners = np.array([*seen, head])
+    all_of_them = (*corners[:, :2].min(0).tolist(), *corners[:, 2:].max(0).tolist())
+    return Framing.keeping((height, width), nearest_size(height, width, sizes), [all_of_them, *seen[:1], head])
+
+
+@torch.no_grad()
 def animate(
-    models: Models, reference: Reference, driving: Driving, settings: AnimateSettings, seed: int = 0
+    models: Models, reference: Reference, driven: Driven, settings: AnimateSettings, seed: int = 0
 ) -> Animation:
     """Animate one reference by one drive. The same inputs and seed give the same frames.
 
     Raises:
-        ValueError: more frames than `max_frames`, none, different numbers of people, an embedding of another width, or
-            a setting that needs a model which is not there.
+        ValueError: more frames than `max_frames`, none, an embedding of another width, or a setting that needs a model
+            which is not there.
     """
-    _check(models, reference, driving, settings)
-    height, width, _ = reference.picture.shape
-    size = nearest_size(height, width, settings.sizes)
-    poses = _aligned(models, reference, driving, settings, size)
+    _check(models, reference, driven, settings)
+    poses, size = driven.poses, driven.framing.size
     skeletons = skeleton_pictures(poses, *size)
     generator = torch.Generator().manual_seed(seed)
-    conditioning = _condition(models, reference, skeletons, settings, size, generator)
+    conditioning = _condition(models, reference, driven.framing, skeletons, settings, generator)
     denoise = guided(
         models.animator.denoise,
         models.animator.prepare(conditioning),
@@ -150,12 +209,10 @@ def animate(
     return Animation(frames=frames, skeletons=skeletons, face_optimisation=hook.report if hook else None)
 
 
-def _check(models: Models, reference: Reference, driving: Driving, settings: AnimateSettings) -> None:
-    frames, people = driving.keypoints.shape[:2]
+def _check(models: Models, reference: Reference, driven: Driven, settings: AnimateSettings) -> None:
+    frames = len(driven.poses)
     if not 1 <= frames <= settings.max_frames:
         raise ValueError(f"{frames} driving frames; between 1 and max_frames ({settings.max_frames}) can be animated")
-    if people < 1 or len(reference.keypoints) != people:
-        raise ValueError(f"{len(reference.keypoints)} people in the reference are driven by {people}")
     width = models.animator.settings.face_encoder.embedding_width
     if reference.face_embedding.shape != (width,):
         raise ValueError(f"face embedding is {reference.face_embedding.shape}, the model reads {width} values")
@@ -163,28 +220,14 @@ def _check(models: Models, reference: Reference, driving: Driving, settings: Ani
         raise ValueError("face optimisation needs ArcFace")
 
 
-def _aligned(models: Models, reference: Reference, driving: Driving, settings: AnimateSettings, size: Size) -> Array:
-    """Driven poses [F, P, 133, 3] in pixels of the animation."""
-    keypoints = driving.keypoints
-    if driving.misalignment is not None:
-        keypoints = misalign_clip(keypoints, driving.height, driving.misalignment)
-    framings = (
-        Framing.cover((driving.height, driving.width), size),
-        Framing.cover((reference.picture.shape[0], reference.picture.shape[1]), size),
-    )
-    scope, name = settings.alignment_scope, settings.alignment
-    return align_driving(keypoints, reference.keypoints, framings, name, scope, models.aligner)
-
-
 def _condition(
     models: Models,
     reference: Reference,
+    framing: Framing,
     skeletons: npt.NDArray[np.uint8],
     settings: AnimateSettings,
-    size: Size,
     generator: torch.Generator,
 ) -> Conditioning:
-    framing = Framing.cover((reference.picture.shape[0], reference.picture.shape[1]), size)
     picture = to_tensor(framing.pictures(reference.picture[None]))
     noisy = augment_reference(picture, settings.micro.reference_noise, generator)
     return Conditioning(

@@ -16,7 +16,10 @@ class AnimateSettings:
 
     sizes: tuple[Size, ...] = ((512, 512), (1024, 576))
     """Heights and widths in pixels. That of the aspect ratio nearest to the reference's is taken; the
-    reference covers it and is cut around its centre."""
+    reference covers it and is cut around its people."""
+    background: tuple[int, int, int] = (255, 255, 255)
+    """Red, green and blue, 0 to 255, of what shows through transparent parts of a reference picture; white, as most
+    viewers show them."""
     max_frames: int = 16
     """Frames at most. The released U-Net is trained on 16; overlapped windows for longer drives do not exist yet."""
     guidance: tuple[float, float] = (1.0, 3.0)
@@ -40,6 +43,8 @@ class AnimateSettings:
 
     def __post_init__(self) -> None:
         check_sizes("sizes", self.sizes)
+        if not all(0 <= level <= 255 for level in self.background):
+            raise ValueError(f"background is {self.background}; red, green and blue must be 0 to 255")
         if self.max_frames < 1:
             raise ValueError("max_frames must be at least 1")
         if min(self.guidance) < 0:

@@ -18,8 +18,9 @@ from stableanimator.alignment.methods import align
 from stableanimator.alignment.poses import body_pose
 from stableanimator.alignment.settings import AlignmentName, AlignmentScope
 from stableanimator.alignment.similarity import Similarity, mean_point
-from stableanimator.media.framing import Framing
-from stableanimator.perception.skeleton import VISIBLE, draw_skeleton
+from stableanimator.media.framing import Framing, Size
+from stableanimator.perception.person_boxes import visible
+from stableanimator.perception.skeleton import VISIBLE, draw_skeleton, to_openpose18
 
 Array = npt.NDArray[np.float32]
 
@@ -137,10 +138,31 @@ def face_points(keypoints: Array, height: int, width: int) -> Array:
     """
     points = keypoints[:, EYES_AND_NOSE].astype(np.float32)
     place = points[..., :2]
-    inside = ((place >= 0) & (place < np.array([width, height]))).all(-1)
-    missing = ((points[..., 2] < VISIBLE) | ~inside).any(-1)
+    missing = ((points[..., 2] < VISIBLE) | ~_inside(points, (height, width))).any(-1)
     place[missing] = np.nan
     return place
+
+
+def joints_in_picture(poses: Array, reference: Array, source: Size, size: Size) -> float:
+    """How much of what drives can be seen: the share of the driven joints that lie in the picture, of those that the
+    reference shows, over all frames and people; 0 where the drive has none of them.
+
+    A reference of a face alone asks for the face alone.
+
+    Args:
+        poses: [F, P, 133, 3] as they are drawn, in pixels of the animation.
+        reference: [P, 133, 3] in pixels of the reference picture.
+        source: of the reference picture.
+        size: of the animation.
+    """
+    driven, shown = to_openpose18(poses), to_openpose18(reference)
+    wanted = visible(driven) & visible(shown) & _inside(shown, source)
+    return float((wanted & _inside(driven, size)).sum() / wanted.sum()) if wanted.any() else 0.0
+
+
+def _inside(points: Array, size: Size) -> npt.NDArray[np.bool_]:
+    """Which of keypoints [..., 3] lie in a picture."""
+    return np.asarray(((points[..., :2] >= 0) & (points[..., :2] < np.array([size[1], size[0]]))).all(-1))
 
 
 def _moved(keypoints: Array, points: Tensor, height: int) -> Array:

@@ -74,3 +74,20 @@ class PersonError(RowError):
 
 class DecodeTimeout(StableAnimatorError):
     """A decoder that gave nothing for too long."""
+
+
+def row_error(error: Exception, unexpected: str) -> RowError:
+    """What a row says of whatever went wrong with it alone: the one rule for all jobs.
+
+    A RowError says it itself; a decoder without an answer is `decode_timeout`; anything else is a defect or a passing
+    trouble, named `unexpected`, with the error's own words.
+
+    Raises:
+        UserError: the error is a user's mistake, and no row's.
+    """
+    if isinstance(error, UserError):
+        raise error
+    if isinstance(error, RowError):
+        return error
+    reason = "decode_timeout" if isinstance(error, DecodeTimeout) else unexpected
+    return RowError(reason, " ".join(f"{type(error).__name__}: {error}".split())[:300])

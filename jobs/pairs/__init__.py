@@ -1,7 +1,9 @@
 """A row of a pairs table: the batch work of `animate` and `evaluate`.
 
-inputs                         a row to what the inference path takes
+pairs_table                    the table, and what can be said of a row before any file is opened
+inputs, drives                 a row to what the inference path takes; driving poses, those of a table too
 animate                        the actor that holds the models; a row to an mp4
+verdicts                       when a prediction, or a whole job, is not good enough
 metrics                        a row of predictions to metrics and a side-by-side video
 settings                       of both jobs, importable without Ray
 """

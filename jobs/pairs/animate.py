@@ -1,10 +1,11 @@
-"""The animate job's actor: holds all models, and turns one pair into an mp4 and a row for each variant."""
+"""The animate job's actor: holds all models, and turns one pair and variant into an mp4 and a row."""
 
 from __future__ import annotations
 
 import re
 import tempfile
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -14,12 +15,16 @@ import numpy.typing as npt
 import pyarrow as pa
 import torch
 
-from jobs.pairs.inputs import Drive, Pair, PairReader, assign
+from jobs.pairs.drives import Drive
+from jobs.pairs.inputs import PairReader, assign
 from jobs.pairs.metrics import VARIANTS
+from jobs.pairs.pairs_table import Pair, check_pair
 from jobs.pairs.settings import AnimateJobSettings
+from jobs.pairs.verdicts import require_enough
 from pipelines.storage.store import Store, fingerprint
 from pipelines.storage.tables import PREDICTIONS
-from stableanimator.animate import Animation, Driving, Models, Reference, animate
+from stableanimator.animate import Animation, Driven, Models, aligned, animate
+from stableanimator.driving import BODY
 from stableanimator.errors import CheckpointError, RowError
 from stableanimator.media.video import write_mp4
 from stableanimator.models.checkpoints import load_model_folder
@@ -27,13 +32,11 @@ from stableanimator.models.encoders import Encoders
 from stableanimator.models.settings import EncoderSettings
 from stableanimator.models.unet import speed_up
 from stableanimator.perception.arcface import ArcFace
+from stableanimator.perception.person_boxes import visible
 from stableanimator.perception.settings import PerceptionSettings
 
 FAMILY = "predictions"
 """Of the parts that hold finished rows."""
-
-CUT = "driven by the first"
-"""How the detail of a row begins whose drive was longer than `max_frames`."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -59,17 +62,23 @@ class AnimateJob:
         return f"predictions/videos/{self.key[:16]}/{readable}-{fingerprint(pair)[:8]}-{name}.mp4"
 
     def finished(self, store: Store, pair: Pair, optimised: bool) -> dict[str, Any] | None:
-        """The row of an earlier run, or None; a row that failed is tried again, since its files may have come back."""
-        rows = self.rows(store, pair, optimised)
-        return next((row for row in rows if row["status"] == "done"), None)
+        """The row of an earlier run that succeeded, or None."""
+        rows = store.read_parts(FAMILY, self.part_key(pair, optimised), PREDICTIONS).to_pylist()
+        return rows[0] if rows else None
 
-    def rows(self, store: Store, pair: Pair, optimised: bool) -> list[dict[str, Any]]:
-        """All rows that were written of a pair and variant."""
-        return store.read_parts(FAMILY, self.part_key(pair, optimised), PREDICTIONS).to_pylist()
+    def row(self, pair: Pair, optimised: bool, **columns: Any) -> dict[str, Any]:
+        """A row of PREDICTIONS with what is known of every one."""
+        known = {name: pair[name] for name in ("pair_id", "reference_uri", "truth_uri", "start", "end")}
+        known |= {"face_optimisation": optimised, "checkpoint": self.model_folder}
+        return dict.fromkeys(PREDICTIONS.names) | known | columns
+
+    def failed(self, pair: Pair, optimised: bool, error: RowError) -> dict[str, Any]:
+        """The row of a pair with which something is wrong. It is not remembered: its files may come back."""
+        return self.row(pair, optimised, status="failed", reason=error.reason, detail=error.detail)
 
 
 class AnimatePair:
-    """`actor({"pair": row of PAIRS, "variants": [bool, …]})` writes videos and rows, and returns what became of them.
+    """`actor({"pair": row of PAIRS, "optimised": bool})` writes a video and its row, which it returns.
 
     Raises:
         CheckpointError: model, encoders, face models or settings do not fit together.
@@ -80,7 +89,7 @@ class AnimatePair:
         self.job = job
         self.store = Store(job.root)
         settings = job.settings
-        self.reader = PairReader(job.perception)
+        self.reader = PairReader(job.perception, settings.settings.background)
         loaded = load_model_folder(job.model_folder)
         if settings.settings.alignment == "learned" and loaded.aligner is None:
             raise CheckpointError(
@@ -110,45 +119,40 @@ class AnimatePair:
         )
 
     def __call__(self, item: dict[str, Any]) -> dict[str, Any]:
-        pair: Pair = item["pair"]
-        variants: list[bool] = item["variants"]
-        try:
-            inputs = self._inputs(pair)
-        except RowError as error:
-            for optimised in variants:
-                self._commit(pair, optimised, status="failed", reason=error.reason, detail=error.detail)
-            return {"pair_id": pair["pair_id"], "failed": len(variants)}
-        for optimised in variants:
-            self._variant(pair, optimised, *inputs)
-        return {"pair_id": pair["pair_id"], "failed": 0}
-
-    def _inputs(self, pair: Pair) -> tuple[Reference, Driving, Drive]:
-        settings = self.job.settings
-        drive = self.reader.drive(pair, settings.fps, settings.settings.max_frames)
-        reference, driving = assign(pair, self.reader.reference(pair["reference_uri"]), drive)
-        return reference, driving, drive
-
-    def _variant(self, pair: Pair, optimised: bool, reference: Reference, driving: Driving, drive: Drive) -> None:
+        """Raises RowError where something is wrong with the pair."""
+        pair, optimised = item["pair"], item["optimised"]
         settings = self.job.settings.settings
-        if not optimised:
-            settings = replace(settings, face_optimisation=None)
-        started = time.monotonic()
-        animation = animate(self.models, reference, driving, settings, seed=pair["seed"] or 0)
-        seconds = time.monotonic() - started
-        report = animation.face_optimisation
-        last = report.records[-1] if report and report.records else None
-        self._commit(
+        check_pair(pair)
+        drive = self.reader.drive(pair, self.job.settings.fps, settings.max_frames)
+        whole = self.reader.reference(pair["reference_uri"])
+        reference, driving = assign(pair, whole, drive)
+        driven = aligned(reference, driving, settings, self.models.aligner)
+        row = self.job.row(
             pair,
             optimised,
             status="done",
-            detail=_remarks(drive, animation),
-            prediction_uri=self._write(pair, VARIANTS[optimised], animation.frames, drive.fps),
-            skeleton_uri=self._write(pair, "skeleton", animation.skeletons, drive.fps),
             frame_index=drive.frame_index,
-            face_loss_before=last.before if last else None,
-            face_loss_after=last.after if last else None,
-            seconds=seconds,
+            frames_left_out=drive.left_out,
+            frames_with_person=int(visible(driving.keypoints[:, :, BODY]).any(-1).sum(0).min()),
+            joints_in_picture=driven.joints_in_picture,
+            cut_middle=driven.framing.middle,
         )
+        require_enough(row, self.job.settings)
+        if not optimised:
+            settings = replace(settings, face_optimisation=None)
+        started = time.monotonic()
+        animation = animate(self.models, reference, driven, settings, seed=pair["seed"] or 0)
+        row["seconds"] = time.monotonic() - started
+        if animation.face_optimisation and animation.face_optimisation.records:
+            last = animation.face_optimisation.records[-1]
+            row |= {"face_loss_before": last.before, "face_loss_after": last.after}
+        people = (len(reference.keypoints), len(whole.keypoints))
+        row["detail"] = "; ".join(_remarks(row, drive, driven, people, animation, self.job.settings.fps)) or None
+        row["prediction_uri"] = self._write(pair, VARIANTS[optimised], animation.frames, drive.fps)
+        row["skeleton_uri"] = self._write(pair, "skeleton", animation.skeletons, drive.fps)
+        table = pa.Table.from_pylist([row], schema=PREDICTIONS)
+        self.store.write_part(FAMILY, self.job.part_key(pair, optimised), "row", table)
+        return row
 
     def _write(self, pair: Pair, name: str, frames: npt.NDArray[np.uint8], fps: float) -> str:
         path = self.job.video_path(pair, name)
@@ -158,19 +162,28 @@ class AnimatePair:
             self.store.write_bytes(path, local.read_bytes())
         return self.store.uri(path)
 
-    def _commit(self, pair: Pair, optimised: bool, **columns: Any) -> None:
-        row = {name: pair[name] for name in ("pair_id", "reference_uri", "truth_uri", "start", "end")}
-        row |= {"face_optimisation": optimised, "checkpoint": self.job.model_folder, **columns}
-        table = pa.Table.from_pylist([row], schema=PREDICTIONS)
-        self.store.write_part(FAMILY, self.job.part_key(pair, optimised), "row", table)
+
+_ENLARGED = 2.0
+"""Pixels of the animation for one of the reference, from which a row says that the reference is small."""
+_OTHER_RATE = 0.1
+"""Relative difference of frame rates from which a row says so."""
 
 
-def _remarks(drive: Drive, animation: Animation) -> str | None:
-    """What a person should know of a finished prediction."""
-    remarks = []
+def _remarks(
+    row: dict[str, Any], drive: Drive, driven: Driven, people: tuple[int, int], animation: Animation, fps: float | None
+) -> Iterator[str]:
+    """What a person should know of a finished prediction; `people` are those animated and those of the reference."""
+    frames = len(drive.poses)
     if drive.left_out:
-        total = len(drive.poses) + drive.left_out
-        remarks.append(f"{CUT} {len(drive.poses)} of {total} frames (animate.settings.max_frames)")
+        yield f"driven by the first {frames} of {frames + drive.left_out} frames (animate.settings.max_frames)"
+    yield from drive.remarks
+    if row["frames_with_person"] < frames:
+        yield f"the driving person is found in {row['frames_with_person']} of {frames} frames"
+    if people[0] < people[1]:
+        yield f"{people[0]} of the reference's {people[1]} people animated"
+    if driven.framing.enlargement >= _ENLARGED:
+        yield f"the reference is small and was enlarged {driven.framing.enlargement:.1f} times"
+    if fps is not None and abs(drive.fps / fps - 1) > _OTHER_RATE:
+        yield f"plays at {drive.fps:.3g} frames a second, not at {fps:g}"
     if animation.face_optimisation is not None and animation.face_optimisation.skipped:
-        remarks.append(f"no face optimisation: {animation.face_optimisation.skipped}")
-    return "; ".join(remarks) or None
+        yield f"no face optimisation: {animation.face_optimisation.skipped}"

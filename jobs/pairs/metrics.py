@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from typing import Any
 
 import numpy as np
@@ -11,8 +11,9 @@ import numpy.typing as npt
 
 from stableanimator.errors import DecodeError, RowError
 from stableanimator.media.framing import Framing
+from stableanimator.media.pictures import Colour, read_image
 from stableanimator.media.side_by_side import strip
-from stableanimator.media.video import VideoReader, read_image
+from stableanimator.media.video import VideoReader
 from stableanimator.metrics.identity import Analyser
 from stableanimator.metrics.protocol import PairMetrics, ProtocolName, evaluate
 from stableanimator.perception.faces import FaceAnalyser
@@ -29,16 +30,25 @@ _WINDOW = 32
 """Frames of each video in memory at a time."""
 
 
-def measure(prediction: Prediction, analyser: Analyser, protocol: ProtocolName) -> dict[str, Any]:
-    """A row of the METRICS table. What went wrong with this pair alone is its reason."""
-    row: dict[str, Any] = {name: prediction[name] for name in ("pair_id", "face_optimisation")}
+def measure(prediction: Prediction, analyser: Analyser, protocol: ProtocolName, background: Colour) -> dict[str, Any]:
+    """A row of the METRICS table; `background` is what the reference was put on.
+
+    Raises:
+        RowError: something is wrong with this prediction alone, or was when it was made.
+    """
     if prediction["status"] != "done":
-        return row | {"reason": prediction["reason"]}
-    try:
-        metrics = evaluate(frame_pairs(prediction), read_image(prediction["reference_uri"]), analyser, protocol)
-    except RowError as error:
-        return row | {"reason": error.reason}
-    return row | asdict(metrics)
+        raise RowError(prediction["reason"], prediction["detail"] or "")
+    reference = read_image(prediction["reference_uri"], background)
+    return _named(prediction) | asdict(evaluate(frame_pairs(prediction), reference, analyser, protocol))
+
+
+def unmeasured(prediction: Prediction, error: RowError) -> dict[str, Any]:
+    """A row of the METRICS table that says why there are no metrics."""
+    return _named(prediction) | {"reason": error.reason, "detail": error.detail}
+
+
+def _named(prediction: Prediction) -> dict[str, Any]:
+    return {name: prediction[name] for name in ("pair_id", "face_optimisation")}
 
 
 class MeasurePair:
@@ -48,23 +58,23 @@ class MeasurePair:
         WeightsError: its files are missing or unreadable.
     """
 
-    def __init__(self, perception: PerceptionSettings, protocol: ProtocolName) -> None:
-        self.protocol = protocol
+    def __init__(self, perception: PerceptionSettings, protocol: ProtocolName, background: Colour) -> None:
+        self.protocol, self.background = protocol, background
         self._analyser = FaceAnalyser(perception.faces, perception.threads, perception.device)
 
     def __call__(self, prediction: Prediction) -> dict[str, Any]:
-        return measure(prediction, self._analyser, self.protocol)
+        return measure(prediction, self._analyser, self.protocol, self.background)
 
 
 def metrics_of(row: dict[str, Any]) -> PairMetrics | None:
     """The metrics inside a row of `measure`; None where it has none."""
     if row.get("frames") is None:
         return None
-    return PairMetrics(**{name: value for name, value in row.items() if name not in ("pair_id", "face_optimisation")})
+    return PairMetrics(**{field.name: row[field.name] for field in fields(PairMetrics)})
 
 
 def frame_pairs(prediction: Prediction) -> Iterator[tuple[Image, Image | None]]:
-    """Each generated frame with its true one, which is scaled and cut as the animation was: to cover its size.
+    """Each generated frame with its true one, which is scaled and cut as the reference was.
 
     Raises:
         DecodeError: one of the videos cannot be read, or `truth_too_short`.
@@ -81,17 +91,17 @@ def frame_pairs(prediction: Prediction) -> Iterator[tuple[Image, Image | None]]:
 
 
 def true_frames(prediction: Prediction, size: tuple[int, int]) -> Iterator[Image]:
-    """The true frames, framed to the prediction's size."""
+    """The true frames, framed to the prediction's size around the middle of the reference's cut."""
     with VideoReader(prediction["truth_uri"]) as video:
         indices = prediction["frame_index"]
         if indices[-1] >= video.info.frame_count:
             raise DecodeError("truth_too_short", f"frame {indices[-1]} of {video.info.frame_count}")
-        framing = Framing.cover((video.info.height, video.info.width), size)
+        framing = Framing.cover((video.info.height, video.info.width), size, prediction["cut_middle"])
         for _, window in video.windows(indices, _WINDOW):
             yield from framing.pictures(window)
 
 
-def side_by_side(variants: Sequence[Prediction]) -> Iterator[Image]:
+def side_by_side(variants: Sequence[Prediction], background: Colour) -> Iterator[Image]:
     """Frames of one pair's variants: reference | driven by | each variant | truth.
 
     Raises:
@@ -101,8 +111,9 @@ def side_by_side(variants: Sequence[Prediction]) -> Iterator[Image]:
     videos = {VARIANTS[bool(row["face_optimisation"])]: _frames(row["prediction_uri"]) for row in variants}
     with VideoReader(first["prediction_uri"]) as video:
         size = (video.info.height, video.info.width)
-    picture = read_image(first["reference_uri"])
-    reference = Framing.cover((picture.shape[0], picture.shape[1]), size).pictures(picture[None])[0]
+    picture = read_image(first["reference_uri"], background)
+    framing = Framing.cover((picture.shape[0], picture.shape[1]), size, first["cut_middle"])
+    reference = framing.pictures(picture[None])[0]
     columns = {"driven by": _frames(first["skeleton_uri"]), **videos}
     if first["truth_uri"] is not None:
         columns["truth"] = true_frames(first, size)

@@ -14,7 +14,8 @@ class AnimateJobSettings:
     """Which pairs are animated, by what, and how."""
 
     pairs: str = "latest"
-    """A benchmark set (its id, its first characters, or `latest`), or the absolute path or URI of a Parquet table."""
+    """A benchmark set (its id, its first characters, or `latest`), or the absolute path or URI of a Parquet table
+    (`docs/pairs.md`)."""
     model: str = "latest"
     """A trained model (its id, its first characters, or `latest`), or the absolute path of a model folder."""
     limit: int | None = None
@@ -24,6 +25,12 @@ class AnimateJobSettings:
     as released. The mp4 plays at the same rate."""
     settings: AnimateSettings = field(default_factory=AnimateSettings)
     """The inference path."""
+    min_person_share: float = 0.5
+    """Share of the driving frames in which the person must be found, 0 to 1: with less a pair fails. Frames without the
+    person have an empty skeleton, and the model invents what they show."""
+    min_joints_in_picture: float = 0.25
+    """Share of the driven joints that must lie in the picture, 0 to 1, of those that the reference shows: with less a
+    pair fails. A quarter is a head with shoulders of a whole body."""
     face_optimisation: tuple[bool, ...] = (False, True)
     """Variants to make of every pair, with the same seed: without HJB face optimisation, with it, or both."""
     precision: Precision = "float16"
@@ -46,6 +53,9 @@ class AnimateJobSettings:
             raise ValueError("limit must be at least 1")
         if self.fps is not None and self.fps <= 0:
             raise ValueError("fps must be above 0")
+        for name in ("min_person_share", "min_joints_in_picture"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(f"{name} must lie in [0, 1]")
         if not self.face_optimisation or len(set(self.face_optimisation)) != len(self.face_optimisation):
             raise ValueError("face_optimisation names the variants: [false], [true] or [false, true]")
         if True in self.face_optimisation and self.settings.face_optimisation is None:

@@ -35,7 +35,7 @@ _UNKNOWN_KEY = {"extra_forbidden", "unexpected_keyword_argument"}
 class Config(BaseModel):
     """Everything that the jobs of one experiment need."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     experiment: str = Field(min_length=1)
     """Name of the MLflow experiment; its jobs are runs under one parent."""

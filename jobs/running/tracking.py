@@ -14,11 +14,19 @@ from typing import Any
 import mlflow
 import numpy as np
 import numpy.typing as npt
-from mlflow.entities import Dataset, DatasetInput, InputTag, RunStatus
+from filelock import FileLock
+from mlflow.entities import Dataset, DatasetInput, InputTag, LifecycleStage, RunStatus
+from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
+
+from stableanimator.errors import ConfigError
 
 _ROLE = "sa.role"
 _KEY = "sa.key"
+_PARENT = "mlflow.parentRunId"
+_EXISTS = "RESOURCE_ALREADY_EXISTS"
+_LOCK_S = 300.0
+"""Seconds for which a job waits for others that are beginning; each takes one or two."""
 _DIGEST_LENGTH = 32  # MLflow refuses dataset digests over 36 characters
 
 
@@ -108,23 +116,66 @@ def resume(run_id: str, uri: str | None = None) -> Run:
     return Run(uri or tracking_uri(), run_id)
 
 
+def _database(uri: str) -> Path | None:
+    """The file of a SQLite tracking URI; None for servers."""
+    name = uri.partition("?")[0].removeprefix("sqlite:///")
+    return Path(name) if uri.startswith("sqlite:///") and name else None
+
+
+@contextlib.contextmanager
+def _alone(uri: str) -> Iterator[None]:
+    """One process at a time where the runs are in a SQLite file, whose tables the first one makes: MLflow does not
+    guard that. A server makes its own."""
+    database = _database(uri)
+    if database is None:
+        yield
+        return
+    database.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(f"{database}.lock", timeout=_LOCK_S):
+        yield
+
+
 def _experiment_id(client: MlflowClient, uri: str, name: str) -> str:
-    experiment = client.get_experiment_by_name(name)
-    if experiment is not None:
-        return experiment.experiment_id
-    # Without a server MLflow would put artifacts under the working directory, which for a job is a passing copy.
-    local = uri.removeprefix("sqlite:///") if uri.startswith("sqlite:///") else None
-    location = str(Path(local).parent / "mlflow-artifacts" / name) if local else None
-    return client.create_experiment(name, artifact_location=location)
+    """Of the experiment of this name, which is made where there is none.
+
+    Raises:
+        ConfigError: it was deleted.
+    """
+    if (experiment := client.get_experiment_by_name(name)) is None:
+        # Without a server MLflow would put artifacts under the working directory, which for a job is a passing copy.
+        database = _database(uri)
+        location = str(database.parent / "mlflow-artifacts" / name) if database else None
+        try:
+            return client.create_experiment(name, artifact_location=location)
+        except MlflowException as error:
+            if error.error_code != _EXISTS:
+                raise
+        experiment = client.get_experiment_by_name(name)  # another job has just made it
+    if experiment.lifecycle_stage != LifecycleStage.ACTIVE:
+        raise ConfigError(f"experiment: {name!r} was deleted in {uri}; restore it there, or use another name")
+    return experiment.experiment_id
 
 
 def _parent_id(client: MlflowClient, experiment_id: str, name: str) -> str:
-    found = client.search_runs([experiment_id], f"tags.`{_ROLE}` = 'parent'", max_results=1)
-    if found:
-        return found[0].info.run_id
+    """The run below which the experiment's jobs hang; it is made where there is none."""
+    if (known := _oldest_parent(client, experiment_id)) is not None:
+        return known
     parent = client.create_run(experiment_id, tags={_ROLE: "parent"}, run_name=name)
     client.set_terminated(parent.info.run_id)
-    return parent.info.run_id
+    return _oldest_parent(client, experiment_id) or parent.info.run_id
+
+
+def _oldest_parent(client: MlflowClient, experiment_id: str) -> str | None:
+    """The one that counts. Jobs that begin on a server at one moment may each make a parent, since a server has no
+    lock: what hangs below a younger one is hung below the oldest, and the younger one is deleted."""
+    found = client.search_runs([experiment_id], f"tags.`{_ROLE}` = 'parent'")
+    oldest, *others = sorted(found, key=lambda run: (run.info.start_time, run.info.run_id)) or [None]
+    for other in others:
+        with contextlib.suppress(MlflowException):  # another job does the same
+            for child in client.search_runs([experiment_id], f"tags.`{_PARENT}` = '{other.info.run_id}'"):
+                client.set_tag(child.info.run_id, _PARENT, oldest.info.run_id)
+            client.delete_run(other.info.run_id)
+    return oldest.info.run_id if oldest is not None else None
 
 
 @contextlib.contextmanager
@@ -133,16 +184,18 @@ def job_run(verb: str, experiment: str, key: str) -> Iterator[Run]:
 
     An unfinished run of the same `key` (a fingerprint of verb and configuration) is continued, so a job that was
     killed and started again is one run; a finished one is left alone and a new run begins.
+
+    Raises:
+        ConfigError: the experiment was deleted.
     """
     uri = tracking_uri()
-    if uri.startswith("sqlite:///"):
-        Path(uri.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
     logging.getLogger("mlflow").setLevel(logging.WARNING)
     mlflow.set_tracking_uri(uri)
     mlflow.set_system_metrics_sampling_interval(5)
-    client = MlflowClient(tracking_uri=uri)
-    experiment_id = _experiment_id(client, uri, experiment)
-    parent_id = _parent_id(client, experiment_id, experiment)
+    with _alone(uri):
+        client = MlflowClient(tracking_uri=uri)
+        experiment_id = _experiment_id(client, uri, experiment)
+        parent_id = _parent_id(client, experiment_id, experiment)
     unfinished = [
         run
         for run in client.search_runs([experiment_id], f"tags.`{_KEY}` = '{key}'", max_results=10)
@@ -152,8 +205,12 @@ def job_run(verb: str, experiment: str, key: str) -> Iterator[Run]:
         run_id=unfinished[0].info.run_id if unfinished else None,
         experiment_id=experiment_id,
         run_name=verb,
-        parent_run_id=parent_id,
-        tags={_KEY: key, "sa.verb": verb, "sa.git_commit": git_commit()},
+        tags={_KEY: key, "sa.verb": verb, "sa.git_commit": git_commit(), _PARENT: parent_id},
         log_system_metrics=True,
     ) as active:
-        yield Run(uri, active.info.run_id)
+        run = Run(uri, active.info.run_id)
+        try:
+            yield run
+        finally:
+            with _alone(uri):
+                run.tag(_PARENT, _parent_id(client, experiment_id, experiment))

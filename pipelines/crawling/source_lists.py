@@ -2,7 +2,7 @@
 
 A source that cannot be tried carries the reason, so that it becomes a failed row like any other:
 
-    no_url              an entry of a list without one      unreadable_entry    a line that is not a JSON object
+    no_url              an entry of a list without one      unreadable_entry    no JSON object, or too many cells
     invalid_url         cannot be read as a URL             credentials_in_url  a user name or password in it
     scheme_not_allowed  not in `allowed_schemes`            relative_path       neither a URL nor an absolute path
     unreadable          a folder that may not be listed
@@ -170,18 +170,26 @@ def _read_list(path: str, schemes: Iterable[str]) -> Iterator[Listed]:
             columns, entries = _json_entries(data)
         else:
             columns, entries = _csv_entries(data)
-    except (ValueError, csv.Error, OSError) as error:  # Arrow's errors are ValueErrors or OSErrors
+    except UnicodeDecodeError as error:
+        raise InputError(
+            f"crawl.lists: {path} cannot be read: it is not text in UTF-8 ({error}); save it so"
+        ) from error
+    except (ValueError, csv.Error, OSError, pa.ArrowException) as error:
         raise InputError(f"crawl.lists: {path} cannot be read: {' '.join(str(error).split())[:200]}") from error
     if (entries or columns) and not {"url", "uri"} & set(columns):
-        found = ", ".join(columns)[:200] or "none"
+        found = ", ".join(name if name.isprintable() else repr(name) for name in columns)[:200] or "none"
         raise InputError(f"crawl.lists: {path} has no column `url` or `uri`; its columns: {found}")
+    twice = [name for name in ("url", "uri", *RIGHTS) if columns.count(name) > 1]
+    if twice:
+        raise InputError(f"crawl.lists: {path} has the column `{twice[0]}` more than once; keep one")
     for number, entry in enumerate(entries, start=1):
         yield _listed_entry(entry, f"{_printable(path)}, entry {number}", schemes)
 
 
-def _listed_entry(entry: Entry | None, where: str, schemes: Iterable[str]) -> Listed:
-    if entry is None:
-        return Listed(where, where, error=FetchError("unreadable_entry", f"{where} is not a JSON object"))
+def _listed_entry(entry: Entry | str, where: str, schemes: Iterable[str]) -> Listed:
+    """`entry` says what is wrong with it where it is text."""
+    if isinstance(entry, str):
+        return Listed(where, where, error=FetchError("unreadable_entry", f"{where} {entry}"))
     rights = tuple(_text(entry.get(name)) for name in RIGHTS)
     url = _text(entry.get("url")) or _text(entry.get("uri"))
     if url is None:
@@ -194,6 +202,10 @@ def _text(value: Any) -> str | None:
     """A cell as text; None where it is empty. A consent of `false` is not a consent that nobody asked for."""
     if isinstance(value, bool):
         return "true" if value else "false"
+    if isinstance(value, bytes):
+        value = value.decode("utf-8", "backslashreplace")
+    if value != value:  # NaN, an empty cell of pandas
+        return None
     return _printable(str(value)).strip() or None if value is not None else None
 
 
@@ -214,34 +226,46 @@ def _column(name: Any) -> str:
     return _SPELLINGS.get(plain, plain)
 
 
-def _csv_entries(data: bytes) -> tuple[list[str], list[Entry | None]]:
-    reader = csv.reader(io.StringIO(data.decode("utf-8-sig"), newline=""))
+def _csv_entries(data: bytes) -> tuple[list[str], list[Entry | str]]:
+    # Strict: a quotation mark that is not closed would make one entry of all that follow.
+    reader = csv.reader(io.StringIO(data.decode("utf-8-sig"), newline=""), strict=True)
     rows = [row for row in reader if row]
     if not rows:
         raise ValueError("it is empty; a CSV file begins with a header such as `url,licence`")
     columns = [_column(name) for name in rows[0]]
-    return columns, [dict(zip(columns, row, strict=False)) for row in rows[1:]]
+    return columns, [_csv_entry(columns, row) for row in rows[1:]]
 
 
-def _json_entries(data: bytes) -> tuple[list[str], list[Entry | None]]:
+def _csv_entry(columns: list[str], row: list[str]) -> Entry | str:
+    """Of a row with as many cells as columns; missing ones at its end are empty."""
+    if any(cell.strip() for cell in row[len(columns) :]):
+        return f"has {len(row)} cells for {len(columns)} columns; put a cell with a comma into quotation marks"
+    return dict(zip(columns, row, strict=False))
+
+
+def _json_entries(data: bytes) -> tuple[list[str], list[Entry | str]]:
     entries = [_json_object(line) for line in data.decode("utf-8-sig").split("\n") if line.strip()]
-    objects = [entry for entry in entries if entry is not None]
+    objects = [entry for entry in entries if not isinstance(entry, str)]
     if entries and not objects:
         raise ValueError("no line of it is a JSON object")
     return list(dict.fromkeys(name for entry in objects for name in entry)), entries
 
 
-def _json_object(line: str) -> Entry | None:
+def _json_object(line: str) -> Entry | str:
     try:
         value = json.loads(line)
     except (ValueError, RecursionError):
-        return None
-    return {_column(name): cell for name, cell in value.items()} if isinstance(value, dict) else None
+        value = None
+    if not isinstance(value, dict):
+        return "is not a JSON object"
+    entry = {_column(name): cell for name, cell in value.items()}
+    return entry if len(entry) == len(value) else "names a column more than once"
 
 
-def _parquet_entries(data: bytes) -> tuple[list[str], list[Entry | None]]:
+def _parquet_entries(data: bytes) -> tuple[list[str], list[Entry | str]]:
     file = pq.ParquetFile(pa.BufferReader(data))
     names = {name: _column(name) for name in file.schema_arrow.names}
     wanted = [name for name, column in names.items() if column in ("url", "uri", *RIGHTS)]
     rows = file.read(columns=wanted).to_pylist()
-    return list(names.values()), [{names[name]: cell for name, cell in row.items()} for row in rows]
+    columns = [_column(name) for name in file.schema_arrow.names]
+    return columns, [{names[name]: cell for name, cell in row.items()} for row in rows]

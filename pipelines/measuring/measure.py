@@ -14,20 +14,19 @@ from typing import Any
 
 import pyarrow as pa
 
-from pipelines.actor_pool import require_resources, run_actors
+from pipelines.actor_pool import DIED, require_resources, run_actors
 from pipelines.curation import CurateSettings
-from pipelines.measures.shots import bad_video_row
+from pipelines.measures.shots import bad_video_row, shot_id
 from pipelines.measuring.bad_video_cap import BadVideoCap
 from pipelines.measuring.measure_cache import Cached, Keys, measure_keys, missing_of, read_numbers
 from pipelines.measuring.video_measures import Video, VideoMeasurer, VideoResult
 from pipelines.storage.compaction import settle
 from pipelines.storage.store import Store
 from pipelines.storage.tables import SHOTS
+from stableanimator.errors import RowError
 from stableanimator.perception.settings import PerceptionSettings
 
 log = logging.getLogger(__name__)
-
-_TRIES = 2  # of a video whose actor dies
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -125,18 +124,17 @@ def _run(
     keys: Keys,
     cap: BadVideoCap,
 ) -> list[VideoResult]:
-    """A video that kills its actor is tried again, then given up."""
     needed = sorted(set().union(*missing.values()))
     outcomes = run_actors(
         [{"video": video, "missing": missing[video.video_id]} for video in videos],
         MeasureActor,
         (store, settings, perception, keys, needed),
+        lost=_lost,
         what="measuring videos",
         actors=settings.actors,
         cpus=settings.cpus_per_actor,
         gpus=settings.gpus_per_actor,
         memory=settings.memory_gb_per_actor * 1e9,
-        tries=_TRIES,
     )
     results = []
     for outcome in outcomes:
@@ -146,6 +144,13 @@ def _run(
     return results
 
 
+def _lost(row: dict[str, Any], error: RowError) -> dict[str, Any]:
+    """The result of a video whose actor died."""
+    result = VideoResult(row["video"].video_id)
+    result.fail(shot_id(result.video_id, 0, 0), "decode", error)
+    return {"result": result}
+
+
 def _with_lost_videos(cached: Cached, videos: Iterable[str], failures: list[dict[str, str]]) -> Cached:
     """Give every video that has no shots a bad row: nothing may disappear."""
     found = set(cached.shots["video_id"].to_pylist())
@@ -153,7 +158,7 @@ def _with_lost_videos(cached: Cached, videos: Iterable[str], failures: list[dict
     lost = []
     for video_id in videos:
         if video_id not in found:
-            failure = reasons.get(video_id, {"reason": "worker_died", "detail": "no result came back; run it again"})
+            failure = reasons.get(video_id, {"reason": DIED, "detail": "no result came back; run it again"})
             lost.append(bad_video_row(video_id, failure["reason"], failure["detail"]))
     if not lost:
         return cached

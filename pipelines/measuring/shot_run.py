@@ -17,9 +17,12 @@ from pipelines.measures.frames import Frame, frame_period, sample_indices
 from pipelines.measures.thumbnail import middle_sample
 from pipelines.measuring.measure_cache import UPSTREAM
 from pipelines.storage.tables import KEYPOINT_COUNT, MEASURES, THUMBNAILS
-from stableanimator.errors import RowError
+from stableanimator.errors import RowError, row_error
 
 log = logging.getLogger(__name__)
+
+FAILED = "measure_failed"
+"""Reason of what a defect or a passing trouble left unmeasured."""
 
 IN_ORDER = (*MEASURES, "thumbnails")
 """What is made of a shot, in the order in which a frame is shown to it."""
@@ -54,10 +57,9 @@ class VideoResult:
         """Count the time since `started` (time.perf_counter)."""
         self.seconds[step] = self.seconds.get(step, 0.0) + time.perf_counter() - started
 
-    def fail(self, shot_id: str, measure: str, reason: str, error: Exception) -> None:
+    def fail(self, shot_id: str, measure: str, error: RowError) -> None:
         """Note what will be tried again by the next run."""
-        detail = " ".join(f"{type(error).__name__}: {error}".split())[:300]
-        self.failures.append({"shot_id": shot_id, "measure": measure, "reason": reason, "detail": detail})
+        self.failures.append({"shot_id": shot_id, "measure": measure, "reason": error.reason, "detail": error.detail})
 
 
 class Sampler:
@@ -104,17 +106,20 @@ class ShotRun:
         samples: Mapping[str, NDArray[np.int64]],
         result: VideoResult,
     ) -> None:
-        self._lacking = lacking
         self._samples = samples
         self._result = result
         self._errors: dict[str, Exception] = {}
         self._sessions: dict[str, Session] = {}
         for name in lacking:
             upstream = [one for one in UPSTREAM.get(name, ()) if (row := known.get(one)) is not None and row["error"]]
-            if upstream:
-                self._errors[name] = _failed_before(upstream[0])
-            else:
+            try:
+                if upstream:
+                    raise _failed_before(upstream[0])
                 self._sessions[name] = new_session[name]()
+            except Exception as error:
+                self._errors[name] = error
+        for name, cause in list(self._errors.items()):
+            self._fail(name, cause)
         self._remembered = _remembered_people(known)
         self._people: NDArray[np.float32] | None = None
         self._keypoints: NDArray[np.float32] | None = None
@@ -149,36 +154,38 @@ class ShotRun:
         self._people, self._keypoints = frame.people, frame.keypoints
 
     def _fail(self, name: str, error: Exception) -> None:
-        del self._sessions[name]
-        self._errors[name] = error
+        """End a measure, and with it all that read it, directly or through another that does."""
         if not isinstance(error, RowError):
             log.error("%s of %s", name, self._result.video_id, exc_info=error)
-        for reader in [other for other in self._sessions if name in UPSTREAM.get(other, ())]:
-            self._fail(reader, _failed_before(name) if isinstance(error, RowError) else error)
+        ended = {name: error}
+        for other in IN_ORDER:  # what a measure reads stands before it
+            failed = [one for one in UPSTREAM.get(other, ()) if one in ended]
+            if failed and other in self._sessions:
+                ended[other] = _failed_before(failed[0]) if isinstance(error, RowError) else error
+        for each in ended:
+            self._sessions.pop(each, None)
+        self._errors |= ended
 
     def tables(self, shot_id: str, end: int, times: NDArray[np.float64]) -> dict[str, pa.Table]:
         """The row of each measure; what failed by a defect has none and is noted as a failure."""
         tables: dict[str, pa.Table] = {}
         for name in IN_ORDER:
-            columns: dict[str, Any] = {"error": None, "detail": None}
+            indices = self._samples[name][self._samples[name] < end]
+            head = {"shot_id": shot_id, "frame_index": indices.tolist(), "time": times[indices].tolist()}
+            schema = MEASURES.get(name, THUMBNAILS)
             if name in self._sessions:
                 started = time.perf_counter()
                 try:
-                    columns.update(self._sessions[name].columns())
+                    tables[name] = pa.Table.from_pylist([head | self._sessions[name].columns()], schema=schema)
                 except Exception as error:
                     self._fail(name, error)
                 self._result.add_seconds(name, started)
-            if name not in self._lacking:
-                continue
             failed = self._errors.get(name)
             if isinstance(failed, RowError):
-                columns = {"error": failed.reason, "detail": failed.detail}
+                row = head | {"error": failed.reason, "detail": failed.detail}
+                tables[name] = pa.Table.from_pylist([row], schema=schema)
             elif failed is not None:
-                self._result.fail(shot_id, name, "measure_failed", failed)
-                continue
-            indices = self._samples[name][self._samples[name] < end]
-            row = {"shot_id": shot_id, "frame_index": indices.tolist(), "time": times[indices].tolist(), **columns}
-            tables[name] = pa.Table.from_pylist([row], schema=MEASURES.get(name, THUMBNAILS))
+                self._result.fail(shot_id, name, row_error(failed, FAILED))
         return tables
 
 

@@ -29,10 +29,10 @@ from pipelines.measures.shots import CutFinder, bad_video_row, shot_id, shot_row
 from pipelines.measures.thumbnail import Thumbnail
 from pipelines.measuring.first_pass import FirstPass
 from pipelines.measuring.measure_cache import Keys, read_cached
-from pipelines.measuring.shot_run import Sampler, Session, ShotRun, VideoResult
+from pipelines.measuring.shot_run import FAILED, Sampler, Session, ShotRun, VideoResult
 from pipelines.storage.store import Store, media_path
 from pipelines.storage.tables import SHOTS
-from stableanimator.errors import DecodeTimeout, RowError, UserError
+from stableanimator.errors import RowError, row_error
 from stableanimator.media.video import VideoReader
 from stableanimator.perception.settings import PerceptionSettings
 
@@ -82,12 +82,10 @@ class VideoMeasurer:
         result = VideoResult(video.video_id)
         try:
             self._measure(video, missing, result)
-        except UserError:  # no video's fault
-            raise
         except Exception as error:  # a defect or a passing trouble: no row may take its neighbours with it
+            failure = row_error(error, FAILED)
             log.exception("video %s", video.video_id)
-            reason = "decode_timeout" if isinstance(error, DecodeTimeout) else "measure_failed"
-            result.fail(shot_id(video.video_id, 0, 0), "decode", reason, error)
+            result.fail(shot_id(video.video_id, 0, 0), "decode", failure)
         return result
 
     def _measure(self, video: Video, missing: Collection[str], result: VideoResult) -> None:

@@ -21,14 +21,11 @@ import numpy.typing as npt
 
 from pipelines.shards.settings import Crop
 from stableanimator.errors import PersonError, RowError
-from stableanimator.media.framing import Framing, Size, similar_sizes
-from stableanimator.perception.skeleton import VISIBLE
+from stableanimator.media.framing import Box, Framing, Size, similar_sizes
+from stableanimator.perception.person_boxes import person_box, typical_box, visible
 
 Array = npt.NDArray[np.floating]
-Box = tuple[float, float, float, float]
-"""x0, y0, x1, y1 in pixels of the upright frame."""
 
-_BODY_AND_FEET = slice(0, 23)
 _EYES, _SHOULDERS, _HIPS = slice(1, 3), slice(5, 7), slice(11, 13)
 _CHIN = 31  # the ninth of the 68 points of the face
 _NEEDED = slice(0, 32)  # of the 133
@@ -81,8 +78,7 @@ def _framer(crop: Crop, source: Size, main: Sequence[Array]) -> Callable[[Size],
         raise PersonError("no_person", "no frame shows a person")
     poses = np.stack([pose[_NEEDED] for pose in main])
     if crop == "person":
-        x0, y0, x1, y1 = person_box(poses)
-        return partial(Framing.cover, source, centre=((x0 + x1) / 2, (y0 + y1) / 2))
+        return partial(Framing.keeping, source, boxes=[person_box(poses)])
     return partial(_closer, source, box=_inside(half_body_box(poses), source))
 
 
@@ -94,21 +90,6 @@ def _closer(source: Size, size: Size, box: Box) -> Framing:
     return framing
 
 
-def person_box(main: Array) -> Box:
-    """Around the visible joints of body and feet of poses [F, 133, 3], of which the first 23 points are read.
-
-    Raises:
-        PersonError: `no_person`, no frame shows a joint.
-    """
-    joints = main[:, _BODY_AND_FEET]
-    seen = _seen(joints)
-    some = seen.any(1)
-    if not some.any():
-        raise PersonError("no_person", "no joint of the main person is visible")
-    points = np.where(seen[..., None], joints[..., :2], np.nan)[some]
-    return _typical(np.nanmin(points, 1), np.nanmax(points, 1))
-
-
 def half_body_box(main: Array) -> Box:
     """From above the head to below the hips, arms left out, with a margin, of poses [F, 133, 3], first 32 points read.
 
@@ -118,7 +99,7 @@ def half_body_box(main: Array) -> Box:
     Raises:
         PersonError: `no_half_body`, both shoulders and both hips below them are seen in less than half of the frames.
     """
-    seen = _seen(main)
+    seen = visible(main)
     points = np.where(seen[..., None], main[..., :2], np.nan)
     torso = points[:, _HIPS, 1].mean(1) - points[:, _SHOULDERS, 1].mean(1)  # NaN where one of the four is not seen
     upright = torso > 0
@@ -134,7 +115,7 @@ def half_body_box(main: Array) -> Box:
     low[:, 1] = np.minimum(low[:, 1], crown)
     high[:, 1] = points[:, _HIPS, 1].max(1)
     margin = MARGIN * torso[:, None]
-    return _typical(low - margin, high + margin)
+    return typical_box(low - margin, high + margin)
 
 
 def same_cut(one: Framing, other: Framing) -> bool:
@@ -143,17 +124,6 @@ def same_cut(one: Framing, other: Framing) -> bool:
         return False
     height, width = one.size
     return abs(one.top - other.top) < LEAST_APART * height and abs(one.left - other.left) < LEAST_APART * width
-
-
-def _seen(points: Array) -> npt.NDArray[np.bool_]:
-    """Of [..., 3]."""
-    return np.asarray((points[..., 2] >= VISIBLE) & np.isfinite(points[..., :2]).all(-1))
-
-
-def _typical(low: Array, high: Array) -> Box:
-    """Of the borders [F, 2] in all frames."""
-    (x0, y0), (x1, y1) = np.percentile(low, 5, axis=0), np.percentile(high, 95, axis=0)
-    return float(x0), float(y0), float(x1), float(y1)
 
 
 def _inside(box: Box, source: Size) -> Box:

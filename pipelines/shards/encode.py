@@ -78,9 +78,9 @@ def encode_release(release: Collection, settings: EncodeSettings, encoder_settin
     videos = _videos(release, settings, encoders)
     missing = [video for video in videos if _done(store, video["key"], video["video_id"]) is None]
     log.info("%d of %d videos are encoded already", len(videos) - len(missing), len(videos))
-    _encode_missing(store, missing, settings, encoder_settings)
+    lost = _encode_missing(store, missing, settings, encoder_settings)
     done = [_done(store, video["key"], video["video_id"]) for video in videos]
-    report = pa.concat_tables([_DONE.empty_table(), *(rows for rows in done if rows is not None)])
+    report = pa.concat_tables([_DONE.empty_table(), *(rows for rows in done if rows is not None), lost])
     report = report.sort_by([(name, "ascending") for name in ("shot_id", "crop", "stride")])
     files = _contact_sheet(release, report, settings, encoder_settings)
     return _commit(release, settings, encoders, report, files, time.monotonic() - started)
@@ -122,7 +122,9 @@ _CONTENT = (
 
 def _encode_missing(
     store: Store, videos: list[dict[str, Any]], settings: EncodeSettings, encoder_settings: EncoderSettings
-) -> None:
+) -> pa.Table:
+    """Returns the lines of videos that were lost: they are not remembered, so that the next run tries again."""
+
     shapes = encoder_shapes(encoder_settings)
     amounts = {
         video["video_id"]: amount_of(video["clips"], video["frames"], shapes, settings)
@@ -135,13 +137,20 @@ def _encode_missing(
         videos,
         EncodeVideo,
         (store.root, settings, encoder_settings),
+        lost=lambda video, error: {"lost": _lost_lines(video, settings, error)},
         what="encoding videos",
         actors=settings.actors,
         cpus=settings.cpus_per_actor,
         gpus=settings.gpus_per_actor,
     )
-    for _ in done:
-        pass
+    return pa.Table.from_pylist([line for video in done for line in video.get("lost", ())], schema=_DONE)
+
+
+def _lost_lines(video: dict[str, Any], settings: EncodeSettings, error: RowError) -> list[dict[str, Any]]:
+    """Of the report, for a video whose work broke down."""
+    clips = video["clips"].to_pylist()
+    crops, strides = settings.crops, settings.strides
+    return [lost_line(clip, crop, stride, error) for clip in clips for crop in crops for stride in strides]
 
 
 class EncodeVideo:

@@ -220,7 +220,7 @@ ENCODE_REPORT = pa.schema(  # written by pipelines.shards.encode: one row for ea
     ]
 )
 
-PAIRS = pa.schema(  # written by pipelines.benchmark_sets.sets; the only input of jobs.animate
+PAIRS = pa.schema(  # written by pipelines.benchmark_sets.sets, or by people; the only input of jobs.animate
     [
         ("pair_id", pa.string()),
         ("reference_uri", pa.string()),  # a picture, or a video with #frame=<index>
@@ -245,7 +245,7 @@ PREDICTIONS = pa.schema(  # written by jobs.animate: one row for each pair and v
         ("pair_id", pa.string()),
         ("status", pa.string()),  # done | failed
         ("reason", pa.string()),  # null when done
-        ("detail", pa.string()),
+        ("detail", pa.string()),  # the same for people; of a row that is done, what else they should know of it
         ("prediction_uri", pa.string()),  # mp4
         ("skeleton_uri", pa.string()),  # mp4 of what the model was driven by
         ("reference_uri", pa.string()),
@@ -253,6 +253,10 @@ PREDICTIONS = pa.schema(  # written by jobs.animate: one row for each pair and v
         ("start", pa.int32()),
         ("end", pa.int32()),
         ("frame_index", pa.list_(pa.int32())),  # [F] frames of the truth that the frames of the prediction stand for
+        ("frames_left_out", pa.int32()),  # frames of the drive behind the last one that was taken (max_frames)
+        ("frames_with_person", pa.int32()),  # frames in which the driving person is found; of several the least so
+        ("joints_in_picture", pa.float64()),  # share of the driven joints that the reference shows too, 0 to 1
+        ("cut_middle", pa.list_(pa.float64())),  # x, y of the middle of the reference's cut, shares of its sides
         ("face_optimisation", pa.bool_()),
         ("face_loss_before", pa.float64()),  # HJB loss before and after the last optimised step; null without it
         ("face_loss_after", pa.float64()),
@@ -273,6 +277,7 @@ METRICS = pa.schema(  # written by jobs.evaluate: one row for each pair and vari
         ("csim", pa.float64()),  # ArcFace cosine of prediction and reference, mean over frames with a face
         ("csim_truth", pa.float64()),  # the same, prediction and true frame
         ("face_found", pa.float64()),  # share of predicted frames with a face
-        ("reason", pa.string()),  # why there are no metrics; null otherwise
+        ("reason", pa.string()),  # why there are no metrics, or not all; null otherwise
+        ("detail", pa.string()),  # the same for people
     ]
 )

@@ -17,6 +17,9 @@ import numpy.typing as npt
 Size = tuple[int, int]
 """Height and width in pixels."""
 
+Box = tuple[float, float, float, float]
+"""x0, y0, x1, y1 in pixels of a source."""
+
 
 def nearest_size(height: int, width: int, sizes: Sequence[Size]) -> Size:
     """The size whose aspect ratio is nearest (in log) to that of `height` x `width`; of equals the first."""
@@ -49,29 +52,55 @@ class Framing:
     """First column of the scaled picture that is kept."""
 
     @classmethod
-    def cover(cls, source: Size, size: Size, centre: tuple[float, float] | None = None) -> Framing:
-        """The smallest picture of the source's shape that covers `size`, cut around `centre` (x, y in pixels of the
-        source) as nearly as the picture allows; by default around its own."""
-        return cls._scaled(source, size, max(size[0] / source[0], size[1] / source[1]), centre)
+    def cover(cls, source: Size, size: Size, middle: tuple[float, float] | None = None) -> Framing:
+        """The smallest picture of the source's shape that covers `size`, cut around `middle` (x, y as shares of the
+        source's width and height) as nearly as the picture allows; by default around its own.
+
+        The `middle` of another framing cuts a picture of the same shape as that one does, whatever its size.
+        """
+        scaled = _scaled(source, size, _covering(source, size))
+        if middle is None:
+            return cls(source, scaled, size, (scaled[0] - size[0]) // 2, (scaled[1] - size[1]) // 2)
+        return cls._at(source, scaled, size, middle[1] * scaled[0] - size[0] / 2, middle[0] * scaled[1] - size[1] / 2)
 
     @classmethod
-    def around(cls, source: Size, size: Size, box: tuple[float, float, float, float]) -> Framing:
-        """The closest cut of the shape of `size` that holds `box` (x0, y0, x1, y1 in pixels of the source), with the
-        box in its middle as nearly as the picture allows. Where the picture is too small for that, as `cover`."""
+    def keeping(cls, source: Size, size: Size, boxes: Sequence[Box]) -> Framing:
+        """The same, cut around the middle of the first box, then moved as little as holds each later one: the last
+        counts most. A box that is larger than the cut lies in its middle."""
+        scaled = _scaled(source, size, _covering(source, size))
+        starts = []
+        for axis, name in ((0, 1), (1, 0)):  # rows are y
+            scale = scaled[axis] / source[axis]
+            ends = [(box[name] * scale, box[name + 2] * scale) for box in boxes]
+            start = sum(ends[0]) / 2 - size[axis] / 2
+            for low, high in ends:
+                least, most = high - size[axis], low  # where a cut begins that holds the box
+                start = min(max(start, least), most) if least <= most else (least + most) / 2
+            starts.append(start)
+        return cls._at(source, scaled, size, *starts)
+
+    @classmethod
+    def around(cls, source: Size, size: Size, box: Box) -> Framing:
+        """The closest cut of the shape of `size` that holds `box`, with the box in its middle as nearly as the picture
+        allows. Where the picture is too small for that, as `keeping`."""
         x0, y0, x1, y1 = box
         closest = min(size[0] / (y1 - y0), size[1] / (x1 - x0))
-        covering = max(size[0] / source[0], size[1] / source[1])
-        return cls._scaled(source, size, max(closest, covering), ((x0 + x1) / 2, (y0 + y1) / 2))
+        scaled = _scaled(source, size, max(closest, _covering(source, size)))
+        top = (y0 + y1) / 2 * scaled[0] / source[0] - size[0] / 2
+        return cls._at(source, scaled, size, top, (x0 + x1) / 2 * scaled[1] / source[1] - size[1] / 2)
 
     @classmethod
-    def _scaled(cls, source: Size, size: Size, factor: float, centre: tuple[float, float] | None) -> Framing:
-        height, width = (max(round(side * factor), target) for side, target in zip(source, size, strict=True))
-        spare = (height - size[0], width - size[1])
-        if centre is None:
-            return cls(source, (height, width), size, spare[0] // 2, spare[1] // 2)
-        wanted = (centre[1] * height / source[0] - size[0] / 2, centre[0] * width / source[1] - size[1] / 2)
-        top, left = (min(max(round(place), 0), most) for place, most in zip(wanted, spare, strict=True))
-        return cls(source, (height, width), size, top, left)
+    def _at(cls, source: Size, scaled: Size, size: Size, top: float, left: float) -> Framing:
+        """A cut that begins as near to a place of the scaled picture as the picture allows."""
+        places = zip((top, left), scaled, size, strict=True)
+        top, left = (min(max(round(place), 0), whole - side) for place, whole, side in places)
+        return cls(source, scaled, size, top, left)
+
+    @property
+    def middle(self) -> tuple[float, float]:
+        """Of the cut: x, y as shares of the source's width and height."""
+        x, y = self.left + self.size[1] / 2, self.top + self.size[0] / 2
+        return x / self.scaled[1], y / self.scaled[0]
 
     @property
     def enlargement(self) -> float:
@@ -103,6 +132,16 @@ class Framing:
     def _move(self, points: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
         scale = np.array([self.scaled[1] / self.source[1], self.scaled[0] / self.source[0]])
         return (points * scale - np.array([self.left, self.top])).astype(np.float32)
+
+
+def _covering(source: Size, size: Size) -> float:
+    """The least factor by which a picture covers `size`."""
+    return max(size[0] / source[0], size[1] / source[1])
+
+
+def _scaled(source: Size, size: Size, factor: float) -> Size:
+    """Whole pixels, not less than `size`."""
+    return max(round(source[0] * factor), size[0]), max(round(source[1] * factor), size[1])
 
 
 def check_sizes(name: str, sizes: Sequence[Size], multiple: int = 8) -> None:

@@ -1,4 +1,4 @@
-"""Video files to upright RGB frames with their times and back, and single pictures.
+"""Video files to upright RGB frames with their times and back.
 
 High dynamic range (PQ, HLG) becomes BT.709, transparency is dropped, interlaced pictures stay woven, and pixels that
 are not square stay as stored.
@@ -17,8 +17,8 @@ from typing import Any
 from urllib.parse import unquote, urlparse
 
 import av
-import cv2
 import numpy as np
+import pyarrow as pa
 import pyarrow.fs as pafs
 from av.video.reformatter import ColorPrimaries, ColorRange, Colorspace, ColorTrc
 from numpy.typing import NDArray
@@ -63,7 +63,7 @@ class VideoReader:
     """
 
     def __init__(self, path: str | Path, threads: int = 1, timeout_s: float = 600.0) -> None:
-        self._path, self._copy = _local_file(str(path))
+        self._path, self._copy = local_file(str(path))
         self._threads, self._timeout_s = threads, timeout_s
         self._decoder: Decoder | None = None
         self._reading: Prefetch[tuple[int, Image]] | None = None
@@ -198,46 +198,23 @@ def _chain(first: Image, rest: Iterator[Image]) -> Iterator[Image]:
     yield from rest
 
 
-def read_image(uri: str | Path) -> Image:
-    """A picture as uint8 RGB [H, W, 3]: a picture file (EXIF orientation applied), or `video.mp4#frame=12`.
-
-    `uri` is a local path or a URI of `pyarrow.fs`. Transparency is dropped.
+def local_file(uri: str) -> tuple[str, tempfile.TemporaryDirectory[str] | None]:
+    """A path that decoders can open, and the folder of the temporary copy where one had to be made.
 
     Raises:
-        DecodeError: not_found, unreadable, no_such_frame, or as `VideoReader`.
+        DecodeError: not_found, no file can be had from there.
     """
-    text = str(uri)
-    name, mark, number = text.rpartition("#frame=")
-    if mark:
-        with VideoReader(name) as video:
-            if not number.isdigit() or int(number) >= video.info.frame_count:
-                raise DecodeError("no_such_frame", f"{text}: the video has {video.info.frame_count} frames")
-            return video.read([int(number)])[0]
-    path, copy = _local_file(text)
-    try:
-        if not Path(path).is_file():
-            raise DecodeError("not_found", f"{text} is not a file")
-        data = np.fromfile(path, np.uint8)
-    finally:
-        if copy is not None:
-            copy.cleanup()
-    image = cv2.imdecode(data, cv2.IMREAD_COLOR_RGB) if data.size else None
-    if image is None:
-        raise DecodeError("unreadable", f"{text} is no picture that OpenCV knows")
-    return np.asarray(image, np.uint8)
-
-
-def _local_file(uri: str) -> tuple[str, tempfile.TemporaryDirectory[str] | None]:
-    """A path that decoders can open, and the folder of the temporary copy where one had to be made."""
     if "://" not in uri:
         return uri, None
     if uri.startswith("file://"):
+        if (host := urlparse(uri).netloc) not in ("", "localhost"):
+            raise DecodeError("not_found", f"{uri} names a file on another host, {host}")
         return unquote(urlparse(uri).path), None
     folder = tempfile.TemporaryDirectory(prefix="stableanimator-")
     target = os.path.join(folder.name, Path(urlparse(uri).path).name or "file")
     try:
         pafs.copy_files(uri, target)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, pa.ArrowException) as error:
         folder.cleanup()
-        raise DecodeError("not_found", f"{uri} cannot be fetched ({error})") from error
+        raise DecodeError("not_found", f"{uri} cannot be fetched ({' '.join(str(error).split())})") from error
     return target, folder

@@ -67,7 +67,7 @@ class PersonDetector:
         height, width = frame.shape[:2]
         ratio = min(self._height / height, self._width / width)
         picture = np.full((self._height, self._width, 3), _PAD_GREY, np.uint8)
-        inner = (int(width * ratio), int(height * ratio))
+        inner = (max(1, int(width * ratio)), max(1, int(height * ratio)))
         picture[: inner[1], : inner[0]] = cv2.resize(frame, inner, interpolation=cv2.INTER_LINEAR)
         # YOLOX was trained on BGR grey levels.
         blob = np.ascontiguousarray(picture[..., ::-1].transpose(2, 0, 1)[None], np.float32)

@@ -84,11 +84,17 @@ class FaceAnalyser:
         self.weights_sha256 = weights_sha256([self._analysis.det_model.model_file, self.recogniser_path])
 
     def __call__(self, frame: NDArray[np.uint8]) -> list[Face]:
-        """Faces of an RGB frame [H, W, 3], the largest (the main face) first."""
+        """Faces of an RGB frame [H, W, 3], the largest (the main face) first.
+
+        A frame so narrow that less than a pixel of its shorter side is left at the detector's size shows none.
+        """
         height, width = frame.shape[:2]
+        sides = [side for side in self.settings.detector_sizes if side * min(height, width) >= max(height, width)]
+        if not sides:
+            return []
         limits = np.array([width, height, width, height], np.float32)
         bgr = np.asarray(cv2.cvtColor(frame, cv2.COLOR_RGB2BGR), np.uint8)
-        canvases = [_canvas(side, height, width) for side in self.settings.detector_sizes]
+        canvases = [_canvas(side, height, width) for side in sides]
         found, points = self._analysis.det_model.detect(bgr, input_size=canvases)
         boxes = np.clip(found[:, :4], 0, limits).astype(np.float32)
         faces: list[Face] = []

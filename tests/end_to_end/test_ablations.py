@@ -17,7 +17,7 @@ from stableanimator.alignment.aligner import Aligner
 from stableanimator.alignment.aligner_folder import load_aligner_folder
 from stableanimator.alignment.settings import AlignmentName
 from stableanimator.alignment.similarity import Similarity
-from stableanimator.animate import Animation, Driving, Models, Reference, animate
+from stableanimator.animate import Animation, Driving, Models, Reference, aligned, animate
 from stableanimator.models.animator import Animator
 from stableanimator.models.checkpoints import load_model_folder, save_model_folder
 from stableanimator.models.encoders import Encoders
@@ -131,6 +131,7 @@ def _reference(config: Config) -> Reference:
     return Reference(
         picture=random.integers(0, 256, (SIDE, SIDE, 3), dtype=np.uint8),
         keypoints=_pose()[None],
+        face_box=np.array([0, 0, SIDE, SIDE], np.float32),
         face_embedding=2 * random.normal(size=config.model.face_encoder.embedding_width).astype(np.float32),
     )
 
@@ -139,7 +140,8 @@ def _animate(config: Config, models: Models, reference: Reference) -> Animation:
     """Two frames, driven by a person who is turned, larger and elsewhere."""
     moved = Similarity.from_degrees(torch.tensor(12.0), torch.tensor(1.15), torch.tensor([0.06, -0.04]))
     driving = Driving(keypoints=np.stack([_pose(), _pose(2)])[:, None], height=SIDE, width=SIDE, misalignment=moved)
-    return animate(models, reference, driving, config.animate.settings, seed=4)
+    settings = config.animate.settings
+    return animate(models, reference, aligned(reference, driving, settings, models.aligner), settings, seed=4)
 
 
 def _learning(config: Config) -> set[str]:

@@ -9,10 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import mlflow
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
+from PIL import Image
 
 from jobs import animate, evaluate
 from jobs.pairs.settings import AnimateJobSettings, EvaluateSettings
@@ -22,8 +24,8 @@ from pipelines.storage.store import Store
 from pipelines.storage.tables import METRICS, PAIRS, PREDICTIONS
 from stableanimator.animate_settings import AnimateSettings
 from stableanimator.diffusion.settings import FaceOptimisationSettings, SamplerSettings
-from stableanimator.errors import CheckpointError, WeightsError
-from stableanimator.media.video import VideoReader
+from stableanimator.errors import CheckpointError, InputError, WeightsError
+from stableanimator.media.video import VideoReader, write_mp4
 from stableanimator.models.animator import Animator
 from stableanimator.models.checkpoints import save_model_folder
 from stableanimator.models.encoders import Encoders
@@ -67,20 +69,37 @@ def _pair(pair_id: str, **columns: Any) -> dict[str, Any]:
     return {"pair_id": pair_id, "seed": 1, **columns}
 
 
+def _beside(clip: str, path: Path) -> str:
+    """The first frames of a clip at the right edge of a picture three times as wide, then three frames of nobody."""
+    with VideoReader(clip) as video:
+        frames = video.read(range(0, 8, 2))
+    wide = np.full((len(frames) + 3, frames.shape[1], 3 * frames.shape[2], 3), 90, np.uint8)
+    wide[: len(frames), :, 2 * frames.shape[2] :] = frames
+    write_mp4(path, wide, 5)
+    return str(path)
+
+
 @pytest.fixture(scope="module")
 def config(real_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Config:
-    """One pair that works (a talking head drives itself, misaligned), a reference without a face, a lost video."""
+    """Pairs that work (a talking head drives itself, misaligned; at the side of a wide picture, for half of the time),
+    and pairs that do not: a reference without a face, a lost video, a strip of a picture, a drive of nobody."""
     folder = tmp_path_factory.mktemp("jobs")
     torch.manual_seed(0)
     save_model_folder(folder / "model", Animator(MODEL), None, {"encoders": Encoders(ENCODERS).fingerprint})
     (folder / "model" / "state.json").write_text(json.dumps({"step": 7}))
     clip, dog = str(real_data / "media/videos/lp_d18.mp4"), str(real_data / "media/images/dog.jpg")
+    wide = _beside(clip, folder / "wide.mp4")
+    Image.new("RGB", (20_000, 20)).save(folder / "strip.png")
     pairs = [
         _pair(
             "good", reference_uri=f"{clip}#frame=0", driving_uri=clip, start=10, end=40, truth_uri=clip, rotation=10.0
         ),
         _pair("no face/here", reference_uri=dog, driving_uri=clip, end=20),
         _pair("lost", reference_uri=f"{clip}#frame=0", driving_uri=str(folder / "gone.mp4")),
+        _pair("side", reference_uri=f"{wide}#frame=0", driving_uri=wide, truth_uri=wide, start=2, end=5),
+        _pair("strip", reference_uri=str(folder / "strip.png"), driving_uri=clip),
+        _pair("seldom", reference_uri=f"{clip}#frame=0", driving_uri=wide, start=3, end=6),
+        _pair("relative", reference_uri="a.png", driving_uri=clip),
     ]
     pq.write_table(pa.Table.from_pylist(pairs, schema=PAIRS), folder / "pairs.parquet")
     weights = real_data / "weights"
@@ -133,16 +152,29 @@ def test_every_pair_and_variant_is_a_row_and_what_worked_is_a_video(config: Conf
     table = Store(config.root).open("predictions").table("predictions")
     assert table.schema == PREDICTIONS
     rows = {(row["pair_id"], row["face_optimisation"]): row for row in table.to_pylist()}
-    assert len(rows) == 6
+    assert len(rows) == 14
     reasons = {key: (row["status"], row["reason"]) for key, row in rows.items()}
     for variant in (False, True):
         assert reasons["good", variant] == ("done", None)
         assert reasons["no face/here", variant] == ("failed", "no_reference_face")
         assert reasons["lost", variant] == ("failed", "not_found")
+        assert reasons["side", variant] == ("done", None)
+        assert reasons["strip", variant] == ("failed", "no_reference_face")
+        assert reasons["seldom", variant] == ("failed", "person_seldom_found")
+        assert reasons["relative", variant] == ("failed", "relative_path")
     good, optimised = rows["good", False], rows["good", True]
     assert good["frame_index"][0] == 10
     assert len(good["frame_index"]) == 3
     assert good["detail"].startswith("driven by the first 3 of")
+    assert good["frames_left_out"] > 0
+    assert (good["frames_with_person"], good["cut_middle"]) == (3, [0.5, 0.5])  # a square
+    assert good["joints_in_picture"] > 0.9
+    side = rows["side", False]
+    assert side["cut_middle"] == [pytest.approx(5 / 6, abs=0.01), 0.5]
+    assert side["joints_in_picture"] > 0.9
+    assert (side["frames_with_person"], side["frames_left_out"]) == (2, 0)
+    assert side["detail"] == "the driving person is found in 2 of 3 frames"
+    assert "1 of 3 frames" in rows["seldom", True]["detail"]
     for row in (good, optimised):
         for uri in (row["prediction_uri"], row["skeleton_uri"]):
             with VideoReader(uri) as video:
@@ -152,7 +184,8 @@ def test_every_pair_and_variant_is_a_row_and_what_worked_is_a_video(config: Conf
 
 
 def test_the_last_line_says_what_was_made_and_how_far_the_model_was_trained(animated: str) -> None:
-    assert animated.startswith("2 videos of 3 pairs, failed: 2 no_reference_face, 2 not_found")
+    failed = "failed: 4 no_reference_face, 2 not_found, 2 person_seldom_found, 2 relative_path"
+    assert animated.startswith(f"4 videos of 7 pairs, {failed}, 2 driven by their first frames only, 2 with frames in")
     assert "the model was trained for 7 steps: pictures will be poor" in animated
     assert "VAE and image encoder have random weights" in animated
 
@@ -170,23 +203,47 @@ def test_evaluate_logs_both_variants_and_the_dataset(config: Config, animated: s
     with tracking.job_run("evaluate", "test", "c") as run:
         line = evaluate.run(config, run)
         run_id = run.run_id
-    assert line.startswith("2 predictions measured, 4 without metrics; the model was trained for 7 steps")
+    assert line.startswith("4 predictions measured, 10 without metrics; the model was trained for 7 steps")
     collection = Store(config.root).open("metrics")
     table = collection.table("metrics")
     assert table.schema == METRICS
     rows = table.to_pylist()
     assert [row["reason"] for row in rows if row["pair_id"] == "lost"] == ["not_found"] * 2
+    assert all("gone.mp4" in row["detail"] for row in rows if row["pair_id"] == "lost")
     logged = mlflow.tracking.MlflowClient(tracking_server).get_run(run_id)
     for row in rows:
-        if row["pair_id"] == "good":
-            variant = "hjb" if row["face_optimisation"] else "plain"
-            assert logged.data.metrics[f"{variant}/psnr"] == pytest.approx(row["psnr"])
+        variant = "hjb" if row["face_optimisation"] else "plain"
+        if row["pair_id"] in ("good", "side"):  # both of three frames
+            both = [each["psnr"] for each in rows if each["psnr"] and each["face_optimisation"] == (variant == "hjb")]
+            assert logged.data.metrics[f"{variant}/psnr"] == pytest.approx(sum(both) / 2)
             assert 3 < row["psnr"] < 25  # random networks
             assert row["psnr_uint8"] > 24.17
     pairs = Store(config.root).open("predictions").manifest["pairs"]
     assert logged.data.tags["dataset.benchmark"] == pairs["sha256"]
     files = sorted(path.name for path in Path(config.root, collection.folder).glob("*.*"))
-    assert files == ["000.mp4", "build.json", "contact_sheet.png", "manifest.json", "metrics.parquet"]
+    assert files == ["000.mp4", "001.mp4", "build.json", "contact_sheet.png", "manifest.json", "metrics.parquet"]
+
+
+def test_a_job_of_which_every_row_failed_does_not_say_that_it_went_well(
+    config: Config, animated: str, tmp_path: Path, tracking_server: str
+) -> None:
+    bad = [_pair("a", reference_uri=str(tmp_path)), _pair("b", reference_uri="/gone.png", driving_uri="/gone.mp4")]
+    pq.write_table(pa.Table.from_pylist(bad, schema=PAIRS), tmp_path / "pairs.parquet")
+    job = replace(config.animate, pairs=str(tmp_path / "pairs.parquet"))
+    both = config.model_copy(update={"animate": job, "root": str(tmp_path / "root")})
+    for verb, reasons in ((animate, "2 no_driving, 2 not_found"), (evaluate, "2 no_driving, 2 not_found")):
+        with tracking.job_run("x", "test", verb.__name__) as run, pytest.raises(InputError, match=reasons):
+            verb.run(both, run)
+
+
+def test_a_raised_bar_fails_what_was_made_without_making_it_again(
+    config: Config, animated: str, tracking_server: str
+) -> None:
+    before = {path: path.stat().st_mtime_ns for path in Path(config.root, "predictions/videos").rglob("*.mp4")}
+    strict = config.model_copy(update={"animate": replace(config.animate, min_person_share=0.9)})
+    with tracking.job_run("animate", "test", "f") as run:
+        assert animate.run(strict, run).startswith("2 videos of 7 pairs, failed: 4 no_reference_face")
+    assert {path: path.stat().st_mtime_ns for path in before} == before
 
 
 def test_a_model_without_aligner_is_one_line_for_the_user(config: Config, tracking_server: str) -> None:

@@ -5,10 +5,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import ray
 
 from pipelines.actor_pool import require_resources, run_actors
-from stableanimator.errors import ConfigError, WeightsError
+from stableanimator.errors import ConfigError, DecodeError, DecodeTimeout, RowError, StorageError, WeightsError
 
 pytestmark = pytest.mark.usefixtures("cluster")
 
@@ -20,14 +19,24 @@ class Adder:
         self.amount = amount
 
     def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
-        if row["value"] == 13:
-            raise ValueError("thirteen")
+        errors = {
+            13: ValueError("thirteen\nand more"),
+            14: StorageError("the disk is full"),
+            15: DecodeError("odd", "content"),
+            16: DecodeTimeout("nothing came"),
+        }
+        if row["value"] in errors:
+            raise errors[row["value"]]
         return {"value": row["value"] + self.amount, "process": os.getpid()}
+
+
+def _lost(row: dict[str, Any], error: RowError) -> dict[str, Any]:
+    return row | {"reason": error.reason, "detail": error.detail}
 
 
 def _run(values: list[int], amount: int) -> list[dict[str, Any]]:
     rows = [{"value": value} for value in values]
-    return list(run_actors(rows, Adder, (amount,), what="adding", actors=2, cpus=0.5))
+    return list(run_actors(rows, Adder, (amount,), lost=_lost, what="adding", actors=2, cpus=0.5))
 
 
 def test_every_row_goes_to_an_actor_and_comes_back() -> None:
@@ -44,9 +53,18 @@ def test_a_users_mistake_in_the_actors_making_comes_back_as_itself() -> None:
     assert str(caught.value) == "weights file x is missing"
 
 
-def test_a_failure_stays_a_failure() -> None:
-    with pytest.raises(ray.exceptions.RayTaskError, match="thirteen"):
-        _run([13], 1)
+def test_a_users_mistake_at_a_row_comes_back_as_itself() -> None:
+    with pytest.raises(StorageError, match="the disk is full"):
+        _run([1, 14], 1)
+
+
+def test_whatever_goes_wrong_with_a_row_stays_with_it() -> None:
+    rows = {row["value"]: row for row in _run([1, 13, 15, 16, 2], 10)}
+    assert {value: row.get("reason") for value, row in rows.items()} == {
+        11: None, 12: None, 13: "unexpected_error", 15: "odd", 16: "decode_timeout",
+    }  # fmt: skip
+    assert rows[13]["detail"] == "ValueError: thirteen and more"
+    assert rows[15]["detail"] == "content"
 
 
 def test_an_actor_that_fits_nowhere_is_an_error_and_not_a_wait() -> None:
@@ -61,7 +79,7 @@ def test_an_actor_that_fits_nowhere_is_an_error_and_not_a_wait() -> None:
 
 def test_with_less_room_fewer_actors_run_and_the_log_says_so(caplog: pytest.LogCaptureFixture) -> None:
     rows = [{"value": value} for value in range(8)]
-    options = {"what": "adding", "actors": 7, "cpus": 1.5, "memory": 2.0**20}
+    options = {"lost": _lost, "what": "adding", "actors": 7, "cpus": 1.5, "memory": 2.0**20}
     results = list(run_actors(rows, Adder, (10,), **options))
     assert sorted(row["value"] for row in results) == list(range(10, 18))
     assert 1 <= len({row["process"] for row in results}) <= 2  # three cores hold two
@@ -86,6 +104,7 @@ class Fragile:
 def test_a_row_that_kills_its_actor_is_given_up_and_takes_no_other_with_it(tmp_path: Path) -> None:
     notes = tmp_path / "notes"
     rows = [{"value": value} for value in range(8)]
-    results = list(run_actors(rows, Fragile, (str(notes),), what="adding", actors=1, cpus=0.5, tries=3))
-    assert sorted(row["value"] for row in results) == [0, 1, 2, 4, 5, 6, 7]
-    assert notes.read_text().split().count("3") == 3
+    results = list(run_actors(rows, Fragile, (str(notes),), lost=_lost, what="adding", actors=1, cpus=0.5))
+    assert sorted(row["value"] for row in results) == list(range(8))
+    assert {row["value"]: row["reason"] for row in results if "reason" in row} == {3: "worker_died"}
+    assert notes.read_text().split().count("3") == 2

@@ -13,7 +13,10 @@ import pytest
 import torch
 from onnx import helper, numpy_helper
 
-from stableanimator.animate import Animation, Driving, Models, Reference, animate
+from stableanimator import animate as inference
+from stableanimator.alignment.settings import AlignmentName
+from stableanimator.alignment.similarity import Similarity
+from stableanimator.animate import Animation, Driving, Models, Reference, aligned, framing_of
 from stableanimator.animate_settings import AnimateSettings
 from stableanimator.diffusion.settings import FaceOptimisationSettings, SamplerSettings
 from stableanimator.driving import skeleton_pictures
@@ -108,7 +111,8 @@ def _pose(offset: float = 0.0) -> np.ndarray:
 def reference() -> Reference:
     picture = np.random.default_rng(1).integers(0, 256, (40, 40, 3), dtype=np.uint8)
     embedding = 7 * np.random.default_rng(2).normal(size=EMBEDDING).astype(np.float32)  # of length 20, about
-    return Reference(picture=picture, keypoints=_pose()[None], face_embedding=embedding)
+    box = np.array([14, 8, 26, 20], np.float32)
+    return Reference(picture=picture, keypoints=_pose()[None], face_box=box, face_embedding=embedding)
 
 
 @pytest.fixture(scope="module")
@@ -126,6 +130,12 @@ PLAIN = AnimateSettings(
     face_optimisation=None,
 )
 HJB = replace(PLAIN, face_optimisation=FaceOptimisationSettings(denoising_steps=2, optimisation_steps=4))
+
+
+def animate(
+    models: Models, reference: Reference, driving: Driving, settings: AnimateSettings, seed: int = 0
+) -> Animation:
+    return inference.animate(models, reference, aligned(reference, driving, settings, models.aligner), settings, seed)
 
 
 @pytest.fixture(scope="module")
@@ -243,3 +253,54 @@ def test_a_denoiser_of_half_precision_gives_nearly_the_same_frames(
     half = replace(models, animator=copy.deepcopy(models.animator).to(dtype))
     frames = animate(half, reference, driving, PLAIN, seed=5).frames
     assert np.abs(frames.astype(int) - plain.frames).mean() < share * plain.frames.std()
+
+
+def _at(x: float, y: float, scale: float = 1.0) -> np.ndarray:
+    """The person of `_pose` with the middle of the body at a place."""
+    pose = _pose()
+    pose[:, :2] = (pose[:, :2] - [20, 23.5]) * scale + [x, y]
+    return pose
+
+
+def _picture_of(height: int, width: int, *people: np.ndarray) -> Reference:
+    nose = people[0][0, :2]
+    return Reference(
+        picture=np.zeros((height, width, 3), np.uint8),
+        keypoints=np.stack(people),
+        face_box=(nose[[0, 1, 0, 1]] + np.array([-6, -8, 6, 4])).astype(np.float32),
+        face_embedding=np.ones(EMBEDDING, np.float32),
+    )
+
+
+def test_the_reference_is_cut_around_its_people() -> None:
+    """Bodies reach 8 to each side and 12.5 up and down; heads 12 to each side of the nose, 14 above and 10 below it."""
+    sizes = ((96, 96),)
+    at_the_side = framing_of(_picture_of(96, 288, _at(260, 48)), sizes)
+    assert (at_the_side.left, at_the_side.size) == (192, (96, 96))
+    assert framing_of(_picture_of(96, 288, _at(120, 48)), sizes).left == 72
+    two = framing_of(_picture_of(96, 288, _at(110, 48), _at(170, 48)), sizes)
+    assert two.left == 90  # between the head of the one at 98 and the shoulder of the other at 178
+    too_far = framing_of(_picture_of(96, 288, _at(60, 48), _at(260, 48)), sizes)
+    assert too_far.left == 48  # where the first one's head begins
+    tall = framing_of(_picture_of(384, 96, _at(48, 190, 10.0)), sizes)
+    assert tall.top == 101  # the nose is at 115
+
+
+@pytest.mark.parametrize("alignment", ["none", "svd"])
+def test_a_clip_that_drives_itself_stays_where_its_reference_is_cut(alignment: AlignmentName) -> None:
+    person = _at(260, 48)
+    settings = replace(PLAIN, sizes=((96, 96),), alignment=alignment)
+    drive = Driving(keypoints=np.stack([person, person])[:, None], height=96, width=288)
+    driven = aligned(_picture_of(96, 288, person), drive, settings)
+    np.testing.assert_allclose(driven.poses[1, 0, 0, :2], person[0, :2] - [192, 0], atol=1e-2)
+    assert driven.joints_in_picture == 1
+    assert driven.framing.middle == (240 / 288, 0.5)
+
+
+def test_poses_that_leave_the_picture_are_counted() -> None:
+    reference = _picture_of(96, 96, _at(48, 48))
+    settings = replace(PLAIN, sizes=((96, 96),), alignment="none")
+    leaving = Driving(keypoints=_at(90, 48)[None, None], height=96, width=96)
+    assert aligned(reference, leaving, settings).joints_in_picture == 7 / 8  # one shoulder is at 98
+    far = Similarity.from_degrees(torch.tensor(0.0), torch.tensor(1.0), torch.tensor([9.0, 0.0]))
+    assert aligned(reference, replace(leaving, misalignment=far), settings).joints_in_picture == 0

@@ -7,7 +7,14 @@ import pytest
 import torch
 
 from stableanimator.alignment.similarity import Similarity
-from stableanimator.driving import align_driving, face_points, follow_people, misalign_clip, skeleton_pictures
+from stableanimator.driving import (
+    align_driving,
+    face_points,
+    follow_people,
+    joints_in_picture,
+    misalign_clip,
+    skeleton_pictures,
+)
 from stableanimator.media.framing import Framing
 from stableanimator.perception.skeleton import draw_skeleton
 
@@ -159,3 +166,20 @@ def test_every_frame_is_drawn_with_all_its_people() -> None:
     pictures = skeleton_pictures(poses, 96, 64)
     np.testing.assert_array_equal(pictures[1], draw_skeleton(poses[1], 96, 64))
     assert (pictures[0] != draw_skeleton(poses[0, :1], 96, 64)).any()
+
+
+def test_joints_in_picture_are_counted_of_those_that_the_reference_shows() -> None:
+    """Shoulders, nose and ankles: with the neck between the shoulders five joints of OpenPose's."""
+    reference = np.full((1, 133, 3), (np.nan, np.nan, 0), np.float32)
+    for joint, place in {0: (50, 20), 5: (60, 40), 6: (40, 40), 15: (55, 95)}.items():
+        reference[0, joint] = (*place, 0.9)
+    poses = np.repeat(reference[None], 2, 0)
+    poses[:, 0, 16] = (45, 500, 0.9)  # an ankle that the reference does not show
+    assert joints_in_picture(poses, reference, (100, 100), (100, 100)) == 1
+    assert joints_in_picture(poses, reference, (90, 100), (100, 100)) == 1  # its ankle is below its picture
+    assert joints_in_picture(poses, reference, (100, 100), (90, 100)) == 4 / 5
+    poses[0, 0, :, 0] += 45  # of the first frame the left shoulder, the ankle and nothing else lie outside
+    assert joints_in_picture(poses, reference, (100, 100), (100, 100)) == 8 / 10
+    poses[1, 0, :, 2] = 0  # nobody in the second frame
+    assert joints_in_picture(poses, reference, (100, 100), (100, 100)) == 3 / 5
+    assert joints_in_picture(poses * np.float32(np.nan), reference, (100, 100), (100, 100)) == 0

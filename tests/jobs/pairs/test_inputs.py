@@ -1,20 +1,18 @@
 from __future__ import annotations
 
-import json
-import math
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
-import torch
 
-from jobs.pairs.inputs import Drive, PairReader, _read_table, assign, misalignment, owner_first, rate, read_pairs
-from pipelines.storage.tables import FRAMES, PAIRS
+from jobs.pairs.drives import Drive
+from jobs.pairs.inputs import PairReader, assign, owner_first
+from pipelines.storage.tables import PAIRS
 from stableanimator.animate import Reference
-from stableanimator.errors import InputError, PersonError, RowError
+from stableanimator.errors import PersonError, RowError
+from stableanimator.media.pictures import WHITE
+from stableanimator.media.video import VideoReader
 from stableanimator.perception.faces import Face
 from stableanimator.perception.settings import FaceSettings, PerceptionSettings, PoseSettings
 
@@ -38,20 +36,11 @@ def _drive(*frames: list[np.ndarray]) -> Drive:
 def _reference(people: int) -> Reference:
     keypoints = np.stack([_person(30 * i) for i in range(people)])
     return Reference(
-        picture=np.zeros((50, 50, 3), np.uint8), keypoints=keypoints, face_embedding=np.ones(4, np.float32)
+        picture=np.zeros((50, 50, 3), np.uint8),
+        keypoints=keypoints,
+        face_box=np.array([0, 10, 10, 30], np.float32),
+        face_embedding=np.ones(4, np.float32),
     )
-
-
-def test_misalignment_is_in_degrees_and_image_heights_and_null_is_none() -> None:
-    assert misalignment(EMPTY) is None
-    assert misalignment(EMPTY | {"rotation": 0.0, "scale": 1.0, "tx": 0.0, "ty": 0.0}) is None
-    moved = misalignment(EMPTY | {"rotation": 90.0, "tx": 0.25})
-    assert moved is not None
-    # On a screen, 90 degrees turn x (right) into y (down).
-    point = moved.apply(torch.tensor([[1.0, 0.0]]))
-    torch.testing.assert_close(point, torch.tensor([[0.25, 1.0]]), atol=1e-6, rtol=0)
-    with pytest.raises(RowError, match="bad_misalignment"):
-        misalignment(EMPTY | {"scale": -1.0})
 
 
 def test_people_are_matched_in_order_or_by_the_map() -> None:
@@ -81,48 +70,6 @@ def test_the_owner_of_the_main_face_comes_first() -> None:
     assert owner_first(np.stack([hidden]), face) == [0]
 
 
-def test_rate_is_the_mean_over_the_times() -> None:
-    assert rate(np.array([1.0, 1.1, 1.4, 1.5]), 9) == pytest.approx(6)
-    assert rate(np.array([1.0]), 9) == 9
-
-
-def _keypoints_table(path: Path, metadata: dict[str, str] | None) -> str:
-    rows = [
-        {"frame_index": i, "time": i / 10, "keypoints": None if i == 4 else [_person(i).ravel().tolist()]}
-        for i in reversed(range(12))
-    ]
-    pq.write_table(pa.Table.from_pylist(rows, schema=FRAMES).replace_schema_metadata(metadata), path)
-    return str(path)
-
-
-def test_poses_from_a_table_are_in_order_strided_and_cut(tmp_path: Path) -> None:
-    uri = _keypoints_table(tmp_path / "poses.parquet", {"frame_size": json.dumps([48, 64])})
-    pair = EMPTY | {"driving_keypoints_uri": uri, "start": 2, "end": 11}
-    every = _read_table(pair, None, 100)
-    assert every.frame_index == [2, 3, 5, 6, 7, 8, 9, 10]  # frame 4 was not measured
-    assert (every.height, every.width, every.left_out) == (48, 64, 0)
-    assert math.isclose(every.poses[0][0, 0, 0], 2)
-    some = _read_table(EMPTY | {"driving_keypoints_uri": uri, "start": 5}, 5.0, 3)
-    assert (some.frame_index, some.left_out) == ([5, 7, 9], 1)
-    assert some.fps == pytest.approx(5)
-
-
-def test_a_table_without_a_frame_size_or_rows_is_refused(tmp_path: Path) -> None:
-    uri = _keypoints_table(tmp_path / "poses.parquet", None)
-    with pytest.raises(RowError, match="no_frame_size"):
-        _read_table(EMPTY | {"driving_keypoints_uri": uri}, None, 4)
-    with pytest.raises(RowError, match="no_driving_frames"):
-        _read_table(EMPTY | {"driving_keypoints_uri": uri, "start": 50}, None, 4)
-    with pytest.raises(RowError, match="bad_keypoints_table"):
-        _read_table(EMPTY | {"driving_keypoints_uri": str(tmp_path / "gone.parquet")}, None, 4)
-
-
-def test_an_unreadable_pairs_table_is_the_users_mistake(tmp_path: Path) -> None:
-    (tmp_path / "pairs.parquet").write_text("no table")
-    with pytest.raises(InputError, match="no readable Parquet table"):
-        read_pairs(str(tmp_path / "pairs.parquet"))
-
-
 @pytest.mark.real_data
 def test_real_pictures_and_clips_become_people(real_data: Path) -> None:
     weights, media = real_data / "weights", real_data / "media"
@@ -133,7 +80,8 @@ def test_real_pictures_and_clips_become_people(real_data: Path) -> None:
                 detector=str(weights / "dwpose" / "yolox_nano_640.onnx"),
                 pose=str(weights / "dwpose" / "simplepose_as_wholebody133.onnx"),
             ),
-        )
+        ),
+        WHITE,
     )
     reference = reader.reference(str(media / "images" / "full_body_1.jpg"))
     (face, *_) = reader.faces(reference.picture)
@@ -149,5 +97,11 @@ def test_real_pictures_and_clips_become_people(real_data: Path) -> None:
     assert len(drive.poses) == 3
     assert drive.left_out > 0
     assert all((people[0, :3, 2] > 0.3).all() for people in drive.poses)
+    assert drive.remarks == ()
+    frames = 10_000
+    with VideoReader(clip) as video:
+        count = video.info.frame_count
+    beyond = reader.drive(EMPTY | {"driving_uri": clip, "start": count - 1, "end": frames}, None, 3)
+    assert beyond.remarks == (f"end is {frames}, the driving video has {count} frames",)
     with pytest.raises(RowError, match="no_driving_frames"):
-        reader.drive(EMPTY | {"driving_uri": clip, "start": 10_000}, None, 3)
+        reader.drive(EMPTY | {"driving_uri": clip, "start": frames}, None, 3)

@@ -8,9 +8,11 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
+from PIL import Image
 
-from jobs.pairs.metrics import frame_pairs, measure, metrics_of, side_by_side
-from stableanimator.media.framing import Framing
+from jobs.pairs.metrics import frame_pairs, measure, metrics_of, side_by_side, unmeasured
+from stableanimator.errors import RowError
+from stableanimator.media.pictures import WHITE
 from stableanimator.media.video import VideoReader, write_mp4
 from stableanimator.perception.faces import Face, FaceAnalyser
 from stableanimator.perception.settings import FaceSettings
@@ -38,7 +40,9 @@ def prediction(tmp_path: Path) -> dict[str, Any]:
         "pair_id": "a",
         "status": "done",
         "reason": None,
+        "detail": None,
         "face_optimisation": False,
+        "cut_middle": [0.5, 0.5],
         "prediction_uri": str(tmp_path / "prediction.mp4"),
         "skeleton_uri": str(tmp_path / "prediction.mp4"),
         "reference_uri": str(tmp_path / "reference.png"),
@@ -49,7 +53,7 @@ def prediction(tmp_path: Path) -> dict[str, Any]:
 
 @pytest.mark.parametrize("protocol", ["disco", "standard"])
 def test_a_prediction_that_is_the_truth_is_perfect(prediction: dict[str, Any], protocol: Any) -> None:
-    row = measure(prediction, _no_faces, protocol)
+    row = measure(prediction, _no_faces, protocol, WHITE)
     assert (row["pair_id"], row["face_optimisation"], row["frames"]) == ("a", False, 4)
     assert (row["l1"], row["psnr"], row["psnr_uint8"]) == (0, 100, 100)
     assert row["ssim"] == pytest.approx(1)
@@ -59,34 +63,57 @@ def test_a_prediction_that_is_the_truth_is_perfect(prediction: dict[str, Any], p
     assert metrics.ssim == row["ssim"]
 
 
-def test_true_frames_are_chosen_by_index_and_cut_as_the_animation_was(
+def test_true_frames_are_chosen_by_index_and_cut_as_the_reference_was(
     prediction: dict[str, Any], tmp_path: Path
 ) -> None:
     write_mp4(tmp_path / "truth.mp4", _waves(12, 64, 160), 24)
     prediction |= {"truth_uri": str(tmp_path / "truth.mp4"), "frame_index": [1, 4, 7, 10]}
     with VideoReader(tmp_path / "truth.mp4") as video:
-        expected = Framing.cover((64, 160), (32, 48)).pictures(video.read([1, 4, 7, 10]))
-    truths = np.stack([truth for _, truth in frame_pairs(prediction) if truth is not None])
-    np.testing.assert_array_equal(truths, expected)
+        frames = video.read([1, 4, 7, 10])
+    # At 32 rows the truth is 80 wide; 48 of them are cut out, in the middle or at the right.
+    for middle, left in (([0.5, 0.5], 16), ([0.9, 0.5], 32)):
+        expected = np.stack([cv2.resize(frame, (80, 32), interpolation=cv2.INTER_AREA) for frame in frames])
+        truths = np.stack([truth for _, truth in frame_pairs(prediction | {"cut_middle": middle}) if truth is not None])
+        np.testing.assert_array_equal(truths, expected[:, :, left : left + 48])
 
 
 def test_what_is_wrong_with_a_pair_is_its_reason(prediction: dict[str, Any], tmp_path: Path) -> None:
-    short = measure(prediction | {"frame_index": [0, 1, 2, 9]}, _no_faces, "disco")
-    assert short == {"pair_id": "a", "face_optimisation": False, "reason": "truth_too_short"}
-    assert metrics_of(short) is None
-    gone = measure(prediction | {"prediction_uri": str(tmp_path / "gone.mp4")}, _no_faces, "disco")
-    assert gone["reason"] == "not_found"
-    failed = measure(prediction | {"status": "failed", "reason": "no_driving_person"}, _no_faces, "disco")
-    assert failed["reason"] == "no_driving_person"
+    for columns, reason in (
+        ({"frame_index": [0, 1, 2, 9]}, "truth_too_short"),
+        ({"prediction_uri": str(tmp_path / "gone.mp4")}, "not_found"),
+        ({"status": "failed", "reason": "no_driving_person", "detail": "in none of 9 frames"}, "no_driving_person"),
+    ):
+        with pytest.raises(RowError) as caught:
+            measure(prediction | columns, _no_faces, "disco", WHITE)
+        row = unmeasured(prediction, caught.value)
+        assert row == {
+            "pair_id": "a", "face_optimisation": False, "reason": reason, "detail": caught.value.detail
+        }  # fmt: skip
+        assert row["detail"]
+        assert metrics_of(row) is None
+
+
+def test_a_reference_is_seen_on_the_background_that_it_was_put_on(prediction: dict[str, Any], tmp_path: Path) -> None:
+    Image.new("RGBA", (96, 64), (200, 30, 40, 0)).save(tmp_path / "reference.png")
+    shown: list[np.ndarray] = []
+
+    def looks(frame: np.ndarray) -> list[Face]:
+        shown.append(frame)
+        return []
+
+    measure(prediction, looks, "disco", (0, 255, 0))
+    assert (shown[0] == (0, 255, 0)).all()
+    strip = next(iter(side_by_side([prediction], (0, 255, 0))))
+    assert (strip[24:, :288] == (0, 255, 0)).all()
 
 
 def test_without_truth_there_are_no_picture_metrics(prediction: dict[str, Any]) -> None:
-    row = measure(prediction | {"truth_uri": None}, _no_faces, "disco")
+    row = measure(prediction | {"truth_uri": None}, _no_faces, "disco", WHITE)
     assert (row["frames"], row["l1"], row["psnr"]) == (4, None, None)
 
 
 def test_side_by_side_shows_every_frame_of_every_column(prediction: dict[str, Any]) -> None:
-    frames = list(side_by_side([prediction, prediction | {"face_optimisation": True}]))
+    frames = list(side_by_side([prediction, prediction | {"face_optimisation": True}], WHITE))
     assert len(frames) == 4
     # reference, driven by, plain, hjb, truth: each 288 wide at 192 high (32x48 six times), and a gap of 4
     assert frames[0].shape == (24 + 192, 5 * (288 + 4), 3)
@@ -106,16 +133,17 @@ def test_csim_of_a_clip_with_itself_and_with_another_person(real_data: Path, tmp
         "pair_id": "a",
         "status": "done",
         "face_optimisation": True,
+        "cut_middle": [0.5, 0.5],
         "prediction_uri": str(tmp_path / "copy.mp4"),
         "reference_uri": f"{clip}#frame=0",
         "truth_uri": clip,
         "frame_index": [0, 5, 10],
     }
     analyser = FaceAnalyser(weights)
-    same = measure(row, analyser, "disco")
+    same = measure(row, analyser, "disco", WHITE)
     assert same["face_found"] == 1
     assert same["csim"] > 0.8
     assert same["csim_truth"] > 0.95
     assert same["psnr"] > 38
     other = str(real_data / "media" / "images" / "full_body_1.jpg")
-    assert measure(row | {"reference_uri": other}, analyser, "disco")["csim"] < 0.4
+    assert measure(row | {"reference_uri": other}, analyser, "disco", WHITE)["csim"] < 0.4

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import dataclasses
 import subprocess
 import sys
+import typing
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from jobs.running.config import dump, load, resources
+from jobs.running.config import Config, dump, load, resources
 from stableanimator.errors import ConfigError
 
 CONFIGS = Path(__file__).resolve().parents[3] / "jobs" / "configs"
@@ -88,6 +92,38 @@ def test_a_mistake_is_one_line_that_names_the_key(config: Path, overrides: list[
     with pytest.raises(ConfigError, match=message) as caught:
         load(str(config), overrides)
     assert "\n" not in str(caught.value)
+
+
+def _types(annotation: Any) -> set[Any]:
+    """A type and those that it is made of."""
+    return {annotation}.union(*map(_types, typing.get_args(annotation)))
+
+
+def _numbers(kind: Any, above: str = "") -> Iterator[tuple[str, Any]]:
+    """Keys of all settings that hold numbers which need not be whole, with their types."""
+    hints = typing.get_type_hints(kind)
+    for name in kind.model_fields if issubclass(kind, Config) else [field.name for field in dataclasses.fields(kind)]:
+        settings = [each for each in (hints[name], *typing.get_args(hints[name])) if dataclasses.is_dataclass(each)]
+        if settings:
+            yield from _numbers(settings[0], f"{above}{name}.")
+        elif float in _types(hints[name]):
+            yield above + name, hints[name]
+
+
+def test_no_setting_takes_a_number_that_is_none(config: Path) -> None:
+    """NaN passes every check of a range, since no comparison with it is true."""
+    needed = [
+        "perception={faces: {pack_root: /w}, pose: {detector: /d, pose: /p}}",
+        "curate.camera_motion.cotracker={checkpoint: /c}",
+    ]
+    numbers = list(_numbers(Config))
+    assert len(numbers) > 100
+    for number, (key, annotation) in enumerate(numbers):
+        value = (".nan", ".inf", "-.inf", "nan", "1e999")[number % 5]
+        override = f"{key}=[{value}, {value}]" if "tuple" in str(annotation) else f"{key}={value}"
+        with pytest.raises(ConfigError, match="finite number") as caught:
+            load(str(config), [*needed, override])
+        assert f"setting '{key}" in str(caught.value)
 
 
 @pytest.mark.parametrize("name", ["tiny", "full", "real_clips"])

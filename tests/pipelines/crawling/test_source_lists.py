@@ -119,6 +119,70 @@ def test_a_parquet_list_without_urls_is_the_users_mistake(tmp_path: Path):
         _listed(_write(tmp_path / "list.parquet", [{"title": "x"}]))
 
 
+URL = "https://a.test/1.mp4"
+
+
+@pytest.mark.parametrize(
+    ("column", "expected"),
+    [
+        (pa.array([URL]).dictionary_encode(), URL),
+        (pa.array([URL], pa.large_string()), URL),
+        (pa.array([URL.encode()]), URL),
+        (pa.array([float("nan")]), "no_url"),
+        (pa.nulls(1), "no_url"),
+        (pa.array([" "]), "no_url"),
+        (pa.array([b"\xff"]), "relative_path"),
+        (pa.array([7]), "relative_path"),
+        (pa.array([[URL]]), "relative_path"),
+        (pa.array([datetime.datetime(2026, 1, 1)]), "relative_path"),
+    ],
+)
+def test_a_parquet_list_of_other_types_is_read_or_has_a_reason(tmp_path: Path, column: pa.Array, expected: str):
+    pq.write_table(pa.table({"url": column, "licence": [float("nan")]}), tmp_path / "list.parquet")
+    (source,) = _listed(tmp_path / "list.parquet")
+    assert (_reason(source) or source.uri, source.rights[0]) == (expected, None)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("a.csv", "url,uploader\nhttps://a.test/1,Zoë\n".encode("latin-1"), "not text in UTF-8 .*; save it so"),
+        ("a.csv", "url\nhttps://a.test/1\n".encode("utf-16"), "not text in UTF-8"),
+        ("a.csv", b'url\n"https://a.test/1\nhttps://a.test/2\n', "unexpected end of data"),
+        ("a.csv", b"url,URL \nhttps://a.test/1,https://a.test/2\n", "has the column `url` more than once"),
+        ("a.csv", b"url;licence\nhttps://a.test/1;CC0\n", "its columns: url;licence"),
+        ("a.csv", b"PK\x03\x04" + bytes(40), "its columns: 'pk"),
+        ("a.csv", b"url\n" + b"x" * 200_000, "field larger than field limit"),
+        ("a.jsonl", b"[" * 100_000, "no line of it is a JSON object"),
+    ],
+)
+def test_a_list_that_would_lose_sources_is_the_users_mistake(tmp_path: Path, name: str, content: bytes, message: str):
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(InputError, match=message) as caught:
+        _listed(tmp_path / name)
+    assert str(caught.value).isprintable()
+
+
+def test_a_column_twice_in_a_parquet_list_is_the_users_mistake(tmp_path: Path):
+    table = pa.Table.from_arrays([pa.array([URL]), pa.array(["https://b.test/2"])], ["url", "url"])
+    pq.write_table(table, tmp_path / "list.parquet")
+    with pytest.raises(InputError, match="`url` more than once"):
+        _listed(tmp_path / "list.parquet")
+
+
+def test_an_entry_that_cannot_be_told_apart_is_a_row(tmp_path: Path):
+    """A comma that nobody quoted would cut the URL short and make a licence of its rest."""
+    path = tmp_path / "list.csv"
+    path.write_text(f"url,licence\nhttps://a.test/a,b.mp4,CC0\n{URL},CC0,,\n")
+    broken, good = _listed(path)
+    assert (_reason(broken), _reason(good), good.uri) == ("unreadable_entry", None, URL)
+    assert "entry 1 has 3 cells for 2 columns" in str(broken.error)
+    (tmp_path / "list.jsonl").write_text(
+        json.dumps({"url": URL, "URL": "https://b.test/2"}) + "\n" + json.dumps({"url": URL})
+    )
+    assert [_reason(source) for source in _listed(tmp_path / "list.jsonl")] == ["unreadable_entry", None]
+
+
 def test_what_the_settings_name_and_is_not_there_is_an_error(tmp_path: Path):
     with pytest.raises(InputError, match="/no/such/folder does not exist"):
         list_sources(CrawlSettings(sources=("/no/such/folder",)))

@@ -1,14 +1,11 @@
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from pipelines.actor_pool import run_actors
 from pipelines.crawling.crawl import CrawlSettings, crawl
 from pipelines.curation import CurateSettings
 from pipelines.measuring.measure import Measured, measure_videos
@@ -137,18 +134,3 @@ def test_where_most_videos_are_bad_the_run_ends_with_the_reasons(tmp_path: Path,
     measured, release = _curate(tmp_path / "root", folder, replace(settings, max_bad_video_share=0.8))
     assert measured.videos_now <= 1
     assert release.manifest["counts"]["undecodable_videos"] == {"truncated": 4}
-
-
-class _Dies:
-    """An actor that one row kills."""
-
-    def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
-        if row["value"] == 2:
-            os._exit(1)
-        return row
-
-
-def test_a_row_that_kills_its_actor_is_given_up_and_the_others_go_on():
-    rows = [{"value": value} for value in range(5)]
-    outcomes = list(run_actors(rows, _Dies, (), what="dying", actors=1, cpus=1, tries=2))
-    assert sorted(row["value"] for row in outcomes) == [0, 1, 3, 4]

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 
@@ -12,6 +13,8 @@ from stableanimator.errors import DecodeError
 
 SETTINGS = CurateSettings(sample_fps=8.0)
 TIMES = np.arange(100) / 24
+BEGIN, END, ODD = -2, -3, -4
+"""When a measure fails, beside the frames: when it is made, when it is asked for its columns, or by what these are."""
 
 
 class Counter:
@@ -19,6 +22,8 @@ class Counter:
 
     def __init__(self, name: str, log: list[tuple[str, int]], fails: Exception | None = None, at: int = -1) -> None:
         self._name, self._log, self._fails, self._at = name, log, fails, at
+        if at == BEGIN and fails is not None:
+            raise fails
 
     def add(self, frame: Frame) -> None:
         if frame.index == self._at and self._fails is not None:
@@ -28,7 +33,9 @@ class Counter:
             frame.people = np.full((1, 4), frame.index, np.float32)
 
     def columns(self) -> dict[str, Any]:
-        return {}
+        if self._at == END and self._fails is not None:
+            raise self._fails
+        return {"people_median": "many"} if self._at == ODD else {}
 
 
 def _run(lacking: list[str], known: dict[str, Any], log: list[Any], result: VideoResult, **fails: Any) -> ShotRun:
@@ -87,6 +94,17 @@ def test_what_reads_a_failed_measure_fails_with_it(error: Exception):
             ("people", "measure_failed"),
             ("keypoints", "measure_failed"),
         ]
+
+
+@pytest.mark.parametrize("at", [13, BEGIN, END, ODD])
+def test_a_measure_that_breaks_down_takes_no_other_with_it_but_its_readers(at: int):
+    """`people` has two readers, of which one reads the other too."""
+    result = VideoResult("v")
+    lacking = ["people", "keypoints", "camera_motion", "picture", "face_quality"]
+    run = _run(lacking, {}, [], result, people=(cv2.error("assertion"), at))
+    _feed(run)
+    assert list(run.tables("v:10-22", 22, TIMES)) == ["face_quality", "picture"]
+    assert [failure["measure"] for failure in result.failures] == ["people", "keypoints", "camera_motion"]
 
 
 def test_people_who_are_known_already_are_shown_again():

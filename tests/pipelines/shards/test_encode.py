@@ -103,6 +103,27 @@ def shards(release: Collection) -> Collection:
     return encode_release(release, SETTINGS, ENCODERS)
 
 
+def test_a_video_on_which_the_work_breaks_down_is_lines_and_its_neighbours_are_encoded(release: Collection) -> None:
+    """Embeddings of several widths, which no curation writes."""
+    frames = release.table("frames").to_pylist()
+    broken = release.table("clips")["shot_id"].to_pylist()[0]
+    for frame in frames:
+        if frame["shot_id"] == broken and frame["face_embedding"] is not None:
+            frame["face_embedding"] = [1.0] * (1 + frame["frame_index"])
+        elif frame["shot_id"] != broken and frame["face_boxes"] == []:
+            frame |= {
+                name: frames[0][name] for name in ("face_boxes", "face_scores", "face_landmarks", "face_embedding")
+            }
+    tables = {"clips": release.table("clips"), "frames": pa.Table.from_pylist(frames, schema=FRAMES)}
+    odd = release.store.commit("releases", content={"version": select.VERSION, "odd": True}, tables=tables, build={})
+    several = replace(SETTINGS, frames_per_row=2, references=5)
+    report = encode_release(odd, several, ENCODERS).table("report").to_pylist()
+    of_broken = [line for line in report if line["shot_id"].split(":")[0] == broken.split(":")[0]]
+    assert {line["reason"] for line in of_broken} == {"unexpected_error"}
+    assert all(line["detail"].startswith("ValueError: ") for line in of_broken)
+    assert sum(line["rows"] for line in report if line not in of_broken) > 0
+
+
 def _rows(shards: Collection) -> list[dict[str, Any]]:
     tables = [shards.store.read_parquet(part["path"], part["sha256"]) for part in shards.manifest["parts"]]
     assert all(table.schema == SHARDS for table in tables)

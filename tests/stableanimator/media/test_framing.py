@@ -51,10 +51,29 @@ def test_other_sizes_must_keep_half_of_the_picture() -> None:
 
 
 def test_a_cut_is_slid_to_a_point_as_far_as_the_picture_goes() -> None:
-    slid = Framing.cover((100, 300), (50, 50), centre=(60, 10))
+    slid = Framing.cover((100, 300), (50, 50), (0.2, 0.1))
     assert (slid.scaled, slid.top, slid.left) == ((50, 150), 0, 5)
     assert slid.keypoints(np.array([60, 50, 1.0], np.float32)).tolist() == [25, 25, 1]
-    assert [Framing.cover((100, 300), (50, 50), centre=(x, 50)).left for x in (-9, 30, 290)] == [0, 0, 100]
+    assert [Framing.cover((100, 300), (50, 50), (x / 300, 0.5)).left for x in (-9, 30, 290)] == [0, 0, 100]
+
+
+@given(st.integers(16, 600), st.integers(16, 600), st.integers(16, 600), st.integers(16, 600), st.floats(-1, 2))
+def test_the_middle_of_a_cut_makes_it_again(height: int, width: int, rows: int, columns: int, place: float) -> None:
+    cut = Framing.cover((height, width), (rows, columns), (place, place))
+    assert Framing.cover((height, width), (rows, columns), cut.middle) == cut
+
+
+def test_a_cut_keeps_the_box_that_counts_most() -> None:
+    wide, size = (100, 300), (100, 100)
+    assert Framing.keeping(wide, size, [(180, 10, 220, 90)]).left == 150  # in the middle
+    assert Framing.keeping(wide, size, [(270, 10, 290, 90)]).left == 200  # as far as the picture goes
+    two = [(20, 0, 260, 100), (20, 0, 70, 100)]  # both have no room: 140 is their middle, and the cut begins at 90
+    assert Framing.keeping(wide, size, two[:1]).left == 90
+    assert Framing.keeping(wide, size, two).left == 20  # moved as little as holds the second
+    assert Framing.keeping(wide, size, [*two, (30, 0, 110, 9)]).left == 20  # which holds the third already
+    tall = [(0, 20, 100, 290), (40, 20, 60, 50)]  # somebody taller than the cut, and the head
+    assert Framing.keeping((300, 100), size, tall[:1]).top == 105
+    assert Framing.keeping((300, 100), size, tall).top == 20
 
 
 def test_a_closer_cut_holds_its_box_in_its_middle() -> None:

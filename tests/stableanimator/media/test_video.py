@@ -13,10 +13,9 @@ import av
 import cv2
 import numpy as np
 import pytest
-from PIL import Image as PillowImage
 
 from stableanimator.errors import DecodeError, DecodeTimeout
-from stableanimator.media.video import VideoReader, read_image, write_mp4
+from stableanimator.media.video import VideoReader, write_mp4
 
 FRAMES = 60
 
@@ -271,39 +270,6 @@ def test_a_failed_write_leaves_what_was_there(tmp_path: Path) -> None:
         write_mp4(path, [np.zeros((16, 16, 3), np.uint8), np.zeros((16, 18, 3), np.uint8)], 25)
     assert path.read_bytes() == b"older"
     assert [entry.name for entry in tmp_path.iterdir()] == ["a.mp4"]
-
-
-def test_pictures_come_upright_and_rgb(tmp_path: Path) -> None:
-    picture = np.zeros((20, 30, 3), np.uint8)
-    picture[:10] = (250, 10, 60)
-    lossless = tmp_path / "a.png"
-    PillowImage.fromarray(picture).save(lossless)
-    assert np.array_equal(read_image(lossless), picture)
-    assert np.array_equal(read_image(f"file://{lossless}"), picture)
-
-    exif = PillowImage.Exif()
-    exif[0x0112] = 6  # "turn clockwise by 90 degrees to see it upright"
-    PillowImage.fromarray(picture).save(tmp_path / "turned.jpg", exif=exif, quality=95)
-    upright = read_image(tmp_path / "turned.jpg")
-    assert upright.shape == (30, 20, 3)
-    assert np.abs(upright.astype(int) - np.rot90(picture, -1)).mean() < 5
-
-
-def test_a_frame_of_a_video_is_a_picture(tmp_path: Path) -> None:
-    path = encode(tmp_path / "a.mp4")
-    assert number_of(read_image(f"{path}#frame=37")) == 37
-    for wrong in ("60", "-1", "last"):
-        with pytest.raises(DecodeError, match="no_such_frame"):
-            read_image(f"{path}#frame={wrong}")
-
-
-def test_bad_pictures_are_named_errors(tmp_path: Path) -> None:
-    with pytest.raises(DecodeError, match="not_found"):
-        read_image(tmp_path / "missing.png")
-    for content in (b"", b"<html>"):
-        (tmp_path / "bad.png").write_bytes(content)
-        with pytest.raises(DecodeError, match="unreadable"):
-            read_image(tmp_path / "bad.png")
 
 
 @pytest.mark.real_data

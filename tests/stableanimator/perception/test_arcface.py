@@ -16,7 +16,7 @@ from onnx import TensorProto, helper, numpy_helper
 from skimage.transform import SimilarityTransform
 
 from stableanimator.errors import WeightsError
-from stableanimator.media.video import read_image
+from stableanimator.media.pictures import read_image
 from stableanimator.perception.arcface import TEMPLATE, ArcFace, align_crops, fit_crop
 from stableanimator.perception.faces import FaceAnalyser
 from stableanimator.perception.settings import FaceSettings

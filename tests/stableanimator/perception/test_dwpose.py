@@ -11,7 +11,8 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from stableanimator.errors import ConfigError, WeightsError
-from stableanimator.media.video import VideoReader, read_image
+from stableanimator.media.pictures import read_image
+from stableanimator.media.video import VideoReader
 from stableanimator.perception import onnx_session
 from stableanimator.perception.dwpose import PersonDetector, WholeBodyPose
 from stableanimator.perception.settings import PoseSettings
@@ -72,6 +73,13 @@ def detector_file(path: Path, rows: dict[int, list[float]]) -> str:
 
 
 STRIDE_16 = 64  # number of the first cell with stride 16
+
+
+@pytest.mark.parametrize("shape", [(2, 1400), (1400, 2), (20, 20_000), (1, 1)])
+def test_a_frame_however_narrow_is_looked_at(tmp_path: Path, shape: tuple[int, int]) -> None:
+    detector = PersonDetector(detector_file(tmp_path / "d.onnx", {}))
+    boxes, scores = detector(np.full((*shape, 3), 200, np.uint8))
+    assert (len(boxes), len(scores)) == (0, 0)
 
 
 def test_boxes_are_decoded_suppressed_and_scaled_back(tmp_path: Path) -> None:

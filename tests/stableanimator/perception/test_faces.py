@@ -10,7 +10,8 @@ import pytest
 from insightface.app import FaceAnalysis
 
 from stableanimator.errors import WeightsError
-from stableanimator.media.video import VideoReader, read_image
+from stableanimator.media.pictures import read_image
+from stableanimator.media.video import VideoReader
 from stableanimator.perception.faces import FaceAnalyser, _canvas, head_yaw
 from stableanimator.perception.settings import FaceSettings
 
@@ -47,6 +48,13 @@ def test_settings_check_their_ranges() -> None:
         FaceSettings(pack_root="/weights", detector_sizes=(600,))
     with pytest.raises(ValueError, match="min_score is 2"):
         FaceSettings(pack_root="/weights", min_score=2)
+
+
+@pytest.mark.parametrize("shape", [(2, 1400), (1400, 2), (20, 20_000), (1, 1)])
+def test_a_frame_too_narrow_for_the_detector_shows_no_face(shape: tuple[int, int]) -> None:
+    drawn = FaceAnalyser(FaceSettings(pack_root="package://stableanimator.synthetic/weights/insightface", pack="drawn"))
+    noise = np.random.default_rng(0).integers(0, 255, (*shape, 3)).astype(np.uint8)
+    assert drawn(noise) == []
 
 
 @pytest.fixture(scope="module")
