@@ -187,11 +187,17 @@ def _from_frames(
             shown.append(stamp)
             if len(shown) % _STEP == 0:
                 yield None
-        rate, stamps = _rate(stream), _increasing(shown)
+        # AVI has no presentation stamps: FFmpeg makes them up in decoding order, and frames then carry wrong ones.
+        numbered = container_name(container) == "avi"
+        rate, stamps = _rate(stream), None if numbered else _increasing(shown)
         keys = [stamp for stamp, *_, key in packets.stamps if key]
         seekable = stamps is not None and _is_seekable(container)
         return FrameIndex(
-            times=_mended_times(shown, stream, rate) if stamps is None else _seconds(stamps, stream),
+            times=_mended_times(
+                sorted(stamp for stamp, *_ in packets.stamps) if numbered else shown, len(shown), stream, rate
+            )
+            if stamps is None
+            else _seconds(stamps, stream),
             rate=rate,
             stamps=stamps if seekable else None,
             keyframes=_key_places(stamps, keys) if seekable and stamps is not None else np.zeros(1, np.int64),
@@ -241,14 +247,12 @@ def _seconds(stamps: NDArray[np.int64], stream: Any) -> NDArray[np.float64]:
     return np.asarray((stamps - stamps[0]) * float(stream.time_base), np.float64)
 
 
-def _mended_times(shown: Sequence[int | None], stream: Any, rate: float) -> NDArray[np.float64]:
+def _mended_times(stamps: Sequence[int | None], frames: int, stream: Any, rate: float) -> NDArray[np.float64]:
     """Seconds [F] of frames whose stamps do not increase: no sooner than stamped, and a frame's step from the last.
-
-    Even steps where stamps are missing, and in AVI, for which FFmpeg makes them up in decoding order.
-    """
-    even = np.arange(len(shown)) / rate
-    known = np.array([stamp for stamp in shown if stamp is not None], np.int64)
-    if len(known) < len(shown) or container_name(stream.container) == "avi":
+    Even steps where stamps are missing."""
+    even = np.arange(frames) / rate
+    known = np.array([stamp for stamp in stamps if stamp is not None], np.int64)
+    if len(known) != frames:
         return even
     mended = np.maximum.accumulate(_seconds(known, stream) - even) + even
     return mended - mended[0]
@@ -275,7 +279,9 @@ def _tail_missing(stream: Any, packets: _Packets) -> bool:
     if stated is None or not packets.stamps:
         return False
     end = max(stamp + duration for stamp, duration, _ in packets.stamps)
-    begin = min(stamp for stamp, *_ in packets.stamps)
+    begin = min(packets.stamps)[0]
+    if stream.duration is None:
+        begin = min(begin, 0)  # Matroska states when the video ends, wherever it begins
     return stated - (end - begin) * float(stream.time_base) > _MISSING_TAIL_S
 
 
