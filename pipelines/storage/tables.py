@@ -40,7 +40,7 @@ SHOTS = pa.schema(  # written by pipelines.measures.shots: one row a shot; one w
         ("start", pa.int32()),  # first frame, 0-based in decode order
         ("end", pa.int32()),  # one past the last frame
         ("fps", pa.float64()),  # mean frames per second of the video
-        ("width", pa.int32()),  # pixels, upright
+        ("width", pa.int32()),  # square pixels of the picture that is shown
         ("height", pa.int32()),
         ("seconds", pa.float64()),  # duration of the shot, from timestamps
         ("error", pa.string()),  # reason when the video cannot be decoded; null otherwise
@@ -114,6 +114,8 @@ PICTURE = pa.schema(  # written by pipelines.measures.picture
     [
         *SAMPLES,
         ("black_bars", pa.float64()),  # share of the picture in borders that are black in every frame, 0 to 1
+        ("interlaced", pa.float64()),  # share of frames that the video says are two woven fields, 0 to 1
+        ("combing", pa.float64()),  # share of frames in which the combs of woven fields are seen, 0 to 1
     ]
 )
 
