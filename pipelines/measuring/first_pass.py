@@ -12,7 +12,6 @@ import time
 from collections import deque
 from collections.abc import Callable
 
-
 from pipelines.measures.frames import Frame
 from pipelines.measures.shots import CutFinder
 from pipelines.measuring.shot_run import ShotRun, VideoResult

@@ -20,8 +20,8 @@ _keypoints = pa.list_(pa.float32(), KEYPOINT_COUNT * 3)  # [133, 3]: x, y, score
 SOURCES = pa.schema(  # written by pipelines.crawling.crawl: one row for each listed source
     [
         ("source_uri", pa.string()),  # as listed, without credentials; of an entry without a URL: its list and number
-        ("status", pa.string()),  # fetched | duplicate | failed
-        ("reason", pa.string()),  # why it failed; null otherwise
+        ("status", pa.string()),  # fetched | duplicate | failed | passed_over (in a folder, and no video)
+        ("reason", pa.string()),  # why it failed or was passed over; null otherwise
         ("detail", pa.string()),  # the same for people
         ("video_id", pa.string()),  # SHA-256 of the bytes; null when failed
         ("extension", pa.string()),  # of the stored file, with its dot

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import struct
+import tempfile
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -55,11 +59,27 @@ def open_container(path: str) -> Any:
     if file.stat().st_size == 0:
         raise DecodeError("empty_file", f"{path} has no bytes")
     try:
-        return av.open(path, options=_OPTIONS, metadata_errors="ignore")
+        return _open(path)
     except (av.FFmpegError, ValueError) as error:
         if cut_short(file):
             raise DecodeError("truncated", f"{path} ends before its index; nothing of it can be decoded") from error
+        with contextlib.suppress(av.FFmpegError, ValueError):
+            return _open_nameless(path)
         raise DecodeError("unreadable", f"{path} is no video that FFmpeg knows") from error
+
+
+def _open(path: str, form: str | None = None) -> Any:
+    return av.open(path, format=form, options=_OPTIONS, metadata_errors="ignore")
+
+
+def _open_nameless(path: str) -> Any:
+    """The same by the content alone; a name such as "film.jpg" makes FFmpeg see a picture."""
+    with tempfile.TemporaryDirectory(prefix="stableanimator-") as folder:
+        link = os.path.join(folder, "film")
+        os.symlink(os.path.abspath(path), link)
+        with _open(link) as probed:
+            form = container_name(probed)
+    return _open(path, form)
 
 
 def container_name(container: Any) -> str:
@@ -71,15 +91,22 @@ def video_stream(container: Any) -> Any:
     """The first video stream that is no cover picture.
 
     Raises:
-        DecodeError: no_video (sound alone, or a still picture of the HEIF family).
+        DecodeError: no_video (sound alone, or a still picture: HEIF, AVIF, a GIF with a single one).
     """
-    if container.metadata.get("major_brand", "").strip() in _STILL_BRANDS:
+    if _is_still(container):
         raise DecodeError("no_video", f"{container.name} holds a still picture")
     for stream in container.streams.video:
         if Disposition.attached_pic not in stream.disposition:
             return stream
     kinds = ", ".join(sorted({stream.type for stream in container.streams})) or "nothing"
     raise DecodeError("no_video", f"{container.name} holds {kinds} and no film")
+
+
+def _is_still(container: Any) -> bool:
+    if container_name(container) != "gif":
+        return container.metadata.get("major_brand", "").strip() in _STILL_BRANDS
+    with open_container(container.name) as again:  # packets that were read are gone
+        return sum(packet.size > 0 for packet in islice(again.demux(video=0), 2)) == 1
 
 
 def cut_short(file: Path) -> bool:

@@ -82,8 +82,7 @@ def index_frames(path: str, threads: int) -> Iterator[FrameIndex | None]:
     """Read every packet once and decode the first few frames, or all: None now and then, and the index last.
 
     Raises:
-        DecodeError: as `open_container` and `video_stream`; no_frames when nothing can be decoded; no_video for a GIF
-            with a single picture.
+        DecodeError: as `open_container` and `video_stream`; no_frames when nothing can be decoded.
     """
     with open_container(path) as container:
         stream = video_stream(container)
@@ -91,8 +90,6 @@ def index_frames(path: str, threads: int) -> Iterator[FrameIndex | None]:
         if packets.first is None:
             reason = "truncated" if packets.damaged or cut_short(Path(path)) else "no_frames"
             raise DecodeError(reason, f"no frame of {path} can be decoded")
-        if container_name(container) == "gif" and len(packets.stamps) == 1:
-            raise DecodeError("no_video", f"{path} holds a still picture")
         display = display_of(packets.first, stream.sample_aspect_ratio)
         truncated = _tail_missing(stream, packets) or cut_short(Path(path))
         index = _from_packets(container, stream, packets, display, truncated)
