@@ -37,6 +37,7 @@ class Decoder:
         self._filters: Any = None  # kept: a table for HDR takes two seconds to make
         self._kind: tuple[str, bool, bool] | None = None  # of the frames that they take
         self._container: Any = None
+        self._was_counted = False
         self._restart()
 
     def close(self) -> None:
@@ -71,8 +72,8 @@ class Decoder:
         if jumped:
             self._jump(keyframe)
         decoded = self._forward_to(wanted)
-        if decoded is None and jumped and keyframe > 0:
-            self._restart()  # the jump landed behind the frame
+        if jumped and keyframe > 0 and (decoded is None or not decoded.whole):
+            self._restart()  # the jump landed behind the frame, or behind what it is made from
             decoded = self._forward_to(wanted)
         if decoded is None and self._count_frames():
             decoded = self._forward_to(wanted)
@@ -82,7 +83,10 @@ class Decoder:
 
     def _count_frames(self) -> bool:
         """Whether frames that were known by their stamps can be counted instead; then nothing is decoded yet."""
-        counted = None if self._index.stamps is None else recounted(self._path, self._index, self._threads)
+        if self._index.stamps is None or self._was_counted:
+            return False
+        self._was_counted = True  # a damaged video must not be decoded whole for each frame that it lacks
+        counted = recounted(self._path, self._index, self._threads)
         if counted is None:
             return False
         self._index = counted
