@@ -113,7 +113,7 @@ def _record(run: tracking.Run, release: Collection, benchmark: Collection, measu
     run.metrics(
         {
             "sources": sources["listed"],
-            **{f"sources_{name}": sources.get(name, 0) for name in ("fetched", "duplicate", "failed")},
+            **{f"sources_{name}": sources.get(name, 0) for name in ("fetched", "duplicate", "failed", "passed_over")},
             "shots": shots["total"],
             "shots_accepted": shots["accept"],
             "shots_rejected": shots["reject"],

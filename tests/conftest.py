@@ -48,9 +48,9 @@ def hanging_files(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """While the test runs, no video file comes to the list of its frames, as one on which a demuxer hangs."""
     index_frames, over = video.index_frames, threading.Event()
 
-    def hang(path: str) -> FrameIndex:
+    def hang(path: str, threads: int) -> Iterator[FrameIndex | None]:
         over.wait()
-        return index_frames(path)
+        yield from index_frames(path, threads)
 
     monkeypatch.setattr(video, "index_frames", hang)
     yield

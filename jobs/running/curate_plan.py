@@ -50,7 +50,7 @@ def _sources_line(crawl: CrawlPlan) -> str:
     return (
         f"sources: {crawl.listed} listed; {crawl.to_fetch} URLs to fetch, {crawl.remembered} fetched already, "
         f"{crawl.failed_earlier} failed earlier and are left alone, {crawl.local} local files, "
-        f"{crawl.unusable} unusable, {crawl.repeated} listed twice"
+        f"{crawl.passed_over} in folders that are no videos, {crawl.unusable} unusable, {crawl.repeated} listed twice"
     )
 
 

@@ -1,7 +1,8 @@
 """From a list of sources to stored videos: exactly one row of SOURCES for each listed source.
 
 A source is a URL, a file or a folder. URLs come with what the list says about their rights. What has been fetched is
-remembered under the URL and never fetched again; local files are read anew each time, so a changed file is seen.
+remembered under the URL and never fetched again; local files are read anew each time, so a changed file is seen. What
+a folder holds beside videos is passed over, and is a row too: nothing failed, but somebody may miss it.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from pipelines.crawling.containers import container_seconds, video_extension
+from pipelines.crawling.containers import EXTENSIONS, container_seconds, video_extension
 from pipelines.crawling.failure_cap import FailureCap
 from pipelines.crawling.fetch import Fetcher
 from pipelines.crawling.guarded_http import STOPPED
@@ -37,6 +38,7 @@ log = logging.getLogger(__name__)
 Row = dict[str, Any]
 
 _FAMILY = "sources"
+_LIMITS = ("too_large", "too_long")  # what they keep out is a video
 _FETCHED = fingerprint({"table": "sources", "status": "fetched", "version": 2})
 
 
@@ -64,6 +66,8 @@ class CrawlPlan:
     """Named before, so read once."""
     unusable: int
     """Cannot be tried: no URL in the entry, a scheme that is not allowed …"""
+    passed_over: int = 0
+    """In folders, and no videos."""
     local: int
     """Local files, which are read anew each time."""
     remembered: int
@@ -79,7 +83,8 @@ class CrawlPlan:
 
 
 def plan_crawl(settings: CrawlSettings, store: Store) -> CrawlPlan:
-    """What `crawl` would do, from the lists, the folders and the store alone: no source is opened or asked for.
+    """What `crawl` would do, from the lists, the folders and the store alone: no URL is asked for, and no file is
+    opened but in a folder, where its name does not say that it is a video.
 
     Raises:
         InputError, ConfigError: see `pipelines.crawling.source_lists.list_sources`.
@@ -93,28 +98,39 @@ def plan_crawl(settings: CrawlSettings, store: Store) -> CrawlPlan:
         repeated=len(listed) - len(first),
         **{name: kinds[name] for name in _KINDS},
         videos=tuple(row["video_id"] for row in known.values() if row["video_id"] is not None),
-        files=tuple(source.path for source in first.values() if source.path is not None and source.error is None),
+        files=tuple(source.path for source in first.values() if source.path and _kind(source, known) == "local"),
     )
 
 
-_KINDS = ("unusable", "local", "remembered", "failed_earlier", "to_fetch")
+_KINDS = ("unusable", "passed_over", "local", "remembered", "failed_earlier", "to_fetch")
 
 
 def _kind(source: Listed, known: dict[str, Row]) -> str:
     if source.error is not None:
-        return "unusable"
+        return "passed_over" if source.found else "unusable"
     if source.path is not None:
-        return "local"
+        return "passed_over" if source.found and not _holds_video(source.path) else "local"
     if source.key not in known:
         return "to_fetch"
     return "failed_earlier" if known[source.key]["status"] == "failed" else "remembered"
+
+
+def _holds_video(path: str) -> bool:
+    """Whether a file is called a video, or is one."""
+    if path.lower().endswith(EXTENSIONS):
+        return True
+    try:
+        return bool(video_extension(_regular_file(path)))
+    except (FetchError, OSError):
+        return False
 
 
 def crawl(settings: CrawlSettings, store: Store) -> Crawl:
     """Fetch what is not in the store yet.
 
     A URL that is listed twice, or bytes that an earlier source had, give status `duplicate`. A source that cannot
-    be had gives status `failed` with a reason (see pipelines.crawling.fetch and pipelines.crawling.source_lists).
+    be had gives status `failed` with a reason (see pipelines.crawling.fetch, pipelines.crawling.containers and
+    pipelines.crawling.source_lists), and what a folder holds beside videos `passed_over` with one.
 
     Raises:
         InputError: see `list_sources`; or more than `max_failed_share` of the sources fail, which is said as soon as
@@ -180,7 +196,7 @@ def _failures_key(settings: CrawlSettings) -> str:
     """Under which failures are remembered: with other limits a source may be had after all."""
     names = ("allowed_schemes", "allow_private_addresses", "max_bytes", "max_seconds", "deadline_s")
     limits = [getattr(settings, name) for name in names]
-    return fingerprint({"table": "sources", "status": "failed", "version": 2, "limits": limits})
+    return fingerprint({"table": "sources", "status": "failed", "version": 3, "limits": limits})
 
 
 def _remembered(store: Store, settings: CrawlSettings, listed: Iterable[Listed]) -> dict[str, Row]:
@@ -211,17 +227,25 @@ def _source_row(source: Listed, settings: CrawlSettings, fetcher: Fetcher, store
         if source.error is not None:
             raise source.error
         if source.path is not None:
-            row.update(_store_file(_regular_file(source.path), source.path, settings, store))
+            row.update(_store_file(_regular_file(source.path), settings, store))
         else:
             with tempfile.TemporaryDirectory(prefix="stableanimator-fetch-") as folder:
-                path = fetcher.fetch(source.key, Path(folder))
-                row.update(_store_file(path, path.name if path.suffix else source.key, settings, store))
+                row.update(_store_file(fetcher.fetch(source.key, Path(folder)), settings, store))
     except FetchError as error:
-        row.update(status="failed", reason=error.reason, detail=error.detail)
+        status = "passed_over" if _is_passed_over(source, error) else "failed"
+        row.update(status=status, reason=error.reason, detail=error.detail)
     if source.path is None and source.error is None and row["reason"] != STOPPED:
         part_key = _FETCHED if row["status"] == "fetched" else _failures_key(settings)
         store.write_part(_FAMILY, part_key, _digest(source.key), pa.Table.from_pylist([row], schema=SOURCES))
     return row
+
+
+def _is_passed_over(source: Listed, error: FetchError) -> bool:
+    """Whether a file of a folder is something else than a video, and does not claim to be one by its name."""
+    if not source.found or error.reason in _LIMITS:
+        return False
+    called_video = source.path is not None and source.path.lower().endswith(EXTENSIONS)
+    return error.reason == "no_video" or not called_video
 
 
 def _regular_file(path: str) -> Path:
@@ -240,12 +264,12 @@ def _regular_file(path: str) -> Path:
     return Path(path)
 
 
-def _store_file(path: Path, name: str, settings: CrawlSettings, store: Store) -> Row:
+def _store_file(path: Path, settings: CrawlSettings, store: Store) -> Row:
     try:
+        extension = video_extension(path)
         size = path.stat().st_size
         if size > settings.max_bytes:
             raise FetchError("too_large", f"{size} bytes, above max_bytes = {settings.max_bytes}")
-        extension = video_extension(path, name)
     except OSError as error:
         raise FetchError("unreadable", str(error.strerror)) from error
     seconds = container_seconds(path)

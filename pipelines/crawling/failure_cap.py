@@ -38,6 +38,9 @@ class FailureCap:
 
     def add(self, row: Mapping[str, Any]) -> None:
         """Count the row of a source that was tried now."""
+        if row["status"] == "passed_over":  # of what was listed nobody said that this is a video
+            self._total -= 1
+            return
         self._tried += 1
         self._failed += self._count(row)
 

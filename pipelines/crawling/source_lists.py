@@ -6,6 +6,7 @@ A source that cannot be tried carries the reason, so that it becomes a failed ro
     invalid_url         cannot be read as a URL             credentials_in_url  a user name or password in it
     scheme_not_allowed  not in `allowed_schemes`            relative_path       neither a URL nor an absolute path
     unreadable          a folder that may not be listed
+    link_to_folder      in a folder; what it leads to is not listed
 """
 
 from __future__ import annotations
@@ -25,7 +26,6 @@ import pyarrow as pa
 import pyarrow.fs as pafs
 import pyarrow.parquet as pq
 
-from pipelines.crawling.containers import EXTENSIONS
 from pipelines.crawling.settings import CrawlSettings
 from stableanimator.errors import ConfigError, FetchError, InputError
 
@@ -55,12 +55,15 @@ class Listed:
     """In the order of RIGHTS."""
     error: FetchError | None = None
     """Why it cannot be tried."""
+    found: bool = False
+    """It is here because it lies in a folder; nobody said that it is a video."""
 
 
 def list_sources(settings: CrawlSettings) -> list[Listed]:
-    """Every source that the settings name, in their order; a folder's files in name order.
+    """Every source that the settings name, in their order; a folder's files in name order, whatever they are called.
 
-    Links inside a folder are followed to files, wherever these lie, and not to folders.
+    Links inside a folder are followed to files, wherever these lie, and not to folders. Names that begin with a dot
+    are passed over, as `ls` does.
 
     Raises:
         InputError: a folder, file or list that does not exist, or a list that cannot be read as a whole.
@@ -74,7 +77,7 @@ def list_sources(settings: CrawlSettings) -> list[Listed]:
         if source.path is not None and not os.path.lexists(source.path):
             raise InputError(f"crawl.sources: {source.uri} does not exist")
         if source.path is not None and os.path.isdir(source.path):
-            listed.extend(_videos_below(source.path))
+            listed.extend(_files_below(source.path))
         else:
             listed.append(source)
     for path in settings.lists:
@@ -140,24 +143,26 @@ def _printable(text: str) -> str:
     return text.encode("utf-8", "backslashreplace").decode()
 
 
-def _videos_below(folder: str) -> Iterator[Listed]:
-    passed_over = links = 0
+def _files_below(folder: str) -> Iterator[Listed]:
+    hidden = 0
     unreadable: list[OSError] = []
     for directory, subfolders, names in os.walk(folder, onerror=unreadable.append):  # follows no links to folders
-        subfolders.sort()
-        links += sum(os.path.islink(os.path.join(directory, name)) for name in subfolders)
+        shown = sorted(name for name in subfolders if not name.startswith("."))
+        hidden += len(subfolders) - len(shown) + sum(name.startswith(".") for name in names)
+        subfolders[:] = shown
         for name in sorted(names):
-            if name.lower().endswith(EXTENSIONS) and not name.startswith("."):
+            if not name.startswith("."):
                 path = os.path.join(directory, name)
-                yield Listed(_printable(path), _printable(path), path)
-            else:
-                passed_over += 1
+                yield Listed(_printable(path), _printable(path), path, found=True)
+        for path in (os.path.join(directory, name) for name in shown):
+            if os.path.islink(path):
+                fault = FetchError("link_to_folder", "links to folders are not followed; list the folder itself")
+                yield Listed(_printable(path), _printable(path), error=fault, found=True)
     for error in unreadable:
         uri = _printable(str(error.filename))
         yield Listed(uri, uri, error=FetchError("unreadable", f"the folder cannot be listed: {error.strerror}"))
-    if passed_over or links:
-        text = "%s: %d files without a video extension and %d links to folders are not listed"
-        log.info(text, folder, passed_over, links)
+    if hidden:
+        log.info("%s: %d files and folders whose names begin with a dot are not listed", folder, hidden)
 
 
 def _read_list(path: str, schemes: Iterable[str]) -> Iterator[Listed]:

@@ -21,14 +21,16 @@ class Frame:
     """Seconds from the start of the video."""
     image: NDArray[np.uint8]
     """RGB [H, W, 3]."""
+    interlaced: bool = False
+    """Whether the video says that it holds two fields, half a step apart, woven line by line."""
     people: NDArray[np.float32] | None = None
     """[P, 4] boxes in pixels, the largest first; None when nobody looked for people."""
     keypoints: NDArray[np.float32] | None = None
     """[P, 133, 3] x, y, score, in the order of `people`; None when nobody looked."""
 
 
-SAMPLING_VERSION = 2
-"""Raise when other frames are sampled: every measure is then made again."""
+SAMPLING_VERSION = 3
+"""Raise when other frames are sampled, or the same ones look different: every measure is then made again."""
 
 
 def frame_period(times: NDArray[np.float64]) -> float:

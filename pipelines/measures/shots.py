@@ -18,7 +18,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-VERSION = 3
+VERSION = 4
 """Raise when the meaning of a shot changes: all shots and their measures are then made again."""
 
 _SIZE = (64, 36)

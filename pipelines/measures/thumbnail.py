@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from pipelines.measures.frames import Frame
 
-VERSION = 2
+VERSION = 3
 """Raise when another picture is made: all are then made again."""
 
 _SIDE = 192  # pixels

@@ -12,9 +12,6 @@ import time
 from collections import deque
 from collections.abc import Callable
 
-import numpy as np
-from numpy.typing import NDArray
-
 from pipelines.measures.frames import Frame
 from pipelines.measures.shots import CutFinder
 from pipelines.measuring.shot_run import ShotRun, VideoResult
@@ -23,13 +20,12 @@ from pipelines.measuring.shot_run import ShotRun, VideoResult
 class FirstPass:
     """Takes every frame of a video in order.
 
-        passing = FirstPass(finder, times, begin, end_shot, result)
-        for index, image in reader.frames(range(count)): passing.add(index, image)
+        passing = FirstPass(finder, begin, end_shot, result)
+        for frame in frames: passing.add(frame)
         cuts = passing.finish()
 
     Args:
         finder: has seen nothing yet.
-        times: [F] seconds of every frame.
         begin: makes the run of a shot from its first frame.
         end_shot: is called with a run, the shot's first frame, and one past its last.
         result: times go there.
@@ -38,25 +34,24 @@ class FirstPass:
     def __init__(
         self,
         finder: CutFinder,
-        times: NDArray[np.float64],
         begin: Callable[[int], ShotRun],
         end_shot: Callable[[ShotRun, int, int], None],
         result: VideoResult,
     ) -> None:
-        self._finder, self._times, self._result = finder, times, result
+        self._finder, self._result = finder, result
         self._begin, self._end_shot = begin, end_shot
         self._start, self._run = 0, begin(0)
         self._cuts: list[int] = []
-        self._waiting: deque[tuple[int, NDArray[np.uint8]]] = deque()
+        self._waiting: deque[Frame] = deque()
 
-    def add(self, index: int, image: NDArray[np.uint8]) -> None:
-        """Take the next frame, RGB [H, W, 3]."""
+    def add(self, frame: Frame) -> None:
+        """Take the next frame."""
         started = time.perf_counter()
-        new_cuts = self._finder.add(image)
+        new_cuts = self._finder.add(frame.image)
         self._result.add_seconds("shots", started)
-        self._waiting.append((index, image))
+        self._waiting.append(frame)
         self._show(new_cuts)
-        if not self._finder.in_doubt and not self._run.wants(index):
+        if not self._finder.in_doubt and not self._run.wants(frame.index):
             self._waiting.pop()  # this frame: it is too new to have been shown
 
     def finish(self) -> list[int]:
@@ -68,11 +63,11 @@ class FirstPass:
     def _show(self, new_cuts: list[int]) -> None:
         """Show the frames whose shot is certain now to its measures."""
         cuts = deque(new_cuts)
-        while self._waiting and self._waiting[0][0] < self._finder.certain:
-            index, image = self._waiting.popleft()
-            if cuts and index == cuts[0]:  # the first frame of a shot is always among those that wait
-                self._end_shot(self._run, self._start, index)
-                self._start, self._run = index, self._begin(index)
+        while self._waiting and self._waiting[0].index < self._finder.certain:
+            frame = self._waiting.popleft()
+            if cuts and frame.index == cuts[0]:  # the first frame of a shot is always among those that wait
+                self._end_shot(self._run, self._start, frame.index)
+                self._start, self._run = frame.index, self._begin(frame.index)
                 self._cuts.append(cuts.popleft())
-            if self._run.wants(index):
-                self._run.add(Frame(index=index, time=float(self._times[index]), image=image))
+            if self._run.wants(frame.index):
+                self._run.add(frame)

@@ -132,9 +132,9 @@ class VideoMeasurer:
         def end_shot(run: ShotRun, start: int, end: int) -> None:
             made.add(run.tables(shot_id(video.video_id, start, end), end, info.times))
 
-        passing = FirstPass(CutFinder(info.fps, self._settings.shots), info.times, begin, end_shot, result)
-        for index, image in _timed(reader.frames(range(info.frame_count)), result):
-            passing.add(index, image)
+        passing = FirstPass(CutFinder(info.fps, self._settings.shots), begin, end_shot, result)
+        for frame in _frames(reader, range(info.frame_count), result):
+            passing.add(frame)
         cuts = passing.finish()
         return shot_rows(video.video_id, cuts, info.frame_count, info.fps, info.width, info.height, info.times)
 
@@ -157,8 +157,8 @@ class VideoMeasurer:
             of_shot = {name: rows.get(shot["shot_id"]) for name, rows in known.items()}
             samples = sampler.of_shot(shot["start"], shot["end"])
             run = ShotRun(lacking, of_shot, self._new_session, samples, result)
-            for index, image in _timed(reader.frames(run.indices), result):
-                run.add(Frame(index=index, time=float(times[index]), image=image))
+            for frame in _frames(reader, run.indices, result):
+                run.add(frame)
             made.add(run.tables(shot["shot_id"], shot["end"], times))
 
 
@@ -178,15 +178,14 @@ class _Made:
             yield name, pa.concat_tables(tables).combine_chunks()
 
 
-def _timed(
-    frames: Iterable[tuple[int, NDArray[np.uint8]]], result: VideoResult
-) -> Iterator[tuple[int, NDArray[np.uint8]]]:
-    """The same frames; they are counted, and so is the time for which one waits for them."""
+def _frames(reader: VideoReader, indices: Iterable[int] | NDArray[np.integer], result: VideoResult) -> Iterator[Frame]:
+    """Frames of a video; they are counted, and so is the time for which one waits for them."""
     started = time.perf_counter()
-    for frame in frames:
+    for index, image in reader.frames(indices):
         result.frames_decoded += 1
         result.add_seconds("decode", started)
-        yield frame
+        interlaced = bool(reader.interlaced[index])
+        yield Frame(index=index, time=float(reader.info.times[index]), image=image, interlaced=interlaced)
         started = time.perf_counter()
 
 

@@ -19,6 +19,7 @@ from pipelines.releases.rule_effects import NearMiss, RuleEffect, column_values,
 
 _MOST_ROWS = 200  # of the table of verdicts
 _MOST_EXAMPLES = 5  # of sources that failed for one reason
+_MOST_PASSED_OVER = 100  # of files in folders that are no videos, for one reason
 _MOST_NEAR_MISSES = 5
 
 Row = Mapping[str, Any]
@@ -54,7 +55,8 @@ def render_report(
         reasons=_reasons(counts, effects),
         panels=_panels(verdicts, effects),
         near=[_near_miss(miss, uris) for miss in near_misses(verdicts, _MOST_NEAR_MISSES)],
-        failed_sources=_failed_sources(sources, counts["failed_sources"]),
+        failed_sources=_by_reason(sources, "failed", _MOST_EXAMPLES),
+        passed_over=_by_reason(sources, "passed_over", _MOST_PASSED_OVER),
         splits=_splits(verdicts, counts),
         groups=groups,
         shown=sum(len(group.cards) for group in groups),
@@ -70,6 +72,8 @@ def summary(counts: Mapping[str, Any]) -> str:
         return (
             f"{shots['accept']} of {shots['total']} shots from {listed} sources were accepted: {minutes:.1f} minutes."
         )
+    if not listed and (others := counts["sources"].get("passed_over")):
+        return f"0 clips: the folders of crawl.sources hold no video, but {others} other files, named below."
     if not listed:
         return "0 clips: no source was listed. Set crawl.sources or crawl.lists."
     if not shots["total"]:
@@ -89,8 +93,9 @@ def _funnel(counts: Mapping[str, Any]) -> list[dict[str, Any]]:
     sources, shots = counts["sources"], counts["shots"]
     undecodable = sum(counts["undecodable_videos"].values())
     lost = [f"{sources[name]} {name}" for name in ("duplicate", "failed") if sources.get(name)]
+    others = sources.get("passed_over")
     steps = [
-        ("sources listed", sources["listed"], ""),
+        ("sources listed", sources["listed"], f"{others} other files in folders" if others else ""),
         ("fetched", sources.get("fetched", 0), ", ".join(lost)),
         ("videos decoded", counts["videos"] - undecodable, _listing(counts["undecodable_videos"])),
         ("shots", shots["total"], "one for each bad video included" if undecodable else ""),
@@ -155,15 +160,23 @@ def _near_miss(miss: NearMiss, uris: Mapping[str, str]) -> dict[str, Any]:
     }
 
 
-def _failed_sources(sources: Sequence[Row], reasons: Mapping[str, int]) -> list[dict[str, Any]]:
-    rows = []
-    for reason, count in sorted(reasons.items(), key=lambda item: (-item[1], item[0])):
-        examples = [row for row in sources if row["status"] == "failed" and row["reason"] == reason][:_MOST_EXAMPLES]
-        named = [
-            {"uri": row["source_uri"], "link": link_to(row["source_uri"]), "detail": row["detail"]} for row in examples
-        ]
-        rows.append({"reason": reason, "count": count, "examples": named})
-    return rows
+def _by_reason(sources: Sequence[Row], status: str, most: int) -> list[dict[str, Any]]:
+    """Sources of a status, `most` of them by name, the most frequent reason first."""
+    of_reason: dict[str, list[Row]] = {}
+    for row in sources:
+        if row["status"] == status:
+            of_reason.setdefault(row["reason"], []).append(row)
+    return [
+        {
+            "reason": reason,
+            "count": len(rows),
+            "examples": [
+                {"uri": row["source_uri"], "link": link_to(row["source_uri"]), "detail": row["detail"]}
+                for row in rows[:most]
+            ],
+        }
+        for reason, rows in sorted(of_reason.items(), key=lambda item: (-len(item[1]), item[0]))
+    ]
 
 
 def _splits(verdicts: Sequence[Row], counts: Mapping[str, Any]) -> dict[str, Any]:

@@ -50,6 +50,8 @@ RULE_COLUMNS = {
         "Background that moves by itself", "", "background too still", "background not static", "share"
     ),
     "black_bars": RuleColumn("Black bars", "", "too few black bars", "black bars", "share"),
+    "interlaced": RuleColumn("Frames stored as two fields", "", "too few fields", "interlaced", "share"),
+    "combing": RuleColumn("Frames with combs", "", "too few combs", "woven fields show as combs", "share"),
     "subject_motion": RuleColumn(
         "Motion of the people", "heights/s", "nobody moves: a statue or a frozen picture", "people move too fast", "log"
     ),

@@ -30,7 +30,7 @@ from pipelines.storage.part_rows import PartRows, RowReader
 from pipelines.storage.store import Collection, Store, media_path
 from pipelines.storage.tables import CLIPS, FRAMES, MEASURES, SHOTS, VERDICTS, scalar_columns
 
-VERSION = 2
+VERSION = 3
 """Raised by hand when the meaning of a verdict or of a column of a release changes."""
 
 _PER_FRAME = {
@@ -233,7 +233,7 @@ def frame_table(ids: pa.Array, measures: Mapping[str, pa.Table]) -> pa.Table:
 def count_steps(
     sources: list[dict[str, Any]], verdicts: list[dict[str, Any]], clips: list[dict[str, Any]]
 ) -> dict[str, Any]:
-    """Counts at every step. Each group adds up to the one before it.
+    """Counts at every step. Each group adds up to the one before it, but for `passed_over`, which nobody listed.
 
     `first_failed_rule` counts every rejected shot once; `failed_rules` counts it under each rule that it fails;
     `only_failed_rule` counts shots that one rule alone keeps out.
@@ -241,8 +241,9 @@ def count_steps(
     rejected = [row for row in verdicts if row["verdict"] == "reject"]
     names = [[failure["rule"] for failure in row["failed_rules"]] for row in rejected]
     bad_videos = [row["error"] for row in verdicts if row["error"] is not None]
+    statuses = _sorted_counts(row["status"] for row in sources)
     return {
-        "sources": {"listed": len(sources), **_sorted_counts(row["status"] for row in sources)},
+        "sources": {"listed": len(sources) - statuses.get("passed_over", 0), **statuses},
         "failed_sources": _sorted_counts(row["reason"] for row in sources if row["status"] == "failed"),
         "videos": len({row["video_id"] for row in verdicts}),
         "undecodable_videos": _sorted_counts(bad_videos),

@@ -25,6 +25,15 @@ class SelectSettings:
     """Share of the picture in black bars. A model learns to draw the bars it sees, but what is between them may be a
     good clip, and how much of it is left is for the user to weigh: 0.44 is an upright video in a square picture."""
 
+    max_interlaced: float | None = None
+    """Share of the frames that the video says are two fields woven into one picture; 0 keeps none that has any. Much
+    that says so holds two fields of one moment, which harms nothing: `max_combing` looks at the picture."""
+
+    max_combing: float | None = None
+    """Share of the frames in which woven fields are seen, as combs at the edges of what moves; a model learns to draw
+    them. Somebody who sits still shows few, and fine stripes look like them, so how many are too many depends on the
+    set: 0.1 is a start."""
+
     min_people_median: float | None = 1
     """People in the median frame. Without one there is nothing to animate."""
 

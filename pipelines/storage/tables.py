@@ -20,8 +20,8 @@ _keypoints = pa.list_(pa.float32(), KEYPOINT_COUNT * 3)  # [133, 3]: x, y, score
 SOURCES = pa.schema(  # written by pipelines.crawling.crawl: one row for each listed source
     [
         ("source_uri", pa.string()),  # as listed, without credentials; of an entry without a URL: its list and number
-        ("status", pa.string()),  # fetched | duplicate | failed
-        ("reason", pa.string()),  # why it failed; null otherwise
+        ("status", pa.string()),  # fetched | duplicate | failed | passed_over (in a folder, and no video)
+        ("reason", pa.string()),  # why it failed or was passed over; null otherwise
         ("detail", pa.string()),  # the same for people
         ("video_id", pa.string()),  # SHA-256 of the bytes; null when failed
         ("extension", pa.string()),  # of the stored file, with its dot
@@ -40,7 +40,7 @@ SHOTS = pa.schema(  # written by pipelines.measures.shots: one row a shot; one w
         ("start", pa.int32()),  # first frame, 0-based in decode order
         ("end", pa.int32()),  # one past the last frame
         ("fps", pa.float64()),  # mean frames per second of the video
-        ("width", pa.int32()),  # pixels, upright
+        ("width", pa.int32()),  # square pixels of the picture that is shown
         ("height", pa.int32()),
         ("seconds", pa.float64()),  # duration of the shot, from timestamps
         ("error", pa.string()),  # reason when the video cannot be decoded; null otherwise
@@ -114,6 +114,8 @@ PICTURE = pa.schema(  # written by pipelines.measures.picture
     [
         *SAMPLES,
         ("black_bars", pa.float64()),  # share of the picture in borders that are black in every frame, 0 to 1
+        ("interlaced", pa.float64()),  # share of frames that the video says are two woven fields, 0 to 1
+        ("combing", pa.float64()),  # share of frames in which the combs of woven fields are seen, 0 to 1
     ]
 )
 

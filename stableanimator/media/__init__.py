@@ -1,8 +1,11 @@
 """Videos and pictures, in and out.
 
-video                          files to upright RGB frames with their times, and back
+video                          files to RGB frames as they are shown, with their times, and back
 pictures                       still pictures of any usual kind to upright RGB
-video_index, video_decoder     what packets say about frames; decoded pictures by index
+container                      which files are videos, and how they are opened
+video_index                    which frames are shown, and when
+decoding, display              the walk through a stream; from a decoded picture to the one that is shown
+video_decoder                  pictures by index
 prefetch                       an iterator that works ahead on a thread
 framing                        how a picture of any size becomes one of the model's
 tensors                        between bytes and floats in [-1, 1]

@@ -1,7 +1,8 @@
-"""Video files to upright RGB frames with their times and back.
+"""Video files to RGB frames as players show them, with their times, and back.
 
-High dynamic range (PQ, HLG) becomes BT.709, transparency is dropped, interlaced pictures stay woven, and pixels that
-are not square stay as stored.
+Frames and times are those that FFmpeg's own tools show: edit lists are followed, display matrices applied, pixels made
+square (`stableanimator.media.display`), colours converted as the stream says. High dynamic range (PQ, HLG) becomes
+BT.709, transparency is dropped, and interlaced pictures stay woven; `VideoReader.interlaced` marks them.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from numpy.typing import NDArray
 from stableanimator.errors import DecodeError
 from stableanimator.media.prefetch import Prefetch
 from stableanimator.media.video_decoder import Decoder, Image
-from stableanimator.media.video_index import index_frames
+from stableanimator.media.video_index import FrameIndex, index_frames
 
 _AHEAD = 2  # decoded frames that wait for whoever reads them
 
@@ -39,16 +40,16 @@ class VideoInfo:
     fps: float
     """Mean frames per second, from the times; as the container states it for a single frame."""
     width: int
-    """Pixels of the upright picture."""
+    """Pixels of the picture that is shown: square ones, upright."""
     height: int
     times: NDArray[np.float64]
-    """[F] seconds from the first frame, as stored: uneven where the frame rate varies."""
+    """[F] seconds from the first frame, increasing: uneven where the frame rate varies."""
     truncated: bool
     """The container speaks of more frames than the file holds; `frame_count` counts those that are there."""
 
 
 class VideoReader:
-    """Frames of a video by index, upright.
+    """Frames of a video by index, as they are shown.
 
     `path` is a local path or a URI of `pyarrow.fs`; a remote file is copied to a temporary one that lives as long as
     the reader. `threads` are decoder threads. Memory holds one decoded frame and the few that follow it.
@@ -58,8 +59,8 @@ class VideoReader:
 
     Raises:
         DecodeError: not_found, empty_file, unreadable, truncated (nothing is left to decode), no_video, no_frames.
-        DecodeTimeout: the list of the frames, or later a frame, took longer than `timeout_s` seconds. The file may
-            make a decoder hang, and cannot be read any further.
+        DecodeTimeout: a few packets of the list of the frames, or later a frame, took longer than `timeout_s` seconds.
+            The file may make a decoder hang, and cannot be read any further.
     """
 
     def __init__(self, path: str | Path, threads: int = 1, timeout_s: float = 600.0) -> None:
@@ -68,19 +69,25 @@ class VideoReader:
         self._decoder: Decoder | None = None
         self._reading: Prefetch[tuple[int, Image]] | None = None
         try:
-            self._index = next(self._guarded(index_frames(path) for path in [self._path]))
+            self._index = self._list_frames()
         except BaseException:
             self.close()
             raise
-        times = self._index.times
+        times, (width, height) = self._index.times, self._index.display.size
+        self.interlaced: NDArray[np.bool_] = np.zeros(len(times), np.bool_)
+        """[F] whether a frame is stored as two fields, half a step apart; False for those that were not read yet."""
         self.info = VideoInfo(
             frame_count=len(times),
             fps=(len(times) - 1) / float(times[-1]) if len(times) > 1 else self._index.rate,
-            width=self._index.width,
-            height=self._index.height,
+            width=width,
+            height=height,
             times=times,
             truncated=self._index.truncated,
         )
+
+    def _list_frames(self) -> FrameIndex:
+        steps = self._guarded(index_frames(self._path, self._threads))
+        return next(index for index in steps if index is not None)
 
     def _guarded(self, items: Iterator[Any]) -> Prefetch[Any]:
         return Prefetch(items, depth=_AHEAD, timeout_s=self._timeout_s, what=self._path)
@@ -104,7 +111,9 @@ class VideoReader:
     def _decode(self, wanted: NDArray[np.int64]) -> Iterator[tuple[int, Image]]:
         if self._decoder is None:
             self._decoder = Decoder(self._path, self._index, self._threads)
-        yield from self._decoder.frames(map(int, wanted))
+        for index, image, interlaced in self._decoder.frames(map(int, wanted)):
+            self.interlaced[index] = interlaced
+            yield index, image
 
     def read(self, indices: Sequence[int] | NDArray[np.integer]) -> NDArray[np.uint8]:
         """Frames at `indices` (any order, repeats allowed) as uint8 RGB [n, H, W, 3].

@@ -10,9 +10,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from PIL import Image
 
 from pipelines.crawling.crawl import CrawlPlan, crawl, plan_crawl
 from pipelines.crawling.settings import CrawlSettings
@@ -266,3 +268,46 @@ def test_a_plan_needs_no_root_yet(tmp_path: Path, site: Any):
     plan = plan_crawl(_settings(f"{site.url}/a.mp4"), Store(str(tmp_path / "nothing" / "here")))
     assert (plan.listed, plan.to_fetch) == (1, 1)
     assert not (tmp_path / "nothing").exists()
+
+
+# what a folder holds
+
+
+def test_what_a_folder_holds_is_told_by_content_and_named(store: Store, tmp_path: Path, make_clip: Callable[..., Path]):
+    folder = tmp_path / "clips"
+    (folder / "notes").mkdir(parents=True)
+    for number, name in enumerate(("IMG_0001.MTS", "noextension", "wrong.jpg"), start=1):
+        make_clip(tmp_path / "made.mp4", seeds=(number,), frames=6).rename(folder / name)
+    (folder / "list.csv").write_text("url\n")
+    (folder / "notes" / "today.txt").write_text("rain")
+    (folder / "empty").write_bytes(b"")
+    (folder / "page.mp4").write_text("<html>")
+    Image.fromarray(np.zeros((8, 8, 3), np.uint8)).save(folder / "photo.jpg")
+    Image.fromarray(np.zeros((8, 8, 3), np.uint8)).save(folder / "still.gif")
+    (folder / "notes" / "up").symlink_to(folder, target_is_directory=True)
+    settings = _settings(str(folder), max_failed_share=0.3, min_sources_for_cap=3)
+    rows = {os.path.relpath(row["source_uri"], folder): row for row in _rows(store, settings)}
+    assert {name: (row["status"], row["reason"]) for name, row in rows.items()} == {
+        "IMG_0001.MTS": ("fetched", None),
+        "noextension": ("fetched", None),
+        "wrong.jpg": ("fetched", None),
+        "page.mp4": ("failed", "html_instead_of_video"),  # one of four: what was passed over does not count
+        "list.csv": ("passed_over", "not_a_video"),
+        "empty": ("passed_over", "empty_file"),
+        "photo.jpg": ("passed_over", "not_a_video"),
+        "still.gif": ("passed_over", "no_video"),
+        "notes/today.txt": ("passed_over", "not_a_video"),
+        "notes/up": ("passed_over", "link_to_folder"),
+    }
+    assert {rows[name]["extension"] for name in ("IMG_0001.MTS", "noextension", "wrong.jpg")} == {".mp4"}
+    assert all(row["detail"] for row in rows.values() if row["status"] == "passed_over")
+    plan = plan_crawl(settings, store)
+    assert (plan.listed, plan.local, plan.passed_over) == (10, 5, 5)  # names that promise a video are believed
+    with pytest.raises(InputError, match="html_instead_of_video 1"):
+        crawl(_settings(str(folder), max_failed_share=0.2, min_sources_for_cap=3), store)
+
+
+def test_a_file_that_the_settings_name_is_meant_to_be_a_video(store: Store, tmp_path: Path):
+    (tmp_path / "notes.txt").write_text("rain")
+    row = _row(store, _settings(str(tmp_path / "notes.txt")))
+    assert (row["status"], row["reason"]) == ("failed", "not_a_video")

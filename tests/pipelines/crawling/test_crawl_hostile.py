@@ -330,6 +330,7 @@ def _special(folder: Path, clip: bytes) -> dict[str, tuple[str, str | None]]:
         "zoë 日本.webm": ("fetched", None),
         "\\udcff\\udcfe.mp4": ("fetched", None),
         "x.mp4/y.mkv": ("fetched", None),
+        "x.mp4/back": ("passed_over", "link_to_folder"),
     }
 
 

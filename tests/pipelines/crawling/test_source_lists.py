@@ -270,7 +270,7 @@ def test_only_spellings_that_must_mean_the_same_are_one_source(one: str, other: 
 
 def test_a_folder_lists_its_videos_in_name_order(tmp_path: Path, caplog: pytest.LogCaptureFixture):
     folder = tmp_path / "clips"
-    names = ("b.mp4", "a.MOV", "notes.txt", ".hidden.mp4", "deeper/ü.WebM", "dir.mp4/inside.mkv")
+    names = ("b.mp4", "a.MOV", "notes.txt", ".hidden.mp4", ".git/x.mp4", "deeper/ü.WebM", "dir.mp4/inside.mkv")
     for name in names:
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_bytes(b"x")
@@ -281,9 +281,12 @@ def test_a_folder_lists_its_videos_in_name_order(tmp_path: Path, caplog: pytest.
     with caplog.at_level("INFO"):
         listed = list_sources(CrawlSettings(sources=(str(folder),)))
     below = [os.path.relpath(source.uri, folder) for source in listed]
-    assert below == ["a.MOV", "b.mp4", "link.mp4", "odd\\udcff.avi", "deeper/ü.WebM", "dir.mp4/inside.mkv"]
-    assert os.fsencode(str(listed[3].path)) == odd
-    assert "2 files without a video extension and 1 links to folders" in caplog.text
+    here = ["a.MOV", "b.mp4", "link.mp4", "notes.txt", "odd\\udcff.avi", "loop"]
+    assert below == [*here, "deeper/ü.WebM", "dir.mp4/inside.mkv"]
+    assert os.fsencode(str(listed[4].path)) == odd
+    assert [_reason(source) for source in listed] == [None] * 5 + ["link_to_folder"] + [None] * 2
+    assert all(source.found for source in listed)
+    assert "2 files and folders whose names begin with a dot" in caplog.text
 
 
 def test_a_folder_that_may_not_be_listed_is_a_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

@@ -127,12 +127,12 @@ def test_only_a_window_of_frames_is_held(noise: int):
     def begin(start: int) -> ShotRun:
         return ShotRun(["picture"], {}, makers, sampler.of_shot(start), result)
 
-    passing = FirstPass(CutFinder(24, ShotSettings()), times, begin, lambda *shot: None, result)
+    passing = FirstPass(CutFinder(24, ShotSettings()), begin, lambda *shot: None, result)
     for index in range(200):
         image = (100 + noise * generator.random((36, 64, 3))).astype(np.uint8)
         alive.add(index)
         weakref.finalize(image, alive.discard, index)
-        passing.add(index, image)
+        passing.add(Frame(index=index, time=float(times[index]), image=image))
         del image
         held.append(len(alive))
     assert passing.finish() == []

@@ -351,6 +351,14 @@ def test_a_turned_video_is_measured_upright(tmp_path: Path, shots_of: Shots, tur
     assert found == EVEN
 
 
+def test_fields_are_a_column_of_the_picture(tmp_path: Path, store: Store, shots_of: Shots):
+    for name, options, share in (("a.mp4", {"x264-params": "interlaced=1:tff=1"}, 1.0), ("b.mp4", CLOSED, 0.0)):
+        shots = shots_of(encode(tmp_path / name, options=options))
+        rows = read_cached(store, KEYS, [shots[0]["video_id"]]).measures["picture"].to_pylist()
+        assert [row["interlaced"] for row in rows] == [share] * len(SHOTS)
+        assert all(row["combing"] is not None for row in rows)
+
+
 def test_a_varying_rate_keeps_its_times(tmp_path: Path, shots_of: Shots):
     def stamps(index: int) -> int:
         return index * 40 if index < 12 else 480 + (index - 12) * 100

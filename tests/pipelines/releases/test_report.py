@@ -156,6 +156,24 @@ def test_nothing_accepted_is_explained_with_the_keys_to_change():
     assert box.index("<0>.mp4") < box.index("<2>.mp4") < box.index("<1>.mp4")
 
 
+def test_what_a_folder_holds_beside_videos_is_named_and_counts_as_no_source():
+    verdicts = [_verdict(n) for n in range(2)]
+    other = {"status": "passed_over", "reason": "not_a_video", "detail": "no video", "video_id": None}
+    sources = [*_sources(2), *_sources(120, **other)]
+    sources[-1] |= {"source_uri": "/clips/song.m4a", "reason": "no_video", "detail": "it holds audio and no film"}
+    counts = _counts(sources, verdicts)
+    assert counts["sources"] == {"listed": 2, "fetched": 2, "passed_over": 120}
+    page = _Page(render_report(sources, verdicts, counts, {}, CurateSettings()))
+    assert summary(counts).startswith("2 of 2 shots from 2 sources")
+    assert "120 other files in folders" in page.text
+    assert "/clips/song.m4a it holds audio and no film" in page.text
+    assert "not_a_video: 119" in page.text
+    assert "/clips/<7>.mp4" in page.text
+    assert "and 19 more, in the table sources" in page.text
+    nothing = _counts(sources[2:], [])
+    assert summary(nothing) == "0 clips: the folders of crawl.sources hold no video, but 120 other files, named below."
+
+
 def test_hostile_names_are_text_and_no_link_leads_to_a_script():
     hostile = "\"><script>alert(1)</script>'.mp4"
     verdicts = [_verdict(0), _verdict(1, "min_seconds"), _verdict(2, "decode", value=None, error=hostile)]

@@ -28,7 +28,7 @@ GOOD = {
     "face_quality": {"face_share": 1.0, "face_size": 90.0},
     "keypoints": {"keypoint_coverage": 1.0},
     "camera_motion": {"camera_translation": 0.001, "subject_motion": 0.1},
-    "picture": {"black_bars": 0.0},
+    "picture": {"black_bars": 0.0, "interlaced": 0.0, "combing": 0.0},
 }
 
 

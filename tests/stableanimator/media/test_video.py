@@ -107,6 +107,15 @@ def test_frames_come_one_by_one_and_a_new_reading_ends_the_one_before(tmp_path: 
     assert list(last) == []  # closed in the middle of a reading
 
 
+@pytest.mark.parametrize("fields", ["interlaced=1:tff=1", "fake-interlaced=1", "keyint=12"])
+def test_frames_that_are_two_fields_are_marked_when_they_are_read(tmp_path: Path, fields: str) -> None:
+    path = encode(tmp_path / "a.mp4", options={"x264-params": fields})
+    with VideoReader(path) as video:
+        assert not video.interlaced.any()
+        video.read([3, 17])
+        assert np.flatnonzero(video.interlaced).tolist() == ([3, 17] if fields.startswith("interlaced") else [])
+
+
 @pytest.mark.usefixtures("hanging_files")
 def test_a_reader_that_takes_too_long_is_given_up(tmp_path: Path) -> None:
     path = encode(tmp_path / "a.mp4")
