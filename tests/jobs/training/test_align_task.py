@@ -16,8 +16,6 @@ from stableanimator.alignment.settings import AlignerSettings, AlignSettings, Ev
 from stableanimator.alignment.training_data.pose_clips import PoseClips, write_pose_clips
 from stableanimator.alignment.training_data.training_pairs import PROCEDURAL, AlignmentPairs
 
-pytestmark = pytest.mark.numeric
-
 EVALUATION = EvaluationSettings(methods=("none", "svd", "learned"), clips=2, drives_per_clip=3, frames=4, worst=2)
 SETTINGS = AlignSettings(
     aligner=AlignerSettings(width=8, heads=2),

@@ -17,8 +17,6 @@ from stableanimator.alignment.training_data.training_pairs import AlignmentPairs
 
 from ...floats import assert_same
 
-pytestmark = pytest.mark.numeric
-
 SETTINGS = AlignSettings(
     aligner=AlignerSettings(width=16), steps=200, batch_size=64, validation_pairs=512, learning_rate=4e-3
 )
@@ -45,6 +43,7 @@ def weighted_fit(driven: np.ndarray, reference: np.ndarray, weights: np.ndarray)
     return np.stack([moved.real, moved.imag], 1)
 
 
+@pytest.mark.numeric
 def test_weights_start_as_the_svd_alignment_in_which_arms_count_less() -> None:
     batch = pairs(16)
     points = batch["driven"][..., :2]
@@ -58,6 +57,7 @@ def test_weights_start_as_the_svd_alignment_in_which_arms_count_less() -> None:
         np.testing.assert_allclose(learned[row].detach().numpy()[common], expected, atol=1e-5)
 
 
+@pytest.mark.numeric
 def test_the_residual_starts_as_the_svd_alignment() -> None:
     batch = pairs(16)
     points = batch["driven"][..., :2]
@@ -73,6 +73,7 @@ def test_the_absolute_form_starts_as_the_identity() -> None:
     torch.testing.assert_close(learned.apply(points), points, equal_nan=True)
 
 
+@pytest.mark.numeric
 @pytest.mark.parametrize("mode", ["weights", "residual", "absolute"])
 def test_a_prediction_is_a_similarity_without_reflection(mode: str) -> None:
     batch = pairs(16)
@@ -83,6 +84,7 @@ def test_a_prediction_is_a_similarity_without_reflection(mode: str) -> None:
     assert (learned.scale > 0).all()
 
 
+@pytest.mark.numeric
 @pytest.mark.parametrize("mode", ["weights", "residual", "absolute"])
 def test_what_is_not_visible_does_not_count(mode: str) -> None:
     batch = pairs(16)
@@ -108,6 +110,7 @@ def test_what_is_left_after_svd_does_not_depend_on_place_and_size_in_the_picture
     torch.testing.assert_close(there, 1.7 * here + torch.tensor([0.3, -0.2]), equal_nan=True, atol=1e-4, rtol=0)
 
 
+@pytest.mark.numeric
 def test_frames_do_not_touch_each_other() -> None:
     batch = pairs(6)
     aligner = awake(AlignerSettings())
@@ -116,6 +119,7 @@ def test_frames_do_not_touch_each_other() -> None:
     assert_same(together.translation[4:5], alone.translation)
 
 
+@pytest.mark.numeric
 @pytest.mark.parametrize("mode", ["weights", "residual", "absolute"])
 def test_every_weight_gets_a_finite_gradient(mode: str) -> None:
     batch = pairs(16)
