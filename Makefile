@@ -1,6 +1,6 @@
 # Two commands do all the set-up: `make demo` runs the whole line, `make test` runs the tests.
 # `make bench NAME=curate` measures one thing, `make bench` everything; ARGS go to tests and benchmarks.
-# Without ARGS `make test` leaves out the tests marked slow: `make test ARGS="-m slow"` runs them, and CI does.
+# Without ARGS `make test` leaves out the tests marked slow and runs two processes; with ARGS it is what they say.
 PYTHON ?= python3
 BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
@@ -15,7 +15,7 @@ demo: .venv/.installed
 	python -m jobs.demo
 
 test: .venv/.installed-dev
-	python -m pytest $(or $(ARGS),-m 'not slow')
+	python -m pytest $(or $(ARGS),-n 2 -m 'not slow')
 
 check: .venv/.installed-dev
 	ruff format --check .

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import ray
+import torch
 from hypothesis import settings
 
 from stableanimator.media import video
@@ -20,6 +21,17 @@ from stableanimator.models.settings import FaceEncoderSettings, ModelSettings, P
 settings.register_profile("same", derandomize=True, deadline=None)
 settings.register_profile("search", max_examples=3000, deadline=None)
 settings.load_profile("same")
+
+# One thread a process, of those that tests start as well: the networks here are small, and threads that wait for each
+# other cost most of the time, above all where two processes test at once. OMP_NUM_THREADS=2 asks for another number.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
+
+
+@pytest.fixture(autouse=True)
+def _same_draws() -> None:
+    """What a test draws of torch does not depend on the tests before it."""
+    torch.manual_seed(0)
 
 
 @pytest.fixture(scope="session")

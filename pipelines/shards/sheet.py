@@ -33,10 +33,11 @@ Line = dict[str, Any]
 
 NAME = "contact_sheet.jpg"
 """File of a shards collection."""
+LARGEST = 65_000
+"""Pixels of a sheet's longer side; a JPEG ends at 65,500."""
 
 _PANEL = 256  # pixels of a picture's height at most
 _QUALITY = 88
-_LARGEST = 65_000  # pixels of a side; a JPEG ends at 65,500
 _NOTHING = np.full((8, 640, 3), 255, np.uint8)
 _MASK = np.array([255, 40, 40], np.float32)
 
@@ -79,8 +80,8 @@ def draw_sheet(
     if len(strips) < len(lines):
         notes.append(f"{len(lines) - len(strips)} videos cannot be read any more.")
     picture = sheet(strips or [_NOTHING], " ".join(notes))
-    if max(picture.shape) > _LARGEST:
-        scale = _LARGEST / max(picture.shape)
+    if max(picture.shape) > LARGEST:
+        scale = LARGEST / max(picture.shape)
         picture = np.asarray(cv2.resize(picture, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA), np.uint8)
     return cv2.imencode(".jpg", picture[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, _QUALITY])[1].tobytes()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 from diffusers import EulerDiscreteScheduler
 from torch import Tensor
@@ -9,6 +10,10 @@ from torch import Tensor
 from stableanimator.diffusion.edm import preconditioning
 from stableanimator.diffusion.sampler import karras_sigmas, sample
 from stableanimator.diffusion.settings import SamplerSettings
+
+from ..floats import assert_same
+
+pytestmark = pytest.mark.numeric
 
 STEPS = 25
 
@@ -63,5 +68,5 @@ def test_the_sampler_equals_the_euler_scheduler() -> None:
     sigmas = karras_sigmas(STEPS, settings.sigma_min, settings.sigma_max, settings.rho)
     torch.testing.assert_close(sigmas.float(), scheduler.sigmas, rtol=1e-5, atol=0.0)
     ours = sample(denoise, noise, sigmas, settings)
-    # Values fall from 700 to about 1 in 25 float32 steps: rounding is some 700 * 1e-7.
-    torch.testing.assert_close(ours, expected, atol=2e-4, rtol=1e-4)
+    # Values fall from thousands to about 1 in 25 float32 steps: what the first steps round is left in the last.
+    assert_same(ours, expected, largest=float(noise.abs().max()))

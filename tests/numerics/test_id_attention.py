@@ -10,6 +10,10 @@ from diffusers.models.attention_processor import Attention
 from stableanimator.models.id_adapter import IDAttention
 from stableanimator.models.settings import IdFusion
 
+from ..floats import assert_same
+
+pytestmark = pytest.mark.numeric
+
 N, L, D, CONTEXT, HEADS, FACE = 2, 9, 12, 7, 3, 4
 
 
@@ -48,4 +52,4 @@ def test_id_attention_equals_the_written_out_equations(fusion: IdFusion) -> None
     if fusion == "distribution":
         face = face * image.std((1, 2), ddof=1, keepdims=True) + image.mean((1, 2), keepdims=True)
     expected = (face + image) @ w["to_out.0.weight"].T + w["to_out.0.bias"]
-    np.testing.assert_allclose(ours, expected, atol=2e-6)  # float32 against float64
+    assert_same(ours, expected)

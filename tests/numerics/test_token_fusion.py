@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 from torch.nn import functional
 
 from stableanimator.models.face_encoder import FaceEncoder, TokenAttention
 from stableanimator.models.settings import FaceEncoderSettings
+
+from ..floats import assert_same
+
+pytestmark = pytest.mark.numeric
 
 SETTINGS = FaceEncoderSettings(embedding_width=6, tokens=3, cross_attention_dim=16, layers=2, heads=2, head_dim=8)
 
@@ -35,4 +40,4 @@ def test_face_encoder_equals_a_composition_of_torchs_attention() -> None:
         tokens = tokens + _reference(attention, projected, tokens)
         tokens = tokens + feed_forward(tokens)
     expected = fusion.norm_out(fusion.proj_out(tokens))
-    torch.testing.assert_close(encoder(face, image), expected, atol=1e-5, rtol=1e-5)
+    assert_same(encoder(face, image), expected)

@@ -35,6 +35,8 @@ from stableanimator.models.settings import (
 )
 from stableanimator.perception.arcface import ArcFace
 
+pytestmark = pytest.mark.numeric
+
 EMBEDDING = 8
 FRAMES = 3
 

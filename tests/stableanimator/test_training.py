@@ -28,6 +28,8 @@ from stableanimator.training import (
 )
 from stableanimator.training_settings import TrainingSettings
 
+pytestmark = pytest.mark.numeric
+
 SETTINGS = TrainingSettings(frames=2, max_spacing=3, conditioning_dropout=0.0)
 ROW_FRAMES, HEIGHT, WIDTH = 6, 48, 64
 

@@ -15,6 +15,7 @@ import pytest
 import torch
 
 from pipelines.releases import select
+from pipelines.shards import sheet
 from pipelines.shards.encode import EncodeVideo, encode_release
 from pipelines.shards.encode_plan import ROW_OVERHEAD, amount_of_release, videos_of
 from pipelines.shards.settings import EncodeSettings
@@ -219,13 +220,13 @@ def test_keypoints_masks_and_presence(shards: Collection) -> None:
 
 def test_a_second_run_encodes_nothing_and_gives_the_same_collection(release: Collection, shards: Collection) -> None:
     before = {path.name: path.stat().st_mtime_ns for path in Path(release.store.root, "parts").rglob("*.parquet")}
-    sheet = Path(release.store.root, shards.folder, "contact_sheet.jpg")
-    drawn = sheet.stat().st_mtime_ns
+    picture = Path(release.store.root, shards.folder, "contact_sheet.jpg")
+    drawn = picture.stat().st_mtime_ns
     again = encode_release(release, SETTINGS, ENCODERS)
     after = {path.name: path.stat().st_mtime_ns for path in Path(release.store.root, "parts").rglob("*.parquet")}
     assert after == before
     assert again.id == shards.id
-    assert sheet.stat().st_mtime_ns == drawn
+    assert picture.stat().st_mtime_ns == drawn
 
 
 def test_a_lost_part_is_made_again_with_the_same_bytes(release: Collection, shards: Collection) -> None:
@@ -361,22 +362,30 @@ def test_a_release_of_another_version_is_refused(release: Collection) -> None:
 
 
 def test_rows_are_kept_where_their_video_is_gone_before_the_sheet(release: Collection, shards: Collection) -> None:
-    root, sheet = Path(release.store.root), Path(release.store.root, shards.folder, "contact_sheet.jpg")
-    sheet.unlink()
+    root, picture = Path(release.store.root), Path(release.store.root, shards.folder, "contact_sheet.jpg")
+    picture.unlink()
     (root / "media").rename(root / "elsewhere")
     try:
         assert encode_release(release, SETTINGS, ENCODERS).id == shards.id
     finally:
         (root / "elsewhere").rename(root / "media")
-    assert cv2.imread(str(sheet)).shape[0] < 192  # a note, and no strip
+    assert cv2.imread(str(picture)).shape[0] < 192  # a note, and no strip
 
 
-def test_a_sheet_of_more_rows_than_a_jpeg_is_high_is_made_smaller(release: Collection, shards: Collection) -> None:
-    line = _lines_with_parts(shards)[0]
-    tables = (release.table(name) for name in ("clips", "frames"))
-    data = draw_sheet(release.store, [line] * 400, *tables, SETTINGS, Encoders(ENCODERS))
-    picture = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
-    assert picture.shape[0] == 65_000
+def test_a_sheet_of_more_rows_than_a_jpeg_is_high_is_made_smaller(
+    release: Collection, shards: Collection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    highest = np.zeros((sheet.LARGEST, 8, 3), np.uint8)
+    assert cv2.imencode(".jpg", highest)[0]
+    monkeypatch.setattr(sheet, "LARGEST", 1000)
+    lines, encoders = _lines_with_parts(shards)[:1], Encoders(ENCODERS)
+    heights = []
+    for count in (2, 5, 9):
+        tables = (release.table(name) for name in ("clips", "frames"))
+        data = draw_sheet(release.store, lines * count, *tables, SETTINGS, encoders)
+        heights.append(cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR).shape[0])
+    two, five, nine = heights
+    assert five < nine == 1000 < five + 4 * (five - two) / 3
 
 
 def _lines_with_parts(shards: Collection) -> list[dict[str, Any]]:

@@ -13,8 +13,8 @@ def test_a_whole_body_becomes_eighteen_joints_in_image_heights() -> None:
     keypoints[0, 5], keypoints[0, 6] = (300, 100, 0.8), (200, 140, 0.5)  # COCO's left and right shoulder
     keypoints[0, 0] = (250, 50, 0.29)
     pose = body_pose(keypoints, height=200)
-    np.testing.assert_allclose(pose[0, OPENPOSE_JOINTS.index("neck")], [1.25, 0.6, 0.5])
-    np.testing.assert_allclose(pose[0, OPENPOSE_JOINTS.index("left_shoulder")], [1.5, 0.5, 0.8])
+    np.testing.assert_allclose(pose[0, OPENPOSE_JOINTS.index("neck")], [1.25, 0.6, 0.5], rtol=1e-6)
+    np.testing.assert_allclose(pose[0, OPENPOSE_JOINTS.index("left_shoulder")], [1.5, 0.5, 0.8], rtol=1e-6)
     nose = pose[0, OPENPOSE_JOINTS.index("nose")]
     assert np.isnan(nose[:2]).all()
     assert nose[2] == 0

@@ -16,6 +16,10 @@ from stableanimator.models.encoders import Encoders
 from stableanimator.models.settings import CLIPSettings, EncoderSettings, VAESettings
 from stableanimator.perception.arcface import align_crops
 
+from ...floats import assert_same
+
+pytestmark = pytest.mark.numeric
+
 FRAMES, CHUNK = 5, 2
 TEMPLATE = torch.tensor([[5.0, 6.0], [11.0, 6.0], [8.0, 10.0]])  # eyes and nose in a crop of 16 pixels
 
@@ -114,7 +118,7 @@ def test_the_sum_over_chunks_is_the_gradient_of_the_same_chunks_in_one_graph(
     whole.backward()
     assert loss == pytest.approx(whole.item(), rel=1e-5)
     assert leaf.grad is not None
-    torch.testing.assert_close(gradient, leaf.grad, atol=1e-7, rtol=1e-3)
+    assert_same(gradient, leaf.grad)
 
 
 def test_frames_without_a_face_are_moved_by_their_chunk_alone(encoders: Encoders, embedder: Embedder) -> None:

@@ -12,6 +12,8 @@ from torch import Tensor
 from stableanimator.diffusion.sampler import churn_factor, initial_noise, karras_sigmas, sample
 from stableanimator.diffusion.settings import SamplerSettings
 
+pytestmark = pytest.mark.numeric
+
 S = 0.5
 EULER = SamplerSettings(second_order=False)
 HEUN = SamplerSettings(second_order=True)

@@ -15,6 +15,10 @@ from stableanimator.errors import ConfigError, WeightsError
 from stableanimator.models.encoders import Encoders, clip_pixels
 from stableanimator.models.settings import EncoderSettings, Precision
 
+from ...floats import assert_same
+
+pytestmark = pytest.mark.numeric
+
 
 def _pictures(count: int, height: int = 32, width: int = 48) -> torch.Tensor:
     return torch.rand(count, 3, height, width, generator=torch.Generator().manual_seed(0)) * 2 - 1
@@ -26,7 +30,7 @@ def test_clip_preprocessing_is_stable_video_diffusions(height: int, width: int) 
     resized = svd_pipeline._resize_with_antialiasing(pictures, (32, 32))
     mean, deviation = torch.tensor(OPENAI_CLIP_MEAN), torch.tensor(OPENAI_CLIP_STD)
     expected = ((resized + 1) / 2 - mean[:, None, None]) / deviation[:, None, None]
-    torch.testing.assert_close(clip_pixels(pictures, 32), expected, atol=1e-5, rtol=1e-5)
+    assert_same(clip_pixels(pictures, 32), expected)
 
 
 def test_latents_are_the_posterior_mean_times_the_scaling_factor(encoders: Encoders) -> None:
@@ -34,7 +38,7 @@ def test_latents_are_the_posterior_mean_times_the_scaling_factor(encoders: Encod
     moments = encoders.vae.quant_conv(encoders.vae.encoder(pictures))
     latents = encoders.encode(pictures)
     assert latents.shape == (3, 4, 4, 6)
-    torch.testing.assert_close(latents, 4.0 * moments[:, :4], atol=1e-5, rtol=1e-5)
+    assert_same(latents, 4.0 * moments[:, :4])
     assert (encoders.factor, encoders.latent_channels, encoders.embedding_width) == (8, 4, 32)
 
 
@@ -43,8 +47,8 @@ def test_batches_of_the_encoder_do_not_change_results(
 ) -> None:
     pictures = _pictures(5)
     small = Encoders(replace(tiny_encoder_settings, encode_batch=2))
-    torch.testing.assert_close(small.encode(pictures), encoders.encode(pictures), atol=1e-5, rtol=1e-5)
-    torch.testing.assert_close(small.embed(pictures), encoders.embed(pictures), atol=1e-5, rtol=1e-5)
+    assert_same(small.encode(pictures), encoders.encode(pictures))
+    assert_same(small.embed(pictures), encoders.embed(pictures))
 
 
 def test_decoding_goes_chunk_by_chunk(encoders: Encoders) -> None:
@@ -55,7 +59,7 @@ def test_decoding_goes_chunk_by_chunk(encoders: Encoders) -> None:
             encoders.vae.decode(latents[4:] / 4.0, num_frames=1).sample,
         ]
     )
-    torch.testing.assert_close(encoders.decode(latents), expected)
+    assert_same(encoders.decode(latents), expected)
     # The decoder's temporal layers mix the frames of a chunk.
     assert (encoders.decode(latents, 5) - expected).abs().max() > 1e-3
 
@@ -87,7 +91,7 @@ def test_computing_the_decoder_again_changes_no_gradient_and_keeps_less(
         kept.append(sum(sizes))
     assert gradients[0] is not None
     assert gradients[0].abs().max() > 0
-    torch.testing.assert_close(gradients[1], gradients[0])
+    assert_same(gradients[1], gradients[0])
     assert kept[1] < 0.3 * kept[0]
 
 
@@ -115,7 +119,7 @@ def test_a_folder_in_stable_video_diffusions_layout_loads(
     loaded = Encoders(EncoderSettings(svd=str(tmp_path)))
     assert loaded.fingerprint == encoders.fingerprint
     pictures = _pictures(2)
-    torch.testing.assert_close(loaded.embed(pictures), encoders.embed(pictures))
+    assert_same(loaded.embed(pictures), encoders.embed(pictures))
 
 
 def test_the_variant_of_16_bits_loads_where_only_that_is_there(tmp_path: Path, encoders: Encoders) -> None:
@@ -156,7 +160,7 @@ def test_half_precision_encodes_nearly_the_same_and_decodes_the_very_same(
         # A rounding is 2^-9 of a value in bfloat16 and 2^-12 in float16; the networks round some dozens of times.
         assert 0 < (given - exact).abs().max() < tolerance * exact.abs().max()
     latents = encoders.encode(pictures)
-    assert torch.equal(half.decode(latents), encoders.decode(latents))
+    assert_same(half.decode(latents), encoders.decode(latents))
     assert half.fingerprint != encoders.fingerprint
 
 

@@ -14,6 +14,10 @@ from stableanimator.models.id_adapter import (
     restart_id_adapters,
 )
 
+from ...floats import assert_same
+
+pytestmark = pytest.mark.numeric
+
 N, L, D, CONTEXT, HEADS = 3, 10, 8, 6, 2
 
 
@@ -31,7 +35,7 @@ def test_equation_14_gives_the_face_the_images_mean_and_deviation() -> None:
     for n in range(N):
         f, i = face[n].double().numpy(), image[n].double().numpy()
         expected = (f - f.mean()) / (f.std(ddof=1) + 1e-5) * i.std(ddof=1) + i.mean()
-        np.testing.assert_allclose(aligned[n], expected, atol=1e-5)
+        assert_same(aligned[n], expected)
         np.testing.assert_allclose(aligned[n].mean(), i.mean(), atol=1e-5)
         np.testing.assert_allclose(aligned[n].std(ddof=1), i.std(ddof=1), rtol=1e-4)
 
@@ -50,9 +54,9 @@ def test_the_ablations_of_table_v() -> None:
     face = torch.tensor([[[1.0, 3.0], [5.0, 7.0]]])
     image = torch.tensor([[[10.0, 20.0], [30.0, 40.0]]])
     deviation = np.std([1.0, 3.0, 5.0, 7.0], ddof=1)
-    np.testing.assert_allclose(normalise(face).flatten(), (np.array([1, 3, 5, 7]) - 4) / (deviation + 1e-5), rtol=1e-6)
+    assert_same(normalise(face).flatten(), (np.array([1, 3, 5, 7]) - 4) / (deviation + 1e-5))
     assert torch.equal(fuse(face, image, "addition"), torch.tensor([[[11.0, 23.0], [35.0, 47.0]]]))
-    assert torch.allclose(fuse(face, image, "norm"), normalise(face) + image)
+    assert_same(fuse(face, image, "norm"), normalise(face) + image)
     assert torch.equal(fuse(face, image, "off"), image)
     # The four values are equally spaced in both, so the aligned face is the image itself.
     assert torch.allclose(fuse(face, image, "distribution"), 2 * image, rtol=1e-4)
@@ -84,4 +88,4 @@ def test_temporal_attention_reads_the_image_tokens_alone(attention: Attention) -
     attention.set_processor(AttnProcessor2_0())
     expected = attention(hidden, context[:, :1])
     attention.set_processor(ImageTokenAttention(face_tokens=4))
-    assert torch.allclose(attention(hidden, context), expected, atol=1e-7)
+    assert_same(attention(hidden, context), expected)

@@ -8,6 +8,8 @@ import torch
 from stableanimator.models.pose_net import PoseNet
 from stableanimator.models.settings import PoseNetSettings
 
+pytestmark = pytest.mark.numeric
+
 
 def test_an_untrained_network_gives_zeros_at_latent_size() -> None:
     features = PoseNet(PoseNetSettings(), out_channels=12)(torch.rand(2, 3, 64, 40) * 2 - 1)

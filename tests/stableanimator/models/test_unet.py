@@ -12,6 +12,10 @@ from stableanimator.models.settings import ModelSettings, UNetSettings
 from stableanimator.models.unet import build_unet, checkpoint_activations, run_unet, speed_up
 from stableanimator.state_files import save_weights
 
+from ...floats import assert_same, assert_same_gradients
+
+pytestmark = pytest.mark.numeric
+
 B, F, H, W = 2, 3, 4, 2
 
 
@@ -43,10 +47,10 @@ def test_pose_features_are_added_after_the_first_convolution(tiny_settings: Mode
     plain.load_state_dict(ours.state_dict(), strict=True)
     sample, noise, context, ids = _inputs(tokens=1)
     features = torch.randn(B, F, 32, H, W)
-    torch.testing.assert_close(run_unet(ours, sample, noise, context, ids, None), plain(sample, noise, context, ids)[0])
+    assert_same(run_unet(ours, sample, noise, context, ids, None), plain(sample, noise, context, ids)[0])
     plain.conv_in.register_forward_hook(lambda module, inputs, output: output + features.flatten(0, 1))
     expected = plain(sample, noise, context, ids)[0]
-    torch.testing.assert_close(run_unet(ours, sample, noise, context, ids, features), expected)
+    assert_same(run_unet(ours, sample, noise, context, ids, features), expected)
 
 
 @torch.no_grad()
@@ -60,7 +64,7 @@ def test_adapters_with_values_of_zero_leave_stable_video_diffusion_unchanged(tin
             value.zero_()
     sample, noise, context, ids = _inputs(tokens=5)
     expected = plain(sample, noise, context[:, :1], ids)[0]
-    torch.testing.assert_close(run_unet(ours, sample, noise, context, ids, None), expected, atol=1e-6, rtol=1e-5)
+    assert_same(run_unet(ours, sample, noise, context, ids, None), expected)
 
 
 @torch.no_grad()
@@ -98,11 +102,8 @@ def _loss_and_gradients(unet: UNetSpatioTemporalConditionModel) -> tuple[Tensor,
 def _same(one: tuple[Tensor, dict[str, Tensor]], other: tuple[Tensor, dict[str, Tensor]]) -> None:
     """Weights are float64, so that only the output's float32 differs by a last bit; in float32 the norms of so few
     values make 1e-3 of the other order of sums."""
-    assert (one[0] - other[0]).abs().max() < 1e-5 * other[0].abs().max()
-    assert one[1].keys() == other[1].keys()
-    largest = max(gradient.abs().max() for gradient in other[1].values())
-    for name, gradient in one[1].items():
-        assert (gradient - other[1][name]).abs().max() < 1e-5 * largest, name
+    assert_same(one[0], other[0])
+    assert_same_gradients(one[1], other[1])
 
 
 def test_channels_last_changes_the_memory_format_alone(tiny_settings: ModelSettings, tmp_path: Path) -> None:

@@ -1,7 +1,12 @@
-"""Each operator, a small iresnet and a real recogniser against onnxruntime; gradients against finite differences."""
+"""Each operator, a small iresnet and a real recogniser against onnxruntime; gradients against finite differences.
+
+onnxruntime's kernels follow the processor, and no switch of torch's changes them. So the two are not held against each
+other: the same graph in float64 is the referee of both.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,16 +20,24 @@ from onnx import TensorProto, helper, numpy_helper
 from stableanimator.errors import WeightsError
 from stableanimator.perception.onnx_to_torch import OPERATORS, OnnxModule
 
+from ...floats import assert_same
+
+pytestmark = pytest.mark.numeric
+
 SHAPE = [2, 4, 6, 5]
-RANDOM = np.random.default_rng(0)
 
 
 def constant(name: str, value: Any, kind: type = np.float32) -> onnx.TensorProto:
     return numpy_helper.from_array(np.asarray(value, kind), name)
 
 
+def normal(seed: int | str, shape: Sequence[int]) -> np.ndarray:
+    """Float32 values that depend on the seed alone."""
+    return np.random.default_rng([*str(seed).encode()]).normal(size=shape).astype(np.float32)
+
+
 def weights(name: str, *shape: int) -> onnx.TensorProto:
-    return constant(name, RANDOM.normal(size=shape))
+    return constant(name, normal(name, shape))
 
 
 def save(
@@ -43,10 +56,15 @@ def save(
 
 
 def compare(path: Path, x: np.ndarray) -> None:
-    expected = ort.InferenceSession(str(path), providers=["CPUExecutionProvider"]).run(None, {"x": x})[0]
-    actual = OnnxModule(path)(torch.from_numpy(x)).numpy()
-    assert actual.shape == expected.shape
-    np.testing.assert_allclose(actual, expected, atol=1e-5, rtol=1e-4)
+    session = ort.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    expected = session.run(None, {session.get_inputs()[0].name: x})[0]
+    module, given = OnnxModule(path), torch.from_numpy(x)
+    found, exact = module(given), module.double()(given.double())
+    assert found.shape == exact.shape == expected.shape
+    assert found.dtype == torch.float32
+    assert exact.dtype == torch.float64
+    assert_same(found, exact)
+    assert_same(expected, exact)
 
 
 def node(kind: str, *inputs: str, output: str = "y", **attributes: Any) -> onnx.NodeProto:
@@ -60,7 +78,7 @@ CASES: dict[str, Case] = {
     "Mul": ([node("Mul", "x", "w")], [weights("w", 4, 1, 1)], 17),
     "Div": ([node("Div", "x", "w")], [constant("w", 127.5)], 17),
     "BatchNormalization": (
-        [node("BatchNormalization", "x", "scale", "shift", "mean", "variance", epsilon=2e-5)],
+        [node("BatchNormalization", "x", "scale", "shift", "mean", "variance", epsilon=2e-2)],
         [weights("scale", 4), weights("shift", 4), weights("mean", 4), constant("variance", [0.5, 1, 2, 3])],
         15,
     ),
@@ -125,7 +143,7 @@ CASES: dict[str, Case] = {
 def test_operators_equal_onnxruntime(tmp_path: Path, name: str) -> None:
     nodes, tensors, opset = CASES[name]
     save(tmp_path / "op.onnx", nodes, tensors, opset, SHAPE)
-    compare(tmp_path / "op.onnx", RANDOM.normal(size=SHAPE).astype(np.float32))
+    compare(tmp_path / "op.onnx", normal("x", SHAPE))
 
 
 def test_every_operator_has_a_case() -> None:
@@ -152,15 +170,15 @@ def small_iresnet(path: Path) -> None:
         *(weights("stem", 6, 3, 3, 3), weights("conv1", 6, 6, 3, 3), weights("conv2", 6, 6, 3, 3)),
         *(weights("shortcut", 6, 6, 1, 1), weights("bias1", 6), weights("bias2", 6)),
         *(weights("slope0", 6, 1, 1), weights("slope1", 6, 1, 1), weights("fc", 8, 96), weights("fcb", 8)),
-        *(weights("g", 6), weights("b", 6), weights("m", 6), constant("v", RANDOM.uniform(0.5, 2, 6))),
-        *(weights("ge", 8), weights("be", 8), weights("me", 8), constant("ve", RANDOM.uniform(0.5, 2, 8))),
+        *(weights("g", 6), weights("b", 6), weights("m", 6), constant("v", np.linspace(0.5, 2, 6))),
+        *(weights("ge", 8), weights("be", 8), weights("me", 8), constant("ve", np.linspace(0.5, 2, 8))),
     ]
     save(path, nodes, tensors, 11, [3, 3, 8, 8])
 
 
 def test_an_iresnet_equals_onnxruntime(tmp_path: Path) -> None:
     small_iresnet(tmp_path / "iresnet.onnx")
-    compare(tmp_path / "iresnet.onnx", RANDOM.normal(size=(3, 3, 8, 8)).astype(np.float32))
+    compare(tmp_path / "iresnet.onnx", normal("x", (3, 3, 8, 8)))
 
 
 def test_gradients_equal_finite_differences(tmp_path: Path) -> None:
@@ -175,8 +193,8 @@ def test_external_weights_are_read(tmp_path: Path) -> None:
     small_iresnet(tmp_path / "iresnet.onnx")
     model = onnx.load(str(tmp_path / "iresnet.onnx"))
     onnx.save(model, str(tmp_path / "outside.onnx"), save_as_external_data=True, location="w.data", size_threshold=0)
-    x = torch.ones(3, 3, 8, 8)
-    assert torch.equal(OnnxModule(tmp_path / "outside.onnx")(x), OnnxModule(tmp_path / "iresnet.onnx")(x))
+    x = torch.from_numpy(normal("x", (3, 3, 8, 8)))
+    assert_same(OnnxModule(tmp_path / "outside.onnx")(x), OnnxModule(tmp_path / "iresnet.onnx")(x))
     (tmp_path / "w.data").unlink()
     with pytest.raises(WeightsError, match="cannot be read as ONNX"):
         OnnxModule(tmp_path / "outside.onnx")
@@ -207,8 +225,5 @@ def test_missing_and_foreign_files_are_errors(tmp_path: Path) -> None:
 
 @pytest.mark.real_data
 def test_mobilefacenet_equals_onnxruntime(real_data: Path) -> None:
-    path = real_data / "weights/insightface/models/small/MobileFaceNet.onnx"
     x = np.random.default_rng(1).uniform(-1, 1, (1, 3, 112, 112)).astype(np.float32)
-    session = ort.InferenceSession(str(path), providers=["CPUExecutionProvider"])
-    expected = session.run(None, {session.get_inputs()[0].name: x})[0]
-    np.testing.assert_allclose(OnnxModule(path)(torch.from_numpy(x)).numpy(), expected, atol=1e-4)
+    compare(real_data / "weights/insightface/models/small/MobileFaceNet.onnx", x)

@@ -13,6 +13,8 @@ from torch import nn
 from stableanimator.synthetic.networks.export import export
 from stableanimator.synthetic.networks.train import RECIPES
 
+pytestmark = pytest.mark.numeric
+
 
 def _settled(name: str) -> nn.Module:
     """The network of a recipe with batch norms that have seen data."""
