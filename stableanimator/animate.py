@@ -124,7 +124,7 @@ def animate(
     height, width, _ = reference.picture.shape
     size = nearest_size(height, width, settings.sizes)
     poses = _aligned(models, reference, driving, settings, size)
-    skeletons = skeleton_pictures(poses, *size)
+    skeletons = skeleton_pictures(poses, *size, models.animator.settings.skeleton)
     generator = torch.Generator().manual_seed(seed)
     conditioning = _condition(models, reference, skeletons, settings, size, generator)
     denoise = guided(
