@@ -183,7 +183,7 @@ def animate(
     """
     _check(models, reference, driven, settings)
     poses, size = driven.poses, driven.framing.size
-    skeletons = skeleton_pictures(poses, *size)
+    skeletons = skeleton_pictures(poses, *size, models.animator.settings.skeleton)
     generator = torch.Generator().manual_seed(seed)
     conditioning = _condition(models, reference, driven.framing, skeletons, settings, generator)
     denoise = guided(

@@ -20,6 +20,7 @@ from stableanimator.alignment.settings import AlignmentName, AlignmentScope
 from stableanimator.alignment.similarity import Similarity, mean_point
 from stableanimator.media.framing import Framing, Size
 from stableanimator.perception.person_boxes import visible
+from stableanimator.perception.settings import SkeletonStyle
 from stableanimator.perception.skeleton import VISIBLE, draw_skeleton, to_openpose18
 
 Array = npt.NDArray[np.float32]
@@ -125,9 +126,9 @@ def align_driving(
     return _moved(driven, alignment.apply(points).transpose(0, 1), height)
 
 
-def skeleton_pictures(keypoints: Array, height: int, width: int) -> npt.NDArray[np.uint8]:
+def skeleton_pictures(keypoints: Array, height: int, width: int, style: SkeletonStyle) -> npt.NDArray[np.uint8]:
     """Poses [F, P, 133, 3] in pixels -> skeleton pictures, uint8 [F, H, W, 3]."""
-    return np.stack([draw_skeleton(people, height, width) for people in keypoints])
+    return np.stack([draw_skeleton(people, height, width, style) for people in keypoints])
 
 
 def face_points(keypoints: Array, height: int, width: int) -> Array:

@@ -24,7 +24,7 @@ from torch import Tensor, nn
 
 from stableanimator.errors import CheckpointError, StorageError, WeightsError
 
-FORMAT = 2
+FORMAT = 3
 """Of model folders and aligner folders; raised by hand when weights of the same names mean something else."""
 
 _SHOWN = 3

@@ -30,6 +30,7 @@ from stableanimator.media.framing import Framing, Size
 from stableanimator.media.tensors import to_tensor
 from stableanimator.models.animator import Animator, Conditioning, added_time_ids, drop_conditions
 from stableanimator.models.settings import MicroConditions
+from stableanimator.perception.settings import SkeletonStyle
 from stableanimator.training_settings import TrainingSettings
 
 Array = npt.NDArray[np.float32]
@@ -117,13 +118,18 @@ def draw_window(row_frames: int, settings: TrainingSettings, random: torch.Gener
 
 
 def make_sample(
-    row: ShardRow, settings: TrainingSettings, random: torch.Generator, aligner: Aligner | None = None
+    row: ShardRow,
+    settings: TrainingSettings,
+    random: torch.Generator,
+    aligner: Aligner | None = None,
+    skeleton: SkeletonStyle = "released",
 ) -> TrainingBatch:
     """A window of the row with one of its candidate references, as a batch of one.
 
     Args:
         random: of this row in this epoch; the same stream gives the same sample.
         aligner: for `settings.needs_aligner`.
+        skeleton: how poses are drawn: the model's.
 
     Raises:
         ValueError: the row is too short, or the aligner is missing.
@@ -144,7 +150,7 @@ def make_sample(
             reference_latent=_tensor(row.reference_latent[reference]),
             clip_embedding=_tensor(row.clip_embedding[reference]),
             face_embedding=_tensor(row.face_embedding[reference]),
-            pose=to_tensor(skeleton_pictures(keypoints, *row.size))[None],
+            pose=to_tensor(skeleton_pictures(keypoints, *row.size, skeleton))[None],
             added_time_ids=added_time_ids(micro, 1),
         ),
     )

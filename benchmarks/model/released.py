@@ -17,6 +17,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -28,6 +30,7 @@ from stableanimator.models.id_adapter import IDAttention
 from stableanimator.models.pose_net import PoseNet
 from stableanimator.models.settings import FaceEncoderSettings, PoseNetSettings, UNetSettings
 from stableanimator.models.unet import build_unet, run_unet
+from stableanimator.perception.skeleton import draw_skeleton, to_openpose18
 
 VARIABLE = "SA_RELEASED"
 BAR = 1e-5
@@ -73,7 +76,9 @@ def differences(checkout: str) -> dict[str, tuple[float, float]]:
     _stand_in_for_xformers()
     torch.manual_seed(0)
     with torch.no_grad():
-        pairs = {name: pair for part in (_face_encoder, _pose_net, _id_adapter, _unet) for name, pair in part()}
+        pairs = {
+            name: pair for part in (_face_encoder, _pose_net, _id_adapter, _unet, _skeletons) for name, pair in part()
+        }
     return {
         name: (float((ours - theirs).abs().max()), float(theirs.abs().mean())) for name, (ours, theirs) in pairs.items()
     }
@@ -165,6 +170,45 @@ def _released_unet() -> Any:
             processors[name] = AnimationIDAttnNormalizedProcessor(width, _NARROW.cross_attention_dim)
     unet.set_attn_processor(processors)
     return unet
+
+
+def _skeletons() -> Pairs:
+    """Pictures of random people in grey levels, joints out of the picture and scores above 1 included."""
+    detector = ModuleType("dwpose_utils.dwpose_detector")  # what runs the networks: not needed to draw
+    detector.dwpose_detector_aligned = None  # type: ignore[attr-defined]
+    sys.modules |= {"dwpose_utils": ModuleType("dwpose_utils"), "dwpose_utils.dwpose_detector": detector}
+    from DWPose.skeleton_extraction import draw_pose
+
+    random = np.random.default_rng(0)
+    pictures = []
+    for height, width in ((512, 512), (1024, 576), (96, 160)):
+        people = (random.normal(0.5, 0.25, (2, 133, 3)) * (width, height, 1)).astype(np.float32)
+        people[..., 2] = random.uniform(0.01, 1.2, (2, 133))
+        # Theirs is BGR for OpenCV's writer, channels first.
+        theirs = draw_pose(_as_released(people, height, width), height, width).transpose(1, 2, 0)[..., ::-1]
+        pictures.append((draw_skeleton(people, height, width, "released"), np.ascontiguousarray(theirs)))
+    ours, theirs = (
+        torch.cat([torch.from_numpy(side).float().flatten() for side in sides]) for sides in zip(*pictures, strict=True)
+    )
+    yield "skeleton pictures, grey levels", (ours, theirs)
+
+
+def _as_released(people: npt.NDArray[np.float32], height: int, width: int) -> dict[str, Any]:
+    """What the released detector gives for people [P, 133, 3]: it counts from the centre of the first pixel, in shares
+    of the picture, and its neck scores 1 between two visible shoulders."""
+    bodies = to_openpose18(people)
+    bodies[:, 1, 2] = (people[:, [5, 6], 2] > 0.3).all(-1)
+    places = [(part[..., :2].astype(np.float64) - 0.5) / (width, height) for part in (bodies, people)]
+    scores = bodies[..., 2]
+    numbers = np.where(scores > 0.3, np.arange(scores.size).reshape(scores.shape), -1)
+    hands = (slice(91, 112), slice(112, 133))
+    return {
+        "bodies": {"candidate": places[0].reshape(-1, 2), "subset": numbers.astype(float), "score": scores},
+        "hands": np.concatenate([places[1][:, hand] for hand in hands]),
+        "hands_score": np.concatenate([people[:, hand, 2] for hand in hands]),
+        "faces": places[1][:, 23:91],
+        "faces_score": people[:, 23:91, 2],
+    }
 
 
 def _randomised(module: nn.Module) -> nn.Module:

@@ -84,7 +84,13 @@ class DenoiserTask(OpensLate):
         rows, seed = (self.held_out, self._seed(True)) if piece.validation else (self.rows, self._seed(False))
         return join(
             [
-                make_sample(rows[draw.index], self.settings.step, generator(seed, draw.epoch, draw.index), self.aligner)
+                make_sample(
+                    rows[draw.index],
+                    self.settings.step,
+                    generator(seed, draw.epoch, draw.index),
+                    self.aligner,
+                    self.model.skeleton,
+                )
                 for draw in piece.draws
             ]
         )

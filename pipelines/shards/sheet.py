@@ -128,7 +128,7 @@ def _decoded(latents: npt.NDArray[np.float32], encoders: Encoders) -> Image:
 
 def _with_pose(frame: Image, people: npt.NDArray[np.float32]) -> Image:
     height, width = frame.shape[:2]
-    drawn = skeleton_pictures(people[None], height, width)[0]
+    drawn = skeleton_pictures(people[None], height, width, "ours")[0]
     return np.maximum(frame // 2, drawn)
 
 

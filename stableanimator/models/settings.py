@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Literal
 
 from stableanimator.paths import AbsolutePath
+from stableanimator.perception.settings import SkeletonStyle
 
 Precision = Literal["float32", "bfloat16", "float16"]
 
@@ -137,6 +138,10 @@ class ModelSettings:
     reference_gain: float = 1.0 / 0.18215
     """What the reference latent is multiplied by before the U-Net reads it. Stable Video Diffusion was trained on
     references without its VAE's scaling factor; shards and `Conditioning` carry all latents with it."""
+
+    skeleton: SkeletonStyle = "released"
+    """How the skeletons are drawn that PoseNet reads. `ours` for pictures with a shorter side well below 512, in which
+    the released lines vanish. A model folder records it, so that inference draws what was trained on."""
 
     def __post_init__(self) -> None:
         if self.id_fusion is False:

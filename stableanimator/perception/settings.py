@@ -9,6 +9,10 @@ from stableanimator.paths import AbsolutePath
 
 Device = Literal["cpu", "cuda"]
 
+SkeletonStyle = Literal["released", "ours"]
+"""How skeletons are drawn: as the released StableAnimator does, pixel for pixel, or so that small pictures show them
+and only what was found is shown (`stableanimator.perception.skeleton.draw_skeleton`)."""
+
 
 def _check_share(name: str, value: float) -> None:
     if not 0 <= value <= 1:

@@ -8,6 +8,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from stableanimator.perception.settings import SkeletonStyle
+
 VISIBLE = 0.3
 """Score from which a keypoint counts as visible."""
 
@@ -64,34 +66,63 @@ def to_openpose18(keypoints: NDArray[np.floating]) -> NDArray[np.float32]:
     return joints
 
 
-def draw_skeleton(people: NDArray[np.floating], height: int, width: int) -> NDArray[np.uint8]:
+def draw_skeleton(
+    people: NDArray[np.floating], height: int, width: int, style: SkeletonStyle = "released"
+) -> NDArray[np.uint8]:
     """Draw people [P, 133, 3] (pixels of the picture, score) as RGB on black, [height, width, 3].
 
-    Limbs, joints, hands and faces have DWPose's colours, shapes and order, faded by their scores as in the released
-    StableAnimator: everything is drawn on a canvas whose shorter side has 2160 pixels, then shrunk. Pictures with a
-    shorter side below 512 get a proportionally smaller canvas, or their lines would vanish. What is NaN or scores
-    below `VISIBLE` is not drawn; scores above 1 count as 1.
+    Limbs, joints, hands and faces have DWPose's colours, shapes and order, faded by their scores: everything is drawn
+    on a canvas whose shorter side has 2160 pixels, then shrunk. What is NaN is not drawn.
+
+    `released` is StableAnimator's picture, pixel for pixel (DWPose/skeleton_extraction.py): the neck scores 1 between
+    two visible shoulders, points of hands and faces are drawn whatever they score, as long as they lie right of and
+    below the first pixel, and scores above 1 shine brighter. `ours` asks every point for the score `VISIBLE` and gives
+    pictures with a shorter side below 512 a proportionally smaller canvas, or their lines would vanish.
     """
-    scale = min(CANVAS_SHORT_SIDE / min(height, width), _MOST_SHRUNK)
+    released = style == "released"
+    scale = CANVAS_SHORT_SIDE / min(height, width)
+    if not released:
+        scale = min(scale, _MOST_SHRUNK)
     canvas = np.zeros((int(height * scale), int(width * scale), 3), np.uint8)
-    people = np.array(people, np.float64).reshape(-1, 133, 3)
-    people[..., 2] = np.where(np.isfinite(people).all(-1), np.clip(people[..., 2], 0.0, 1.0), 0.0)
-    people[..., :2] = np.where(people[..., 2:] > 0, people[..., :2] * scale, 0.0)
+    people = _on_canvas(people, (height, width), canvas.shape[:2], released)
     bodies = to_openpose18(people)
+    if released:
+        shoulders = people[:, _SHOULDERS, 2]
+        bodies[:, _NECK, 2] = (shoulders > VISIBLE).all(-1)
     for limb, colour in zip(LIMBS, _COLOURS, strict=False):  # one limb fewer than joints
         for body in bodies:
             _draw_limb(canvas, body[list(limb)], colour)
     canvas = np.asarray(cv2.LUT(canvas, _DIMMED), np.uint8)
     for joint, colour in enumerate(_COLOURS):
         for body in bodies:
-            _draw_point(canvas, body[joint], colour, _HALF_LIMB)
+            if body[joint, 2] >= VISIBLE:
+                _draw_point(canvas, body[joint], colour, _HALF_LIMB)
     for hand in HANDS:
         for person in people:
-            _draw_hand(canvas, person[hand])
+            _draw_hand(canvas, person[hand], _drawn(person[hand], released))
     for person in people:
-        for point in person[FACE]:
+        for point in person[FACE][_drawn(person[FACE], released)]:
             _draw_point(canvas, point, (255, 255, 255), _FACE_RADIUS)
     return np.asarray(cv2.resize(canvas, (width, height), interpolation=cv2.INTER_LINEAR), np.uint8)
+
+
+def _on_canvas(
+    people: NDArray[np.floating], size: tuple[int, int], canvas: tuple[int, int], released: bool
+) -> NDArray[np.float64]:
+    """People [P, 133, 3] in pixels of the canvas (height, width); what is missing lies at 0 with score 0."""
+    people = np.array(people, np.float64).reshape(-1, 133, 3)
+    seen = np.isfinite(people).all(-1, keepdims=True) & (people[..., 2:] > 0)
+    if released:  # which counts from the centre of the first pixel, and rounds the canvas first
+        people[..., :2] = (people[..., :2] - 0.5) / (size[1], size[0]) * (canvas[1], canvas[0])
+    else:
+        people[..., :2] *= CANVAS_SHORT_SIDE / min(size) if min(size) >= 512 else _MOST_SHRUNK
+        people[..., 2] = np.clip(people[..., 2], 0.0, 1.0)
+    return np.where(seen, people, 0.0)
+
+
+def _drawn(points: NDArray[np.floating], released: bool) -> NDArray[np.bool_]:
+    """Which points [n, 3] of a hand or a face are drawn."""
+    return np.asarray((points[:, :2] >= 1).all(-1) if released else points[:, 2] >= VISIBLE)
 
 
 def _faded(colour: tuple[float, float, float], strength: float) -> tuple[int, int, int]:
@@ -114,18 +145,18 @@ def _draw_limb(canvas: NDArray[np.uint8], ends: NDArray[np.floating], colour: tu
 def _draw_point(
     canvas: NDArray[np.uint8], point: NDArray[np.floating], colour: tuple[int, int, int], radius: int
 ) -> None:
-    if point[2] >= VISIBLE:
-        cv2.circle(canvas, (int(point[0]), int(point[1])), radius, _faded(colour, float(point[2])), thickness=-1)
+    cv2.circle(canvas, (int(point[0]), int(point[1])), radius, _faded(colour, float(point[2])), thickness=-1)
 
 
-def _draw_hand(canvas: NDArray[np.uint8], hand: NDArray[np.floating]) -> None:
-    """Fingers [21, 3] as lines around the colour wheel, their joints as blue dots."""
+def _draw_hand(canvas: NDArray[np.uint8], hand: NDArray[np.floating], drawn: NDArray[np.bool_]) -> None:
+    """Fingers [21, 3] as lines around the colour wheel, their joints as blue dots; `drawn` [21] says which."""
     for number, (start, end) in enumerate(_FINGERS):
-        if min(hand[start, 2], hand[end, 2]) < VISIBLE:
+        if not (drawn[start] and drawn[end]):
             continue
-        hue = tuple(255 * level for level in colorsys.hsv_to_rgb(number / len(_FINGERS), 1.0, 1.0))
+        red, green, blue = colorsys.hsv_to_rgb(number / len(_FINGERS), 1.0, 1.0)
         base, tip = ((int(hand[place, 0]), int(hand[place, 1])) for place in (start, end))
-        strength = float(hand[start, 2] * hand[end, 2])
-        cv2.line(canvas, base, tip, _faded((hue[0], hue[1], hue[2]), strength), thickness=_FINGER_WIDTH)
-    for point in hand:
+        brightness = int(hand[start, 2] * hand[end, 2] * 255)
+        colour = (red * brightness, green * brightness, blue * brightness)
+        cv2.line(canvas, base, tip, colour, thickness=_FINGER_WIDTH)
+    for point in hand[drawn]:
         _draw_point(canvas, point, (0, 0, 255), _HALF_LIMB)

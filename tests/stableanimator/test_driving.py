@@ -163,9 +163,9 @@ def test_eyes_and_nose_come_in_the_order_of_arcface_and_only_when_all_are_there(
 
 def test_every_frame_is_drawn_with_all_its_people() -> None:
     poses = np.stack([np.stack([_person(0), _person(1)])] * 2)
-    pictures = skeleton_pictures(poses, 96, 64)
-    np.testing.assert_array_equal(pictures[1], draw_skeleton(poses[1], 96, 64))
-    assert (pictures[0] != draw_skeleton(poses[0, :1], 96, 64)).any()
+    pictures = skeleton_pictures(poses, 96, 64, "ours")
+    np.testing.assert_array_equal(pictures[1], draw_skeleton(poses[1], 96, 64, "ours"))
+    assert (pictures[0] != draw_skeleton(poses[0, :1], 96, 64, "ours")).any()
 
 
 def test_joints_in_picture_are_counted_of_those_that_the_reference_shows() -> None:

@@ -98,14 +98,14 @@ def test_a_sample_is_one_window_and_one_reference() -> None:
 
 def test_misaligned_poses_are_aligned_to_the_reference() -> None:
     row = _row()
-    truth = make_sample(row, SETTINGS, generator(2)).conditioning.pose
+    truth = make_sample(row, SETTINGS, generator(2), skeleton="ours").conditioning.pose
     for scope in ("clip", "frame"):
         moved = replace(SETTINGS, misalignment=MisalignmentSettings(), alignment="svd", alignment_scope=scope)
         # The person does not move, so the reference pose is the truth, and SVD undoes a similarity exactly.
-        aligned = make_sample(row, moved, generator(2)).conditioning.pose
+        aligned = make_sample(row, moved, generator(2), skeleton="ours").conditioning.pose
         assert (aligned - truth).abs().mean() < 0.002  # here and there a pixel of an edge
     left = replace(SETTINGS, misalignment=MisalignmentSettings(), alignment="none")
-    assert (make_sample(row, left, generator(2)).conditioning.pose - truth).abs().mean() > 0.05
+    assert (make_sample(row, left, generator(2), skeleton="ours").conditioning.pose - truth).abs().mean() > 0.05
     several = make_sample(_row(people=2), left, generator(2)).conditioning.pose
     torch.testing.assert_close(several, make_sample(_row(people=2), SETTINGS, generator(2)).conditioning.pose)
     with pytest.raises(ValueError, match="needs an aligner"):

@@ -30,6 +30,6 @@ def test_our_modules_are_the_released_ones() -> None:
     if not os.environ.get(VARIABLE):
         pytest.skip(f"no checkout of the released code: name one in {VARIABLE}")
     figures = released_figures()
-    assert len(figures) == 5
+    assert len(figures) == 6
     assert all(figure.met for figure in figures)
     assert not any(name.startswith("animation") for name in sys.modules)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from stableanimator.perception.settings import SkeletonStyle
 from stableanimator.perception.skeleton import OPENPOSE_JOINTS, draw_skeleton, to_openpose18
 
 COCO = [
@@ -95,9 +96,10 @@ def colour_at(picture: np.ndarray, place: tuple[float, float]) -> np.ndarray:
     return picture[int(place[1]), int(place[0])].astype(int)
 
 
-def test_joints_and_limbs_have_their_colours() -> None:
-    picture = draw_skeleton(person()[None], 512, 512)
-    assert picture.shape == (512, 512, 3)
+@pytest.mark.parametrize(("style", "size"), [("ours", 512), ("released", 2160)])
+def test_joints_and_limbs_have_their_colours(style: SkeletonStyle, size: int) -> None:
+    picture = draw_skeleton(person()[None], size, size, style)
+    assert picture.shape == (size, size, 3)
     for name, colour in COLOURS.items():
         place = NECK if name == "neck" else PLACES[name]
         np.testing.assert_allclose(colour_at(picture, place), colour, atol=2, err_msg=name)
@@ -118,21 +120,53 @@ def test_joints_and_limbs_have_their_colours() -> None:
 
 
 def test_scores_fade_and_hide() -> None:
-    faded = draw_skeleton(person(0.5)[None], 512, 512)
+    faded = draw_skeleton(person(0.5)[None], 512, 512, "ours")
     np.testing.assert_allclose(colour_at(faded, PLACES["left_elbow"]), (0, 127, 0), atol=2)
     half = (np.array(PLACES["left_elbow"]) + PLACES["left_wrist"]) / 2
     np.testing.assert_allclose(colour_at(faded, tuple(half)), np.array([85, 255, 0]) * 0.25 * 0.6, atol=4)
-    assert not draw_skeleton(person(0.29)[None], 512, 512).any()
-    assert not draw_skeleton(np.full((1, 133, 3), np.nan), 512, 512).any()
-    assert not draw_skeleton(np.zeros((0, 133, 3)), 512, 512).any()
     above = person(3.0)
-    assert np.array_equal(draw_skeleton(above[None], 512, 512), draw_skeleton(person(1.0)[None], 512, 512))
+    assert np.array_equal(draw_skeleton(above[None], 512, 512, "ours"), draw_skeleton(person()[None], 512, 512, "ours"))
+
+
+@pytest.mark.parametrize("style", ["released", "ours"])
+def test_who_is_missing_is_not_drawn(style: SkeletonStyle) -> None:
+    assert not draw_skeleton(person(0.29)[None], 512, 512, style).any()
+    assert not draw_skeleton(np.full((1, 133, 3), np.nan), 512, 512, style).any()
+    assert not draw_skeleton(np.zeros((0, 133, 3)), 512, 512, style).any()
+
+
+def test_the_released_neck_is_there_or_not() -> None:
+    """DWPose/dwpose_utils/wholebody.py: its score is 1 where both shoulders have more than 0.3."""
+    faint = person(0.5)
+    np.testing.assert_allclose(colour_at(draw_skeleton(faint[None], 2160, 2160), NECK), (255, 85, 0), atol=2)
+    ours = colour_at(draw_skeleton(faint[None], 512, 512, "ours"), NECK)
+    np.testing.assert_allclose(ours, (127, 42, 0), atol=2)
+
+
+def test_released_hands_and_faces_are_drawn_whatever_they_score() -> None:
+    """DWPose/skeleton_extraction.py asks their points for a place within the picture, not for a score."""
+    keypoints = np.zeros((1, 133, 3))
+    keypoints[0, 23] = (300.5, 100.5, 0.2)
+    keypoints[0, 91] = (100.5, 100.5, 0.2)
+    picture = draw_skeleton(keypoints, 2160, 2160)
+    np.testing.assert_allclose(colour_at(picture, (300, 100)), (51, 51, 51), atol=2)
+    np.testing.assert_allclose(colour_at(picture, (100, 100)), (0, 0, 51), atol=2)
+    assert not draw_skeleton(keypoints, 512, 512, "ours").any()
+    keypoints[0, [23, 91], 0] = 0.2  # on its canvas this is column 0, which it takes for missing
+    assert not draw_skeleton(keypoints, 2160, 2160).any()
+
+
+def test_a_limb_runs_to_the_edge_where_its_joint_lies_beyond() -> None:
+    keypoints = person()
+    keypoints[COCO.index("left_ankle"), :2] = (300.5, 600.5)
+    picture = draw_skeleton(keypoints[None], 512, 512)
+    assert picture[511, 290:305].any()
 
 
 def test_a_limb_needs_both_ends() -> None:
     keypoints = person()
     keypoints[COCO.index("left_wrist"), 2] = 0.1
-    picture = draw_skeleton(keypoints[None], 512, 512)
+    picture = draw_skeleton(keypoints[None], 512, 512, "ours")
     assert not picture[250:300, 350:400].any()
     assert colour_at(picture, PLACES["left_elbow"]).any()
 
@@ -143,7 +177,7 @@ def test_hands_and_faces_are_drawn() -> None:
     keypoints[0, 23:91] = np.stack([250.5 + 60 * np.cos(angle), 250.5 + 60 * np.sin(angle), np.ones(68)], -1)
     keypoints[0, 91] = (50.5, 50.5, 1)  # the left hand's root
     keypoints[0, 92:96] = [(100.5, 50.5 + 10 * step, 1) for step in range(4)]  # its thumb
-    picture = draw_skeleton(keypoints, 512, 512)
+    picture = draw_skeleton(keypoints, 512, 512, "ours")
     np.testing.assert_allclose(colour_at(picture, (310, 250)), (255, 255, 255), atol=2)
     np.testing.assert_allclose(colour_at(picture, (50, 50)), (0, 0, 255), atol=2)
     np.testing.assert_allclose(colour_at(picture, (75, 50)), (255, 0, 0), atol=60)  # a thin line
@@ -154,13 +188,13 @@ def test_hands_and_faces_are_drawn() -> None:
 def test_several_people_and_other_sizes() -> None:
     other = person()
     other[:, 0] += 500
-    both = draw_skeleton(np.stack([person(), other]), 512, 1024)
-    alone = draw_skeleton(person()[None], 512, 1024)
+    both = draw_skeleton(np.stack([person(), other]), 512, 1024, "ours")
+    alone = draw_skeleton(person()[None], 512, 1024, "ours")
     assert np.array_equal(both[:, :450], alone[:, :450])
     np.testing.assert_allclose(colour_at(both, (PLACES["nose"][0] + 500, PLACES["nose"][1])), (255, 0, 0), atol=2)
     # A small picture shows the same, not less: its lines keep about two pixels.
     small = person()
     small[:, :2] /= 8
-    picture = draw_skeleton(small[None], 64, 64)
+    picture = draw_skeleton(small[None], 64, 64, "ours")
     lit = [colour_at(picture, (x / 8, y / 8)).max() for x, y in PLACES.values()]
     assert min(lit) > 100
