@@ -136,15 +136,16 @@ def assign(pair: Pair, reference: Reference, drive: Drive) -> tuple[Reference, D
     """Reference people and driving people brought into one order, and the pair's misalignment.
 
     `person_map` names the driving person (in order of size in the first frame) for each reference person; without it
-    they are taken in order, as many as both sides have.
+    they are taken in order, as many as both sides usually have: somebody who passes by drives nobody.
 
     Raises:
         RowError: `bad_person_map`, it names a person who is not there; `bad_misalignment`.
     """
-    available = max(len(people) for people in drive.poses)
+    counts = [len(people) for people in drive.poses]
+    available, usual = max(counts), max(1, int(np.median(counts)))
     wanted = pair["person_map"]
     if wanted is None:
-        wanted = list(range(min(len(reference.keypoints), available)))
+        wanted = list(range(min(len(reference.keypoints), usual)))
     if not wanted or len(wanted) > len(reference.keypoints) or not all(0 <= i < available for i in wanted):
         detail = f"{wanted}: the reference shows {len(reference.keypoints)} people, the driving video {available}"
         raise RowError("bad_person_map", detail)

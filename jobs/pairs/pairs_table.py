@@ -21,6 +21,8 @@ _URIS = ("reference_uri", "driving_uri", "driving_keypoints_uri", "truth_uri")
 
 _SCALES = (0.01, 100.0)
 """Beyond these a person is a dot, or a limb fills the picture."""
+_MOST = {"rotation": 3600.0, "tx": 100.0, "ty": 100.0}
+"""Degrees and image heights beyond which float32 no longer tells joints apart."""
 
 
 def read_pairs(uri: str) -> pa.Table:
@@ -74,6 +76,9 @@ def misalignment(pair: Pair) -> Similarity | None:
     shift = [pair["tx"] or 0.0, pair["ty"] or 0.0]
     if (degrees, scale, *shift) == (0.0, 1.0, 0.0, 0.0):
         return None
+    for name, most in _MOST.items():
+        if abs(pair[name] or 0.0) > most:
+            raise RowError("bad_misalignment", f"{name} is {pair[name]}; it must lie in {-most:g} to {most:g}")
     if not _SCALES[0] <= scale <= _SCALES[1]:
         raise RowError("bad_misalignment", f"scale is {scale}; it must lie in {_SCALES[0]:g} to {_SCALES[1]:g}")
     return Similarity.from_degrees(torch.tensor(degrees), torch.tensor(scale), torch.tensor(shift))

@@ -55,6 +55,16 @@ def test_people_are_matched_in_order_or_by_the_map() -> None:
     assert (both.height, both.width, both.misalignment) == (100, 200, None)
 
 
+def test_somebody_who_passes_by_drives_nobody() -> None:
+    drive = _drive([_person(0)], [_person(1), _person(100)], [_person(2)])
+    two, driving = assign(EMPTY, _reference(2), drive)
+    assert len(two.keypoints) == driving.keypoints.shape[1] == 1
+    _, named = assign(EMPTY | {"person_map": [0, 1]}, _reference(2), drive)
+    assert named.keypoints.shape[1] == 2
+    _, seldom = assign(EMPTY, _reference(2), _drive([], [], [_person(2)]))
+    assert seldom.keypoints.shape[1] == 1
+
+
 @pytest.mark.parametrize("person_map", [[2], [0, 1], [], [-1]])
 def test_a_map_to_nobody_is_refused(person_map: list[int]) -> None:
     with pytest.raises(RowError, match="bad_person_map"):

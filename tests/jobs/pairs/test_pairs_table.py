@@ -241,6 +241,9 @@ ROWS = [
     ({"scale": -1.0}, "bad_misalignment"),
     ({"scale": 1e-9}, "bad_misalignment"),
     ({"scale": 1e9}, "bad_misalignment"),
+    ({"rotation": 1e30}, "bad_misalignment"),
+    ({"tx": -1e30}, "bad_misalignment"),
+    ({"ty": 101.0}, "bad_misalignment"),
 ]
 
 
