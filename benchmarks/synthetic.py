@@ -45,9 +45,10 @@ from benchmarks.harness import RESULTS, Figure, report
 from pipelines.curation import CurateSettings
 from pipelines.storage.tables import MEASURES
 from stableanimator.errors import InputError, UserError
+from stableanimator.synthetic.scene.living import LIVING
 from stableanimator.synthetic.scores import Tally, total
 
-CLIPS, IDENTITIES = 200, 100
+CLIPS, IDENTITIES, BACKGROUNDS = 200, 100, 40
 """Of a whole run, the only one that is written down."""
 
 JOINT_REACH = 0.05
@@ -137,6 +138,29 @@ def rule_figures(clips: Sequence[MeasuredClip]) -> list[Figure]:
     ]  # fmt: skip
 
 
+def background_figures(arguments: argparse.Namespace) -> list[Figure]:
+    """What `max_background_change` does to people before plain walls and before backgrounds that change."""
+    settings = measuring({"camera_motion"})
+    fired = {}
+    for name, kinds in (("plain", ("speaker",)), ("living", tuple(LIVING))):
+        scripts = unseen_clips(arguments.backgrounds, kinds)
+        paths = draw(scripts, arguments.folder, arguments.workers)
+        perception = drawn_perception(arguments.weights)
+        clips = measure(scripts, paths, arguments.folder, perception, settings, arguments.workers)
+        fired[name] = [
+            any(rule["rule"] == "max_background_change" for rule in shot["failed_rules"])
+            for clip in clips
+            for shot in clip.shots
+        ]
+    plain, living = fired["plain"], fired["living"]
+    return [
+        Figure("speakers before plain walls, rejected for a changing background", _part(sum(plain), len(plain)), 0.05,
+               "lower", note=f"{sum(plain)} of {len(plain)}"),
+        Figure("backgrounds that change: recall", _part(sum(living), len(living)), 0.95, "higher",
+               note=f"{sum(living)} of {len(living)}: {', '.join(LIVING)}"),
+    ]  # fmt: skip
+
+
 def _figures_of_rule(rule: str, score: RuleScore) -> list[Figure]:
     for error in score.wrong:
         print(f"{rule}: {error}")
@@ -189,7 +213,7 @@ OF_CLIPS: dict[str, tuple[Callable[[Sequence[MeasuredClip]], list[Figure]], tupl
     "rules": (rule_figures, tuple(MEASURES)),
 }
 """The parts that are scored on clips, each with the measures that it needs."""
-PARTS = (*OF_CLIPS, "identity", "size")
+PARTS = (*OF_CLIPS, "background", "identity", "size")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -199,6 +223,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         parts = _parts(arguments.only)
         figures = _on_clips(arguments, [part for part in parts if part in OF_CLIPS])
+        if "background" in parts:
+            figures += background_figures(arguments)
         if "identity" in parts:
             figures += identity_figures(arguments.identities, arguments.weights, arguments.workers)
         if "size" in parts:
@@ -206,7 +232,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    whole = (arguments.clips, arguments.identities, arguments.weights) == (CLIPS, IDENTITIES, WEIGHTS)
+    counts = arguments.clips, arguments.identities, arguments.backgrounds
+    whole = (*counts, arguments.weights) == (CLIPS, IDENTITIES, BACKGROUNDS, WEIGHTS)
     return report("synthetic", figures, folder=RESULTS if whole and set(parts) == set(PARTS) else None)
 
 
@@ -215,6 +242,8 @@ def parser() -> argparse.ArgumentParser:
     result = argparse.ArgumentParser(prog="python -m benchmarks.synthetic", description=__doc__.splitlines()[0])
     result.add_argument("--clips", type=int, default=CLIPS, help="unseen clips to draw (default: %(default)s)")
     result.add_argument("--identities", type=int, default=IDENTITIES, help="unseen people (default: %(default)s)")
+    result.add_argument("--backgrounds", type=int, default=BACKGROUNDS,
+                        help="clips before plain walls, and before living ones (default: %(default)s)")  # fmt: skip
     result.add_argument("--only", metavar="A,B", help=f"parts to score, of: {', '.join(PARTS)} (default: all)")
     result.add_argument("--weights", type=Path, default=WEIGHTS, help="folder of the networks (default: the package's)")
     result.add_argument("--folder", type=Path, default=default_folder(),

@@ -96,7 +96,7 @@ def true_columns(truth: Truth, shot: int, settings: CurateSettings) -> dict[str,
         **_faces(truth, sampled),
         "keypoint_coverage": _doubted(float(np.mean([_coverage(truth, row, settings) for row in sampled]))),
         **{name: _doubted(value) for name, value in camera.items()},
-        "background_change": (0.0,),
+        "background_change": (math.inf if truth.living[rows].all() else 0.0,),
         "subject_motion": (_subject_motion(truth, sampled),),
     }
 

@@ -69,8 +69,7 @@ class ConsensusSettings:
 
 def step_motion(
     start: NDArray[np.floating],
-    before: NDArray[np.floating],
-    after: NDArray[np.floating],
+    end: NDArray[np.floating],
     size: tuple[int, int],
     seconds: float,
     settings: ConsensusSettings,
@@ -80,24 +79,26 @@ def step_motion(
 
     Args:
         start: [M, 2] all background points at the beginning of the step, pixels.
-        before, after: [N, 2] the places of those that are still seen at its end.
+        end: [M, 2] where they are at its end, NaN where they are no longer seen.
         size: height and width of the picture in pixels.
         seconds: duration of the step.
-        doubtful: [M] which of the first may lie on people after all. They count where all agree, but their
-            disagreement says nothing about the background.
+        doubtful: [M] which of the first may lie on people after all. They are asked only where there are too few
+            others; then what they agree on counts, and that they disagree says nothing about the background.
 
     Points that are lost count as not agreeing: a whip pan loses them all.
     """
     height, width = size
     diagonal = float(np.hypot(height, width))
-    sure = start if doubtful is None else start[~doubtful]
-    if len(start) < settings.min_points or _spread(start) < settings.min_spread * diagonal:
+    sure = np.ones(len(start), bool) if doubtful is None else ~doubtful
+    enough = _tells(start[sure], diagonal, settings)
+    asked = sure if enough else np.ones(len(start), bool)
+    if not _tells(start[asked], diagonal, settings):
         return Step(seconds)
-    enough = len(sure) >= settings.min_points and _spread(sure) >= settings.min_spread * diagonal
     disagreement = 0.0 if enough else np.nan
+    seen = asked & np.isfinite(end).all(-1)
     centre = np.array([width, height]) / 2
-    source = ((before - centre) / diagonal).astype(np.float64)
-    target = ((after - centre) / diagonal).astype(np.float64)
+    source = ((start[seen] - centre) / diagonal).astype(np.float64)
+    target = ((end[seen] - centre) / diagonal).astype(np.float64)
     if len(source) < settings.min_points / 2:
         return Step(seconds, inliers=disagreement)
     matrix, agree = cv2.estimateAffinePartial2D(
@@ -106,7 +107,7 @@ def step_motion(
     if matrix is None:
         return Step(seconds, inliers=disagreement)
     agree = agree[:, 0] == 1
-    share = float(agree.sum() / len(start))
+    share = float(agree.sum() / asked.sum())
     if share < settings.min_agreement or _spread(source[agree]) < settings.min_spread:
         return Step(seconds, inliers=share + disagreement)
     return Step(
@@ -117,6 +118,11 @@ def step_motion(
         scale=float(np.hypot(matrix[0, 0], matrix[1, 0])),
         inliers=share,
     )
+
+
+def _tells(points: NDArray[np.floating], diagonal: float, settings: ConsensusSettings) -> bool:
+    """Whether points [N, 2] are enough, and far enough apart, to tell a motion."""
+    return len(points) >= settings.min_points and _spread(points) >= settings.min_spread * diagonal
 
 
 def _spread(points: NDArray[np.floating]) -> float:

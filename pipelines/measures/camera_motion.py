@@ -25,7 +25,7 @@ from pipelines.measures.subject_motion import SubjectMotion
 from stableanimator.perception.settings import CoTrackerSettings, Device, KltSettings
 
 NAME = "camera_motion"
-VERSION = 2
+VERSION = 3
 """Raise when a column's meaning changes."""
 
 Boxes = NDArray[np.float32]
@@ -66,9 +66,16 @@ class CameraMotionSettings:
     consensus: ConsensusSettings = field(default_factory=ConsensusSettings)
     """When the background points agree on a motion."""
 
+    people_margin: float = 0.05
+    """Share of its longer side by which a person's box is widened for the question of which points may lie on the
+    person: outlines are not perfect, hair flies and a skirt flares, and a detector's box may cut them. Such points are
+    asked only where there are too few others."""
+
     def __post_init__(self) -> None:
         if self.motion_fps <= 0:
             raise ValueError(f"motion_fps must be above 0, got {self.motion_fps}")
+        if self.people_margin < 0:
+            raise ValueError(f"people_margin must not be negative, got {self.people_margin}")
         if self.tracker == "cotracker" and self.cotracker is None:
             raise ValueError("tracker is cotracker; say where its weights are in cotracker.checkpoint")
 
@@ -128,18 +135,11 @@ class CameraMotion:
         self._waiting = []
 
     def _step(self, before: NDArray[np.float32], after: NDArray[np.float32], sample: _Sample, seconds: float) -> Step:
-        start = before[np.isfinite(before).all(-1)]
-        start = start[~_inside(start, sample.outlines)]  # a point that a person now hides is not lost
-        seen = np.isfinite(before).all(-1) & np.isfinite(after).all(-1)
-        return step_motion(
-            start,
-            before[seen],
-            after[seen],
-            self._size,
-            seconds,
-            self._settings.consensus,
-            doubtful=_inside(start, sample.people),  # outlines are not perfect: a skirt flares, hair flies
-        )
+        # A point that a person now hides is not lost.
+        asked = np.isfinite(before).all(-1) & ~_inside(before, sample.outlines)
+        near = _grown(sample.people, self._settings.people_margin)
+        start, end = before[asked], after[asked]
+        return step_motion(start, end, self._size, seconds, self._settings.consensus, doubtful=_inside(start, near))
 
     def columns(self) -> dict[str, Any]:
         """The columns of CAMERA_MOTION behind the samples' head."""
@@ -154,6 +154,12 @@ class CameraMotion:
             "step_scale": [step.scale for step in self._steps],
             "step_inliers": [step.inliers for step in self._steps],
         }
+
+
+def _grown(boxes: Boxes, share: float) -> Boxes:
+    """Boxes [P, 4], wider on every side by a share of their longer side."""
+    reach = share * (boxes[:, 2:] - boxes[:, :2]).max(1, keepdims=True)
+    return np.concatenate([boxes[:, :2] - reach, boxes[:, 2:] + reach], 1)
 
 
 def _inside(points: NDArray[np.float32], boxes: Boxes) -> NDArray[np.bool_]:
@@ -186,6 +192,6 @@ def identity(settings: CameraMotionSettings) -> dict[str, Any]:
     """What the columns depend on beside frames and weights: the settings of the tracker that is not used are not in it,
     nor is the place of its weights."""
     values = asdict(settings)
-    values = {name: values[name] for name in ("motion_fps", "tracker", settings.tracker, "consensus")}
+    values = {name: values[name] for name in ("motion_fps", "tracker", settings.tracker, "consensus", "people_margin")}
     values[settings.tracker].pop("checkpoint", None)
     return values

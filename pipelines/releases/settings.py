@@ -83,8 +83,8 @@ class SelectSettings:
     part of the world is shown, however slowly the camera went there."""
 
     max_background_change: float | None = 0.5
-    """Share of background tracks that no camera motion explains, in the median step: sea, crowds, screens, or a
-    dissolve. Above one half, more of the background moves by itself than stays in place."""
+    """Share of background tracks that no camera motion explains, in the median step: sea, crowds, screens. Above one
+    half, more of the background moves by itself than stays in place."""
 
     accept_unseen_background: bool = True
     """Accept a shot whose camera motion cannot be told because the background shows nothing to track: a plain studio

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from stableanimator.synthetic.figure.actor import Actor, draw_actor
 from stableanimator.synthetic.scene.camera import Framing
+from stableanimator.synthetic.scene.living import LIVING
 from stableanimator.synthetic.scene.sets import Set, draw_set
 
 
@@ -80,7 +81,8 @@ class Shot:
     expect: str = "accept"
     """accept or reject, by what curation is meant to keep."""
     reason: str = ""
-    """Why not: camera_motion, face_quality, several_people, no_person, no_motion or too_short."""
+    """Why not: camera_motion, face_quality, several_people, no_person, no_motion, too_short or
+    background_change."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -330,6 +332,30 @@ def _flash(w: _Writer) -> str:
     return "solo dance under flashes, which are no cuts"
 
 
+def _speaker(w: _Writer) -> str:
+    number, framing = w.actor(), str(w.generator.choice(["half body", "half body", "close-up"]))
+    traits = w.cast[number].traits
+    style = str(w.generator.choice(["long", "long", "curls", "bob", "ponytail"]))
+    volume = traits.hair_volume * float(w.generator.uniform(1.5, 4.0))
+    w.cast[number] = replace(w.cast[number], traits=replace(traits, hair_style=style, hair_volume=volume))
+    view = view_of(framing, w.cast[number], w.aspect)
+    wall = Set("wall", int(w.generator.integers(2**31)), str(w.generator.choice(["", "grain"])))
+    w.shot(wall, framing, view, "static", (Role(number, "lean"),), w.seconds())
+    return "speaks before a plain wall: much loose hair, a head that turns and leans"
+
+
+def _living(life: str) -> Callable[[_Writer], str]:
+    def write(w: _Writer) -> str:
+        person = w.actor()
+        framing = str(w.generator.choice(["half body", "full body"]))
+        view = view_of(framing, w.cast[person], w.aspect)
+        place = replace(draw_set(w.generator), life=life)
+        w.shot(place, framing, view, "static", (Role(person, "talk"),), w.seconds(), "background_change")
+        return f"speaks before a background that changes: {life}"
+
+    return write
+
+
 PLINTH = 0.2
 """Height of what statues stand on, body heights."""
 
@@ -358,7 +384,12 @@ KINDS: dict[str, Callable[[_Writer], str]] = {
     "group": _several(3),
     "far": _far,
 }
-"""Every kind of clip by name, in the order in which they are drawn."""
+"""The kinds of clips that are drawn unless others are asked for, by name and in this order."""
+OTHER_KINDS: dict[str, Callable[[_Writer], str]] = {
+    "speaker": _speaker,
+    **{life: _living(life) for life in LIVING},
+}
+"""Kinds that are drawn when they are asked for: they try the limits of single measures."""
 
 
 def write_clip(
@@ -367,7 +398,7 @@ def write_clip(
     settings: ClipSettings | None = None,
     identities: Sequence[NDArray[np.floating]] = (),
 ) -> Clip:
-    """The script of a clip of a kind (of `KINDS`).
+    """The script of a clip of a kind (of `KINDS` or `OTHER_KINDS`).
 
     `identities` are those of the cast, in order; who has none there is someone new. So one face can be drawn in many
     clips, each time in another body, other clothes and another place.
@@ -376,7 +407,7 @@ def write_clip(
         KeyError: no such kind.
     """
     writer = _Writer(kind, seed, settings or ClipSettings(), identities)
-    return writer.clip(KINDS[kind](writer))
+    return writer.clip((KINDS | OTHER_KINDS)[kind](writer))
 
 
 def write_clips(

@@ -18,7 +18,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from stableanimator.errors import InputError, UserError
 from stableanimator.media.video import write_mp4
-from stableanimator.synthetic.clips import KINDS, Clip, ClipSettings, write_clips
+from stableanimator.synthetic.clips import KINDS, OTHER_KINDS, Clip, ClipSettings, write_clips
 from stableanimator.synthetic.renderer import ClipRenderer
 from stableanimator.synthetic.scene.canvas import Image
 from stableanimator.synthetic.sheet import contact_sheet
@@ -42,7 +42,7 @@ def parser() -> argparse.ArgumentParser:
     result = _Parser(
         prog="python -m stableanimator.synthetic.render",
         description="Draw clips of people and write beside each what is true of it, frame by frame.",
-        epilog=f"Kinds of clips, drawn in turn: {', '.join(KINDS)}.",
+        epilog=f"Kinds of clips, drawn in turn: {', '.join(KINDS)}. Only when asked for: {', '.join(OTHER_KINDS)}.",
     )
     result.add_argument("--out", required=True, type=Path, metavar="DIR", help="folder for the clips; made if missing")
     result.add_argument("--count", type=_whole(1, _MOST), default=24, help="number of clips (default: %(default)s)")
@@ -77,8 +77,8 @@ def _size(text: str) -> tuple[int, int]:
 def _kinds(text: str) -> tuple[str, ...]:
     names = tuple(name.strip() for name in text.split(","))
     for name in names:
-        if name not in KINDS:
-            raise argparse.ArgumentTypeError(f"{name!r} is no kind; choose from {', '.join(KINDS)}")
+        if name not in KINDS | OTHER_KINDS:
+            raise argparse.ArgumentTypeError(f"{name!r} is no kind; choose from {', '.join(KINDS | OTHER_KINDS)}")
     return names
 
 

@@ -21,6 +21,7 @@ from stableanimator.synthetic.figure.patches import Figure
 from stableanimator.synthetic.scene.camera import Course, course
 from stableanimator.synthetic.scene.canvas import Canvas, Image
 from stableanimator.synthetic.scene.drawing import FigureArtist, part_table, to_picture
+from stableanimator.synthetic.scene.living import LIVING, grain
 from stableanimator.synthetic.scene.sets import plinth
 from stableanimator.synthetic.truth import HIDDEN, OUTSIDE, SEEN, Truth
 
@@ -92,6 +93,7 @@ class ClipRenderer:
             camera=np.zeros((count, 2, 3)),
             shots=np.zeros(count, np.int64),
             sets=np.zeros(count, np.int64),
+            living=np.zeros(count, bool),
             flash=np.array([flash.get(int(frame), 0.0) for frame in self._frames], np.float32),
         )
 
@@ -101,6 +103,7 @@ class ClipRenderer:
         sets = list(dict.fromkeys(other.set for other in self.clip.shots))
         truth = self.truth
         truth.camera[rows], truth.shots[rows], truth.sets[rows] = camera, number, sets.index(shot.set)
+        truth.living[rows] = shot.set.life in LIVING
         roles = sorted(shot.roles, key=lambda role: role.y)  # who stands lower in the picture is nearer
         figures = [self._figure(shot, role, times) for role in roles]
         artists = []
@@ -111,7 +114,7 @@ class ClipRenderer:
         background = _Background(shot, camera, self._canvas)
         softness = 0.022 * float(np.median(camera[:, 0, 0] ** 2 + camera[:, 1, 0] ** 2) ** 0.5)
         for frame, row in enumerate(rows):
-            self._canvas.begin(background.at(frame))
+            self._canvas.begin(background.at(frame, float(times[frame])))
             for artist in artists:
                 artist.draw_shadow(frame)
             for artist in artists:
@@ -192,7 +195,7 @@ class _Background:
     """The painted set as the camera sees it, enlarged like the canvas."""
 
     def __init__(self, shot: Shot, camera: Array, canvas: Canvas) -> None:
-        self._size = canvas.size
+        self._size, self._set = canvas.size, shot.set
         enlarged = camera * canvas.supersample
         corners = np.array([[0, 0], [1, 0], [0, 1], [1, 1]]) * self._size
         linear = np.linalg.inv(enlarged[:, :, :2])
@@ -217,8 +220,13 @@ class _Background:
         self._matrices[:, :, 2] += 0.5 * self._matrices[:, :, :2].sum(-1) - 0.5
         self._last: Image | None = None
 
-    def at(self, frame: int) -> Image:
-        """The background of a frame, [h, w, 3]."""
+    def at(self, frame: int, seconds: float) -> Image:
+        """The background of a frame at a time of the clip, [h, w, 3]."""
+        picture = self._still(frame)
+        looks = {**LIVING, "grain": grain}
+        return looks[self._set.life](picture, seconds, self._set.seed) if self._set.life else picture
+
+    def _still(self, frame: int) -> Image:
         if self._last is None or self._moving:
             self._last = np.asarray(
                 cv2.warpAffine(

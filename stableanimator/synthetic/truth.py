@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from stableanimator.errors import InputError
 from stableanimator.synthetic.scene.camera import step_similarities
 
-VERSION = 2
+VERSION = 3
 """Raise when a field's meaning changes."""
 
 OUTSIDE, HIDDEN, SEEN = 0, 1, 2
@@ -60,12 +60,14 @@ class Truth:
     alive: NDArray[np.bool_]
     """[P] false for statues."""
     camera: NDArray[np.float64]
-    """[F, 2, 3] the similarity from the plane of the set (body heights) to pixels. The background moves by it exactly;
-    it means nothing across a cut."""
+    """[F, 2, 3] the similarity from the plane of the set (body heights) to pixels. The background moves by it exactly,
+    unless it is `living`; it means nothing across a cut."""
     shots: NDArray[np.int64]
     """[F] number of the shot."""
     sets: NDArray[np.int64]
     """[F] number of the set: a cut inside one set changes the shot and not the set."""
+    living: NDArray[np.bool_]
+    """[F] whether the background changes by itself (stableanimator.synthetic.scene.living)."""
     flash: NDArray[np.float32]
     """[F] share of white mixed into the picture."""
 

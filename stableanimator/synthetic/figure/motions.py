@@ -254,10 +254,25 @@ def _nod(times: Array, generator: np.random.Generator) -> tuple[Array, Array]:
     return poses, travel
 
 
+def _lean(times: Array, generator: np.random.Generator) -> tuple[Array, Array]:
+    """Speaks to people on both sides: the head turns and tilts far, the trunk leans after it, hands stay down."""
+    poses, travel = _nod(times, generator)
+    _set(
+        poses,
+        head_yaw=28 * wander(times, generator, 0.2, 0.5),
+        head_tilt=10 * wander(times, generator, 0.2, 0.6),
+        chest_tilt=7 * wander(times, generator, 0.15, 0.4),
+        tilt=4 * wander(times, generator, 0.1, 0.3),
+        chest_yaw=12 * wander(times, generator, 0.15, 0.4),
+    )
+    return poses, travel
+
+
 MOTIONS: dict[str, Callable[[Array, np.random.Generator], tuple[Array, Array]]] = {
     "idle": _idle,
     "talk": _talk,
     "nod": _nod,
+    "lean": _lean,
     "wave": _wave,
     "walk": _walk,
     "stroll": _stroll,
@@ -269,7 +284,7 @@ MOTIONS: dict[str, Callable[[Array, np.random.Generator], tuple[Array, Array]]] 
 }
 """Every motion by name."""
 
-_SPEAKS = ("talk", "nod", "turn_away")
+_SPEAKS = ("talk", "nod", "lean", "turn_away")
 
 
 def _expression(name: str, times: Array, generator: np.random.Generator) -> Expression:

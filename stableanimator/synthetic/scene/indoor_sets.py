@@ -218,3 +218,9 @@ def library(p: Painter, g: np.random.Generator) -> None:
     for x in (-1.5, 1.3):
         p.glow(x, -1.2, 0.5, tone("FFDFA8"), 0.4)
     p.texture(0.02, 0.012)
+
+
+def wall(p: Painter, g: np.random.Generator) -> None:
+    """Nothing but a wall in one colour, a little darker below."""
+    colour = hexes("D8CFC4 BFC7CC CFC3CC C9D1C0 E2E2DE 9AA5A8")[g.integers(6)]
+    p.gradient(-4.0, 3.0, mix(colour, (255, 255, 255), 0.12), mix(colour, (0, 0, 0), 0.10))

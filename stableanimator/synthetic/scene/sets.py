@@ -18,6 +18,8 @@ class Set:
 
     name: str
     seed: int
+    life: str = ""
+    """How it changes by itself, of `stableanimator.synthetic.scene.living.LIVING`, or `grain`; empty: it does not."""
 
     @property
     def light(self) -> tuple[float, float]:
@@ -28,7 +30,7 @@ class Set:
     def paint(self, window: tuple[float, float, float, float], density: float, softness: float) -> Painter:
         """Paint a window of the set, its background out of focus by `softness` (body heights)."""
         painter = Painter(window, density, self.seed)
-        SETS[self.name](painter, np.random.default_rng([self.seed, 7]))
+        (SETS | PLAIN_SETS)[self.name](painter, np.random.default_rng([self.seed, 7]))
         painter.soften(softness)
         return painter
 
@@ -61,4 +63,6 @@ SETS: dict[str, Callable[[Painter, np.random.Generator], None]] = {
     "brick": outdoor_sets.brick,
     "library": indoor_sets.library,
 }
-"""Every kind of set by name."""
+"""Every kind of set by name, among which `draw_set` draws."""
+PLAIN_SETS: dict[str, Callable[[Painter, np.random.Generator], None]] = {"wall": indoor_sets.wall}
+"""Sets with nothing in them that could be followed; asked for by name alone."""
