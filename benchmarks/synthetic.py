@@ -29,6 +29,7 @@ from benchmarks.drawn.clips import (
     measuring,
     unseen_clips,
 )
+from benchmarks.drawn.crossings import share_wrong
 from benchmarks.drawn.faces import KINDS, identity_score
 from benchmarks.drawn.scores import (
     RuleScore,
@@ -161,6 +162,16 @@ def background_figures(arguments: argparse.Namespace) -> list[Figure]:
     ]  # fmt: skip
 
 
+def crossing_figures(scenes: int = 100) -> list[Figure]:
+    """Who is who where people cross and hide each other."""
+    figures = []
+    for count in (2, 3):
+        share, frames = share_wrong(count, scenes)
+        note = f"{scenes} crossings, {frames} frames, hidden for 0.2 to 1 s"
+        figures.append(Figure(f"{count} people who cross: share of frames wrong", share, 0.02, "lower", note=note))
+    return figures
+
+
 def _figures_of_rule(rule: str, score: RuleScore) -> list[Figure]:
     for error in score.wrong:
         print(f"{rule}: {error}")
@@ -213,7 +224,7 @@ OF_CLIPS: dict[str, tuple[Callable[[Sequence[MeasuredClip]], list[Figure]], tupl
     "rules": (rule_figures, tuple(MEASURES)),
 }
 """The parts that are scored on clips, each with the measures that it needs."""
-PARTS = (*OF_CLIPS, "background", "identity", "size")
+PARTS = (*OF_CLIPS, "background", "crossings", "identity", "size")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -225,6 +236,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         figures = _on_clips(arguments, [part for part in parts if part in OF_CLIPS])
         if "background" in parts:
             figures += background_figures(arguments)
+        if "crossings" in parts:
+            figures += crossing_figures()
         if "identity" in parts:
             figures += identity_figures(arguments.identities, arguments.weights, arguments.workers)
         if "size" in parts:

@@ -10,7 +10,6 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 import torch
-from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
 from stableanimator.alignment.aligner import Aligner
@@ -22,6 +21,7 @@ from stableanimator.media.framing import Framing, Size
 from stableanimator.perception.person_boxes import visible
 from stableanimator.perception.settings import SkeletonStyle
 from stableanimator.perception.skeleton import VISIBLE, draw_skeleton, to_openpose18
+from stableanimator.tracklets import find_again, follow_everybody
 
 Array = npt.NDArray[np.float32]
 
@@ -35,53 +35,22 @@ eyes from the left of the picture."""
 def follow_people(frames: Sequence[Array], count: int) -> Array:
     """The same `count` people in every frame: poses [P_f, 133, 3] of each frame -> [F, count, 133, 3].
 
-    Who comes first decides who they are; afterwards the assignment with the least total distance between poses (mean
-    over common visible body joints) goes on. A pose further away than the person's own size is somebody else; the bound
-    grows with every frame in which the person was not found. Who is not found is missing: NaN with score 0.
+    Who comes first decides who they are. Everybody is followed (stableanimator.tracklets), so that somebody who is not
+    asked for cannot be taken for one of them who is hidden; who is gone and comes back is the same again. Who is not
+    found is missing: NaN with score 0.
     """
     result = np.full((len(frames), count, 133, 3), np.nan, np.float32)
     result[..., 2] = 0
-    last: dict[int, Array] = {}
-    missed = dict.fromkeys(range(count), 0)
-    for f, people in enumerate(frames):
-        known = list(last)
-        distances = np.array([[_distance(last[k], pose) for pose in people] for k in known])
-        distances = distances.reshape(len(known), len(people))
-        bounds = np.array([_extent(last[k]) * (1 + missed[k]) for k in known]).reshape(-1, 1)
-        far = ~(distances <= bounds)
-        rows, columns = linear_sum_assignment(np.where(far, _FAR, distances))
-        found = {known[r]: int(c) for r, c in zip(rows, columns, strict=True) if not far[r, c]}
-        strangers = [i for i, pose in enumerate(people) if i not in found.values() and _body(pose).any()]
-        newcomers = [person for person in range(count) if person not in last]
-        found.update(zip(newcomers, strangers, strict=False))
-        for person in range(count):
-            missed[person] += 1
-            if person in found:
-                result[f, person] = last[person] = people[found[person]]
-                missed[person] = 0
+    joints = [np.where(_body(poses)[..., None], poses[:, BODY, :2], np.nan).astype(np.float64) for poses in frames]
+    for person, track in enumerate(find_again(follow_everybody(joints), count)):
+        for frame, number in track.places:
+            result[frame, person] = frames[frame][number]
     return result
 
 
-_FAR = 1e9  # a cost that no assignment prefers; SciPy refuses infinite ones
-
-
-def _body(pose: Array) -> npt.NDArray[np.bool_]:
-    """Which of the 17 body joints of a pose [133, 3] are visible."""
-    return np.asarray((pose[BODY, 2] >= VISIBLE) & np.isfinite(pose[BODY, :2]).all(-1))
-
-
-def _distance(one: Array, other: Array) -> float:
-    """Mean distance in pixels over the body joints that both poses [133, 3] show; infinite where there is none."""
-    both = _body(one) & _body(other)
-    if not both.any():
-        return float("inf")
-    return float(np.linalg.norm(one[BODY, :2][both] - other[BODY, :2][both], axis=1).mean())
-
-
-def _extent(pose: Array) -> float:
-    """Diagonal in pixels of the box around the visible body joints of a pose [133, 3]; 0 without any."""
-    points = pose[BODY, :2][_body(pose)]
-    return float(np.linalg.norm(np.ptp(points, axis=0))) if len(points) else 0.0
+def _body(poses: Array) -> npt.NDArray[np.bool_]:
+    """[P, 17] which body joints of poses [P, 133, 3] are visible."""
+    return np.asarray((poses[:, BODY, 2] >= VISIBLE) & np.isfinite(poses[:, BODY, :2]).all(-1))
 
 
 def misalign_clip(keypoints: Array, height: int, misalignment: Similarity) -> Array:

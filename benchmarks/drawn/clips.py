@@ -25,8 +25,9 @@ from pipelines.releases.select import judge
 from pipelines.storage.store import Store
 from stableanimator import synthetic
 from stableanimator.perception.settings import FaceSettings, PerceptionSettings, PoseSettings
-from stableanimator.synthetic.clips import KINDS, Clip, ClipSettings, write_clip
+from stableanimator.synthetic.clips import KINDS, write_clip
 from stableanimator.synthetic.render import file_names, render_folder
+from stableanimator.synthetic.script import Clip, ClipSettings
 from stableanimator.synthetic.truth import Truth, truth_path
 
 FIRST_SEED = 5_000_000

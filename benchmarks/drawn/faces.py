@@ -17,10 +17,11 @@ from benchmarks.drawn.truth import true_faces
 from benchmarks.processes import spread
 from stableanimator.perception.arcface import TEMPLATE, ArcFace, align_crops
 from stableanimator.perception.faces import FaceAnalyser
-from stableanimator.synthetic.clips import Clip, write_clip
+from stableanimator.synthetic.clips import write_clip
 from stableanimator.synthetic.figure.identity import draw_identity
 from stableanimator.synthetic.renderer import draw_clip
 from stableanimator.synthetic.scores import area_under_curve, identity_pairs, match_boxes
+from stableanimator.synthetic.script import Clip
 
 KINDS = ("talk", "gesture", "wave", "zoom")
 """Kinds of clips in which faces are large enough to be recognised: close-ups and half bodies."""

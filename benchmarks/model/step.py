@@ -43,8 +43,9 @@ from stableanimator.models.settings import (
     VAESettings,
 )
 from stableanimator.models.unet import checkpoint_activations
-from stableanimator.synthetic.clips import ClipSettings, write_clip
+from stableanimator.synthetic.clips import write_clip
 from stableanimator.synthetic.renderer import draw_clip
+from stableanimator.synthetic.script import ClipSettings
 from stableanimator.training import ShardRow, StepDraws, generator, make_sample, training_loss
 from stableanimator.training_settings import TrainingSettings
 

@@ -2,7 +2,7 @@
 
     python -m stableanimator.synthetic.render --count 24 --out DIR --seed 1 --sheet DIR/sheet.png
 
-    clips                          scripts: who does what where, and what a curator should decide
+    clips, script                  scripts: who does what where, and what a curator should decide
     renderer, truth                from scripts to pictures, and what is true of them
     render, tables, sheet          the command, the tables it writes, and a page to look at
     draw_poses                     poses of drawn people, for the aligner to learn from

@@ -1,219 +1,52 @@
-"""Scripts of clips: who does what where, before which camera, and what a curator should decide about each shot."""
+"""Kinds of clips: who does what where, before which camera, and what a curator should decide about each shot."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from stableanimator.synthetic.figure.actor import Actor, draw_actor
+from stableanimator.synthetic.figure.actor import draw_actor
 from stableanimator.synthetic.scene.camera import Framing
 from stableanimator.synthetic.scene.living import LIVING
 from stableanimator.synthetic.scene.sets import Set, draw_set
+from stableanimator.synthetic.script import Clip, ClipSettings, Role, Writer, view_of
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class ClipSettings:
-    """Format and length of drawn clips."""
-
-    width: int = 256
-    """Pixels. The published tables are measured at 256x256."""
-
-    height: int = 256
-    """Pixels; see `width`."""
-
-    fps: float = 25.0
-    """Frames per second."""
-
-    min_seconds: float = 3.0
-    """Shortest clip. Clips with two shots are at least 5 seconds, so that each can be long enough to be of use."""
-
-    max_seconds: float = 6.0
-    """Longest clip."""
-
-    supersample: int = 2
-    """Pictures are drawn this many times as large and shrunk."""
-
-    def __post_init__(self) -> None:
-        if not (16 <= self.width <= 8192 and 16 <= self.height <= 8192):
-            raise ValueError(f"pictures are 16 to 8192 pixels wide and high, not {self.width}x{self.height}")
-        if not 0.2 <= self.width / self.height <= 5:
-            raise ValueError(f"one side may be up to five times the other, not {self.width}x{self.height}")
-        if not 1 <= self.fps <= 240:
-            raise ValueError(f"fps must lie in 1 to 240, not {self.fps}")
-        if not 0.1 <= self.min_seconds <= self.max_seconds <= 600:
-            raise ValueError(
-                f"seconds must be 0.1 to 600, shortest first, not {self.min_seconds} to {self.max_seconds}"
-            )
-        if not 1 <= self.supersample <= 8:
-            raise ValueError(f"supersample must lie in 1 to 8, not {self.supersample}")
-
-
-@dataclass(frozen=True, slots=True)
-class Role:
-    """One of the cast in one shot."""
-
-    person: int
-    """Number in the cast."""
-    motion: str
-    x: float = 0.0
-    """Where the feet are in the plane of the set when the shot is half over, body heights."""
-    y: float = 0.0
-    scale: float = 1.0
-    """Size of the person: those farther away are smaller."""
-
-
-@dataclass(frozen=True, slots=True)
-class Shot:
-    """What one camera sees without a break."""
-
-    start: int
-    end: int
-    """Frames, end exclusive."""
-    set: Set
-    framing: str
-    """full body, half body, close-up or far."""
-    view: Framing
-    camera: str
-    roles: tuple[Role, ...]
-    expect: str = "accept"
-    """accept or reject, by what curation is meant to keep."""
-    reason: str = ""
-    """Why not: camera_motion, face_quality, several_people, no_person, no_motion, too_short or
-    background_change."""
-
-
-@dataclass(frozen=True, slots=True)
-class Clip:
-    """A whole script; the same script always gives the same pictures."""
-
-    kind: str
-    seed: int
-    settings: ClipSettings
-    cast: tuple[Actor, ...]
-    shots: tuple[Shot, ...]
-    note: str
-    flashes: tuple[tuple[int, float], ...] = ()
-    """Frames and shares of white."""
-
-    @property
-    def frame_count(self) -> int:
-        """Frames of all shots."""
-        return self.shots[-1].end
-
-
-def view_of(framing: str, actor: Actor, aspect: float) -> Framing:
-    """A camera that shows as much of an actor at x = 0 as the framing says, in a picture of an aspect.
-
-    Raises:
-        KeyError: no such framing.
-    """
-    crown = -actor.body.stature
-    top, bottom, width = {
-        "full body": (crown - 0.17, 0.16, 1.2),
-        "half body": (crown - 0.13, crown + 0.60, 0.72),
-        "close-up": (crown - 0.11, crown + 0.36, 0.44),
-        "far": (-1.9, 0.7, 1.6),
-    }[framing]
-    height = max(bottom - top, width / aspect)
-    if framing == "close-up":
-        return Framing(0.0, (top + bottom) / 2, height)
-    return Framing(0.0, bottom - height / 2 if framing == "full body" else (top + bottom) / 2, height)
-
-
-class _Writer:
-    """Writes the script of one clip."""
-
-    def __init__(
-        self, kind: str, seed: int, settings: ClipSettings, identities: Sequence[NDArray[np.floating]]
-    ) -> None:
-        self._identities = identities
-        self.kind, self.seed, self.settings = kind, seed, settings
-        self.generator = np.random.default_rng([seed, 0])
-        self.aspect = settings.width / settings.height
-        self.cast: list[Actor] = []
-        self.shots: list[Shot] = []
-        self.flashes: tuple[tuple[int, float], ...] = ()
-
-    def actor(self) -> int:
-        number = len(self.cast)
-        identity = self._identities[number] if number < len(self._identities) else None
-        self.cast.append(draw_actor(self.generator, identity))
-        return len(self.cast) - 1
-
-    def seconds(self, least: float = 0.0) -> float:
-        low, high = self.settings.min_seconds, self.settings.max_seconds
-        return float(max(self.generator.uniform(low, high), least))
-
-    def shot(
-        self,
-        place: Set,
-        framing: str,
-        view: Framing,
-        camera: str,
-        roles: tuple[Role, ...],
-        seconds: float,
-        reason: str = "",
-    ) -> None:
-        start = self.shots[-1].end if self.shots else 0
-        end = start + max(1, round(seconds * self.settings.fps))
-        expect = "reject" if reason else "accept"
-        self.shots.append(Shot(start, end, place, framing, view, camera, roles, expect, reason))
-
-    def solo(
-        self, motion: str, framing: str, camera: str = "static", reason: str = "", seconds: float | None = None
-    ) -> None:
-        """One person before one camera."""
-        person = self.actor()
-        view = view_of(framing, self.cast[person], self.aspect)
-        self.shot(
-            draw_set(self.generator),
-            framing,
-            view,
-            camera,
-            (Role(person, motion),),
-            self.seconds() if seconds is None else seconds,
-            reason,
-        )
-
-    def clip(self, note: str) -> Clip:
-        return Clip(self.kind, self.seed, self.settings, tuple(self.cast), tuple(self.shots), note, self.flashes)
-
-
-def _dance(w: _Writer) -> str:
+def _dance(w: Writer) -> str:
     w.solo("dance", "full body")
     return "solo dance"
 
 
-def _talk(w: _Writer) -> str:
+def _talk(w: Writer) -> str:
     w.solo("nod", "close-up")
     return "talking head"
 
 
-def _gesture(w: _Writer) -> str:
+def _gesture(w: Writer) -> str:
     w.solo("talk", "half body")
     return "speaks with both hands"
 
 
-def _walk(w: _Writer) -> str:
+def _walk(w: Writer) -> str:
     w.solo("walk", "full body")
     return "walks towards the camera"
 
 
-def _wave(w: _Writer) -> str:
+def _wave(w: Writer) -> str:
     w.solo("wave", "half body")
     return "waves"
 
 
-def _spin(w: _Writer) -> str:
+def _spin(w: Writer) -> str:
     w.solo("spin", "full body", seconds=w.seconds(4.0))
     return "dances and turns once around"
 
 
-def _moving(camera: str, motions: tuple[str, ...], framings: tuple[str, ...], note: str) -> Callable[[_Writer], str]:
-    def write(w: _Writer) -> str:
+def _moving(camera: str, motions: tuple[str, ...], framings: tuple[str, ...], note: str) -> Callable[[Writer], str]:
+    def write(w: Writer) -> str:
         number = int(w.generator.integers(len(motions)))
         w.solo(motions[number], framings[number], camera, "camera_motion")
         return note
@@ -221,22 +54,22 @@ def _moving(camera: str, motions: tuple[str, ...], framings: tuple[str, ...], no
     return write
 
 
-def _away(w: _Writer) -> str:
+def _away(w: Writer) -> str:
     w.solo("away", "full body", reason="face_quality")
     return "dances with the back to the camera"
 
 
-def _turn_away(w: _Writer) -> str:
+def _turn_away(w: Writer) -> str:
     w.solo("turn_away", "half body", reason="face_quality")
     return "turns away and stays so"
 
 
-def _far(w: _Writer) -> str:
+def _far(w: Writer) -> str:
     w.solo("wave", "far", reason="face_quality")
     return "a person far away: the face is too small"
 
 
-def _statue(w: _Writer) -> str:
+def _statue(w: Writer) -> str:
     number = w.actor()
     w.cast[number] = w.cast[number].turned_to_stone()
     view = view_of("full body", w.cast[number], w.aspect)
@@ -252,8 +85,8 @@ def _statue(w: _Writer) -> str:
     return "a statue: it has a face, and nothing ever moves"
 
 
-def _several(count: int) -> Callable[[_Writer], str]:
-    def write(w: _Writer) -> str:
+def _several(count: int) -> Callable[[Writer], str]:
+    def write(w: Writer) -> str:
         people = [w.actor() for _ in range(count)]
         gap = 0.56
         view = view_of("full body", w.cast[0], w.aspect)
@@ -270,7 +103,7 @@ def _several(count: int) -> Callable[[_Writer], str]:
     return write
 
 
-def _bystander(w: _Writer) -> str:
+def _bystander(w: Writer) -> str:
     main, other = w.actor(), w.actor()
     side = float(w.generator.choice([-1.0, 1.0]))
     view = view_of("full body", w.cast[main], w.aspect)
@@ -282,14 +115,14 @@ def _bystander(w: _Writer) -> str:
     return "solo dance with somebody small in the background"
 
 
-def _empty(w: _Writer) -> str:
+def _empty(w: Writer) -> str:
     view = view_of("full body", draw_actor(w.generator), w.aspect)
     camera = str(w.generator.choice(["static", "pan"]))
     w.shot(draw_set(w.generator), "empty", view, camera, (), w.seconds(), "no_person")
     return "a place without a person"
 
 
-def _cut_sets(w: _Writer) -> str:
+def _cut_sets(w: Writer) -> str:
     total = w.seconds(5.0)
     share = float(w.generator.uniform(0.44, 0.56))
     w.solo("dance", "full body", seconds=total * share)
@@ -300,7 +133,7 @@ def _cut_sets(w: _Writer) -> str:
     return "two people in two places, a cut between them"
 
 
-def _cut_inside(w: _Writer) -> str:
+def _cut_inside(w: Writer) -> str:
     total = w.seconds(5.0)
     share = float(w.generator.uniform(0.44, 0.56))
     w.solo("talk", "full body", seconds=total * share)
@@ -312,7 +145,7 @@ def _cut_inside(w: _Writer) -> str:
     return "one person, a cut inside one set"
 
 
-def _cut_short(w: _Writer) -> str:
+def _cut_short(w: Writer) -> str:
     w.solo("wave", "half body", reason="too_short", seconds=float(w.generator.uniform(0.8, 1.6)))
     place = draw_set(w.generator, unlike=w.shots[0].set.name)
     view = view_of("full body", w.cast[0], w.aspect)
@@ -321,7 +154,7 @@ def _cut_short(w: _Writer) -> str:
     return "a shot that is too short, and then a good one"
 
 
-def _flash(w: _Writer) -> str:
+def _flash(w: Writer) -> str:
     w.solo("dance", "full body")
     flashes: dict[int, float] = {}
     for share in (0.3, 0.7):
@@ -332,7 +165,7 @@ def _flash(w: _Writer) -> str:
     return "solo dance under flashes, which are no cuts"
 
 
-def _speaker(w: _Writer) -> str:
+def _speaker(w: Writer) -> str:
     number, framing = w.actor(), str(w.generator.choice(["half body", "half body", "close-up"]))
     traits = w.cast[number].traits
     style = str(w.generator.choice(["long", "long", "curls", "bob", "ponytail"]))
@@ -344,8 +177,8 @@ def _speaker(w: _Writer) -> str:
     return "speaks before a plain wall: much loose hair, a head that turns and leans"
 
 
-def _living(life: str) -> Callable[[_Writer], str]:
-    def write(w: _Writer) -> str:
+def _living(life: str) -> Callable[[Writer], str]:
+    def write(w: Writer) -> str:
         person = w.actor()
         framing = str(w.generator.choice(["half body", "full body"]))
         view = view_of(framing, w.cast[person], w.aspect)
@@ -359,7 +192,7 @@ def _living(life: str) -> Callable[[_Writer], str]:
 PLINTH = 0.2
 """Height of what statues stand on, body heights."""
 
-KINDS: dict[str, Callable[[_Writer], str]] = {
+KINDS: dict[str, Callable[[Writer], str]] = {
     "dance": _dance,
     "talk": _talk,
     "walk": _walk,
@@ -385,7 +218,7 @@ KINDS: dict[str, Callable[[_Writer], str]] = {
     "far": _far,
 }
 """The kinds of clips that are drawn unless others are asked for, by name and in this order."""
-OTHER_KINDS: dict[str, Callable[[_Writer], str]] = {
+OTHER_KINDS: dict[str, Callable[[Writer], str]] = {
     "speaker": _speaker,
     **{life: _living(life) for life in LIVING},
 }
@@ -406,7 +239,7 @@ def write_clip(
     Raises:
         KeyError: no such kind.
     """
-    writer = _Writer(kind, seed, settings or ClipSettings(), identities)
+    writer = Writer(kind, seed, settings or ClipSettings(), identities)
     return writer.clip((KINDS | OTHER_KINDS)[kind](writer))
 
 

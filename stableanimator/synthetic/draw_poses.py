@@ -20,8 +20,9 @@ import numpy as np
 
 from stableanimator.alignment.poses import body_pose
 from stableanimator.alignment.training_data.pose_clips import Poses, write_pose_clips
-from stableanimator.synthetic.clips import Clip, ClipSettings, write_clip
+from stableanimator.synthetic.clips import write_clip
 from stableanimator.synthetic.renderer import draw_clip
+from stableanimator.synthetic.script import Clip, ClipSettings
 from stableanimator.synthetic.truth import OUTSIDE, SEEN
 
 KINDS = ("dance", "talk", "gesture", "walk", "wave", "spin", "turn_away", "away", "shake", "pan")

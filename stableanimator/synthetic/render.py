@@ -18,9 +18,10 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from stableanimator.errors import InputError, UserError
 from stableanimator.media.video import write_mp4
-from stableanimator.synthetic.clips import KINDS, OTHER_KINDS, Clip, ClipSettings, write_clips
+from stableanimator.synthetic.clips import KINDS, OTHER_KINDS, write_clips
 from stableanimator.synthetic.renderer import ClipRenderer
 from stableanimator.synthetic.scene.canvas import Image
+from stableanimator.synthetic.script import Clip, ClipSettings
 from stableanimator.synthetic.sheet import contact_sheet
 from stableanimator.synthetic.tables import verdict, write_tables
 from stableanimator.synthetic.truth import truth_path

@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from stableanimator.synthetic.clips import PLINTH, Clip, Role, Shot
+from stableanimator.synthetic.clips import PLINTH
 from stableanimator.synthetic.figure.actor import KEYPOINTS, figure_of, owners
 from stableanimator.synthetic.figure.geometry import Array, View
 from stableanimator.synthetic.figure.identity import GENES
@@ -23,6 +23,7 @@ from stableanimator.synthetic.scene.canvas import Canvas, Image
 from stableanimator.synthetic.scene.drawing import FigureArtist, part_table, to_picture
 from stableanimator.synthetic.scene.living import LIVING, grain
 from stableanimator.synthetic.scene.sets import plinth
+from stableanimator.synthetic.script import Clip, Role, Shot
 from stableanimator.synthetic.truth import HIDDEN, OUTSIDE, SEEN, Truth
 
 _DISTANCE = 6.0

@@ -6,8 +6,9 @@ import time
 
 import cv2
 
-from stableanimator.synthetic.clips import KINDS, ClipSettings, write_clip
+from stableanimator.synthetic.clips import KINDS, write_clip
 from stableanimator.synthetic.renderer import ClipRenderer
+from stableanimator.synthetic.script import ClipSettings
 
 
 def frames_per_second(kind: str, settings: ClipSettings, seed: int = 0) -> float:

@@ -6,7 +6,7 @@ import csv
 import io
 from pathlib import Path
 
-from stableanimator.synthetic.clips import Clip, Shot
+from stableanimator.synthetic.script import Clip, Shot
 
 CLIP_COLUMNS = (
     *("file", "people", "framing", "camera", "cut_frames", "expect", "reason", "note"),

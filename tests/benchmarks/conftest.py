@@ -14,9 +14,10 @@ from numpy.typing import NDArray
 from benchmarks.drawn.clips import MeasuredClip
 from benchmarks.drawn.truth import true_faces, true_people
 from stableanimator.media.video import write_mp4
-from stableanimator.synthetic.clips import Clip, ClipSettings, write_clip
+from stableanimator.synthetic.clips import write_clip
 from stableanimator.synthetic.renderer import draw_clip
 from stableanimator.synthetic.scene.camera import step_similarities
+from stableanimator.synthetic.script import Clip, ClipSettings
 from stableanimator.synthetic.truth import Truth
 
 SHORT = ClipSettings(width=128, height=128, min_seconds=2.5, max_seconds=2.5)

@@ -21,9 +21,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from stableanimator.synthetic.clips import KINDS, Clip, ClipSettings, write_clip
+from stableanimator.synthetic.clips import KINDS, write_clip
 from stableanimator.synthetic.figure.identity import draw_identity
 from stableanimator.synthetic.renderer import ClipRenderer
+from stableanimator.synthetic.script import Clip, ClipSettings
 from stableanimator.synthetic.truth import Truth
 
 SEEDS = 1_000_000

@@ -19,8 +19,9 @@ from pipelines.measures.people import People
 from pipelines.measures.shots import shot_rows
 from pipelines.releases.rules import rules_of
 from stableanimator.perception.skeleton import to_openpose18
-from stableanimator.synthetic.clips import ClipSettings, write_clip
+from stableanimator.synthetic.clips import write_clip
 from stableanimator.synthetic.scene.camera import step_similarities
+from stableanimator.synthetic.script import ClipSettings
 from stableanimator.synthetic.truth import Truth
 
 Drawn = Callable[[str], Truth]

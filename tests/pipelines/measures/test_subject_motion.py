@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 from pipelines.measures.subject_motion import SubjectMotion, own_motion, shared_by_neighbours
 from pipelines.releases.settings import SelectSettings
 from stableanimator.perception.point_tracks import KltTracker
-from stableanimator.synthetic.clips import ClipSettings, write_clip
+from stableanimator.synthetic.clips import write_clip
 from stableanimator.synthetic.renderer import ClipRenderer
+from stableanimator.synthetic.script import ClipSettings
 
 Texture = Callable[..., np.ndarray]
 WHOLE = np.array([[0, 0, 320, 200]], np.float32)

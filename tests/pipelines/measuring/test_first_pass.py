@@ -25,8 +25,9 @@ from pipelines.measuring.shot_run import Sampler, ShotRun, VideoResult
 from pipelines.measuring.video_measures import Video, VideoMeasurer
 from pipelines.storage.store import Store
 from stableanimator.media.video import VideoReader, write_mp4
-from stableanimator.synthetic.clips import ClipSettings, write_clip
+from stableanimator.synthetic.clips import write_clip
 from stableanimator.synthetic.renderer import ClipRenderer
+from stableanimator.synthetic.script import ClipSettings
 
 SETTINGS = CurateSettings(measures=("camera_motion", "picture"), sample_fps=5.0)
 SMALL = ClipSettings(width=160, height=128, fps=15, min_seconds=2, max_seconds=3, supersample=1)

@@ -3,9 +3,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from stableanimator.synthetic.clips import KINDS, Clip, ClipSettings, Shot, write_clip, write_clips
+from stableanimator.synthetic.clips import KINDS, write_clip, write_clips
 from stableanimator.synthetic.figure.identity import draw_identity
 from stableanimator.synthetic.renderer import draw_clip
+from stableanimator.synthetic.script import Clip, ClipSettings, Shot
 from stableanimator.synthetic.truth import Truth
 
 SETTINGS = ClipSettings()

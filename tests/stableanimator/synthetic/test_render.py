@@ -11,9 +11,10 @@ import numpy as np
 import pytest
 
 from stableanimator.media.video import VideoReader
-from stableanimator.synthetic.clips import ClipSettings, write_clips
+from stableanimator.synthetic.clips import write_clips
 from stableanimator.synthetic.render import main
 from stableanimator.synthetic.renderer import draw_clip
+from stableanimator.synthetic.script import ClipSettings
 from stableanimator.synthetic.sheet import contact_sheet
 from stableanimator.synthetic.speed import frames_per_second
 from stableanimator.synthetic.tables import CLIP_COLUMNS, SHOT_COLUMNS

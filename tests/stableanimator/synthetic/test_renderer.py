@@ -6,8 +6,9 @@ import cv2
 import numpy as np
 import pytest
 
-from stableanimator.synthetic.clips import Clip, ClipSettings, Role, write_clip
+from stableanimator.synthetic.clips import write_clip
 from stableanimator.synthetic.renderer import ClipRenderer, draw_clip
+from stableanimator.synthetic.script import Clip, ClipSettings, Role
 from stableanimator.synthetic.truth import HIDDEN, OUTSIDE, SEEN, Truth
 
 SMALL = ClipSettings(width=160, height=128)

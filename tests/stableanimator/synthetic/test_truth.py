@@ -8,8 +8,9 @@ import pytest
 
 from stableanimator.errors import InputError
 from stableanimator.perception.skeleton import VISIBLE
-from stableanimator.synthetic.clips import ClipSettings, write_clip
+from stableanimator.synthetic.clips import write_clip
 from stableanimator.synthetic.renderer import draw_clip
+from stableanimator.synthetic.script import ClipSettings
 from stableanimator.synthetic.truth import HIDDEN, OUTSIDE, SEEN, Truth, truth_path
 
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from stableanimator.synthetic.clips import ClipSettings, write_clip
+from stableanimator.synthetic.clips import write_clip
 from stableanimator.synthetic.renderer import draw_clip
 from stableanimator.synthetic.scene.living import LIVING
+from stableanimator.synthetic.script import ClipSettings
 
 SMALL = ClipSettings(width=96, height=96, min_seconds=1.0, max_seconds=1.0)
 
