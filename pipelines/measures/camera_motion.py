@@ -15,6 +15,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, Protocol
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -22,6 +23,7 @@ from pipelines.measures.background_motion import ConsensusSettings, Step, step_m
 from pipelines.measures.frames import Frame
 from pipelines.measures.person_outline import person_outline
 from pipelines.measures.subject_motion import SubjectMotion
+from stableanimator.perception.point_seeds import gradients_at
 from stableanimator.perception.settings import CoTrackerSettings, Device, KltSettings
 
 NAME = "camera_motion"
@@ -66,6 +68,11 @@ class CameraMotionSettings:
     consensus: ConsensusSettings = field(default_factory=ConsensusSettings)
     """When the background points agree on a motion."""
 
+    min_gradient: float = 4.0
+    """Brightness gradient of a corner in its weakest direction, grey levels per pixel, below which it may be a camera's
+    noise and no thing: noise of 5 grey levels, compressed, makes 3.5. Such points are asked only where there are too
+    few others, and then only what they agree on counts: noise agrees on nothing."""
+
     people_margin: float = 0.05
     """Share of its longer side by which a person's box is widened for the question of which points may lie on the
     person: outlines are not perfect, hair flies and a skirt flares, and a detector's box may cut them. Such points are
@@ -76,6 +83,8 @@ class CameraMotionSettings:
             raise ValueError(f"motion_fps must be above 0, got {self.motion_fps}")
         if self.people_margin < 0:
             raise ValueError(f"people_margin must not be negative, got {self.people_margin}")
+        if self.min_gradient < 0:
+            raise ValueError(f"min_gradient must not be negative, got {self.min_gradient}")
         if self.tracker == "cotracker" and self.cotracker is None:
             raise ValueError("tracker is cotracker; say where its weights are in cotracker.checkpoint")
 
@@ -102,7 +111,7 @@ class CameraMotion:
         self._tracker = new_tracker()
         self._subject = SubjectMotion(new_tracker())
         self._waiting: list[_Sample] = []
-        self._time: float | None = None  # of the last sample that was tracked
+        self._last: _Sample | None = None  # that was tracked
         self._size = (0, 0)
         self._steps: list[Step] = []
 
@@ -129,17 +138,28 @@ class CameraMotion:
             [sample.image for sample in self._waiting], [sample.outlines for sample in self._waiting]
         ).points
         for number, sample in enumerate(self._waiting, start=len(points) - len(self._waiting)):
-            if self._time is not None:
-                self._steps.append(self._step(points[number - 1], points[number], sample, sample.time - self._time))
-            self._time = sample.time
+            if self._last is not None:
+                self._steps.append(self._step(points[number - 1], points[number], self._last, sample))
+            self._last = sample
         self._waiting = []
 
-    def _step(self, before: NDArray[np.float32], after: NDArray[np.float32], sample: _Sample, seconds: float) -> Step:
+    def _step(self, before: NDArray[np.float32], after: NDArray[np.float32], last: _Sample, sample: _Sample) -> Step:
         # A point that a person now hides is not lost.
         asked = np.isfinite(before).all(-1) & ~_inside(before, sample.outlines)
-        near = _grown(sample.people, self._settings.people_margin)
         start, end = before[asked], after[asked]
-        return step_motion(start, end, self._size, seconds, self._settings.consensus, doubtful=_inside(start, near))
+        near = _grown(sample.people, self._settings.people_margin)
+        faint = (
+            gradients_at(np.asarray(cv2.cvtColor(last.image, cv2.COLOR_RGB2GRAY), np.uint8), start)
+            < self._settings.min_gradient
+        )
+        return step_motion(
+            start,
+            end,
+            self._size,
+            sample.time - last.time,
+            self._settings.consensus,
+            doubtful=faint | _inside(start, near),
+        )
 
     def columns(self) -> dict[str, Any]:
         """The columns of CAMERA_MOTION behind the samples' head."""
@@ -192,6 +212,9 @@ def identity(settings: CameraMotionSettings) -> dict[str, Any]:
     """What the columns depend on beside frames and weights: the settings of the tracker that is not used are not in it,
     nor is the place of its weights."""
     values = asdict(settings)
-    values = {name: values[name] for name in ("motion_fps", "tracker", settings.tracker, "consensus", "people_margin")}
+    values = {
+        name: values[name]
+        for name in ("motion_fps", "tracker", settings.tracker, "consensus", "people_margin", "min_gradient")
+    }
     values[settings.tracker].pop("checkpoint", None)
     return values

@@ -16,8 +16,6 @@ from stableanimator.perception.settings import SeedSettings
 _BLOCK = 3  # pixels over which OpenCV sums gradients
 # A 3x3 Sobel filter gives 8 times the gradient; OpenCV divides by 4, by the block and by white.
 _SOBEL_GAIN, _SOBEL_SCALE = 8, 4
-_IMMERKAER = np.array([[1, -2, 1], [-2, 4, -2], [1, -2, 1]], np.float32)
-_CALM = 16  # pixels: side of a block whose noise is looked at
 
 
 def free_of_boxes(
@@ -59,23 +57,21 @@ def new_corners(
     free = mask.copy()
     for x, y in places:
         cv2.circle(free, (round(float(x)), round(float(y))), int(settings.min_distance), 0, -1)
-    least = max(settings.min_gradient, settings.min_over_noise * noise_level(grey))
-    quality = max(settings.quality, _least_quality(grey, free, least))
+    quality = max(settings.quality, _least_quality(grey, free, settings.min_gradient))
     if quality >= 1:
         return none
     corners = cv2.goodFeaturesToTrack(grey, wanted, quality, settings.min_distance, mask=free)
     return none if corners is None else corners.reshape(-1, 2).astype(np.float32)
 
 
-def noise_level(grey: NDArray[np.uint8]) -> float:
-    """Standard deviation of the noise in a picture [h, w], grey levels: what Immerkaer's operator (Fast noise variance
-    estimation, CVIU 1996), which edges and gradients hardly touch, finds in the calmest tenth of its blocks."""
-    response = np.abs(cv2.filter2D(grey, cv2.CV_32F, _IMMERKAER)) * np.sqrt(np.pi / 2) / 6
-    height, width = (side // _CALM * _CALM for side in grey.shape)
-    if not height or not width:
-        return float(response.mean())
-    blocks = response[:height, :width].reshape(height // _CALM, _CALM, width // _CALM, _CALM)
-    return float(np.percentile(blocks.mean((1, 3)), 10))
+def gradients_at(grey: NDArray[np.uint8], places: NDArray[np.floating]) -> NDArray[np.float32]:
+    """[N] brightness gradient in its weakest direction, grey levels per pixel as `SeedSettings.min_gradient`: the
+    strongest corner within two pixels of each of `places` [N, 2], which count from the first pixel's corner."""
+    height, width = grey.shape
+    strongest = cv2.dilate(cv2.cornerMinEigenVal(grey, _BLOCK), np.ones((5, 5), np.uint8))
+    columns = np.clip(places[:, 0].astype(int), 0, width - 1)
+    rows = np.clip(places[:, 1].astype(int), 0, height - 1)
+    return np.asarray(np.sqrt(np.maximum(strongest[rows, columns], 0) / _corner_strength(1.0)), np.float32)
 
 
 def _least_quality(grey: NDArray[np.uint8], mask: NDArray[np.uint8], min_gradient: float) -> float:

@@ -96,9 +96,6 @@ class SeedSettings:
     """Least brightness gradient of a corner in its weakest direction, grey levels per pixel (root mean square over 3x3
     pixels). On a plain wall the strongest corner is noise, of which one grey level gives 0.4: such a wall has no
     points to track. 0 takes any corner."""
-    min_over_noise: float = 1.0
-    """The same for each grey level of noise that the picture has: of 65,000 places in white noise of one level the
-    strongest corner has 0.83."""
     reseed_share: float = 0.5
     """New points are looked for when fewer than this share of `max_points` is left."""
     box_margin: float = 0.0
@@ -109,7 +106,7 @@ class SeedSettings:
         for name in ("max_points", "min_distance", "quality"):
             _check_positive(name, getattr(self, name))
         _check_share("reseed_share", self.reseed_share)
-        for name in ("box_margin", "min_gradient", "min_over_noise"):
+        for name in ("box_margin", "min_gradient"):
             if getattr(self, name) < 0:
                 raise ValueError(f"{name} is {getattr(self, name)}; it must not be negative")
 
