@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import pickle
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from typing import Any
 
 import ray
@@ -41,11 +41,16 @@ class Attempts:
 
     def __init__(self) -> None:
         self._begun: Counter[int] = Counter()
+        self._given_up = False
 
-    def begin(self, row: int) -> int:
-        """Count one more; gives how many it is."""
+    def begin(self, row: int) -> bool:
+        """Count one more; whether it may be made."""
         self._begun[row] += 1
-        return self._begun[row]
+        return not self._given_up and self._begun[row] <= _TRIES
+
+    def give_up(self) -> None:
+        """Let no more begin."""
+        self._given_up = True
 
 
 class PoolActor:
@@ -73,7 +78,7 @@ class PoolActor:
         return {"number": item["number"], "outcome": pickle.dumps(outcome)}
 
     def _outcome(self, number: int, row: Row) -> Row | RowError | UserError:
-        if ray.get(self._attempts.begin.remote(number)) > _TRIES:
+        if not ray.get(self._attempts.begin.remote(number)):
             return RowError(DIED, f"the process that worked on it died {_TRIES} times; run the job again")
         try:
             return self._actor(row)
@@ -96,7 +101,7 @@ def run_actors(
     cpus: float,
     gpus: float = 0.0,
     memory: float = 0.0,
-) -> Iterator[Row]:
+) -> Generator[Row, None, None]:
     """Give each row to an actor, and yield what it returns, in the order in which they are done, under a progress bar.
 
     Args:
@@ -108,7 +113,7 @@ def run_actors(
         cpus, gpus, memory: reserved for each; memory in bytes.
 
     Raises:
-        UserError: as the actor raised it, while it was made or when it was called.
+        UserError: as the actor raised it, while it was made or when it was called; after the rows that others are at.
     """
     if not rows:
         return
@@ -125,11 +130,20 @@ def run_actors(
         num_gpus=gpus,
         memory=memory or None,
     )
-    for item in track(outcomes.iter_rows(), what, len(rows)):
-        outcome: Row | RowError | UserError = pickle.loads(item["outcome"])
-        if isinstance(outcome, UserError):
-            raise outcome
-        yield lost(rows[item["number"]], outcome) if isinstance(outcome, RowError) else outcome
+    items_done = iter(outcomes.iter_rows())
+    try:
+        for item in track(items_done, what, len(rows)):
+            outcome: Row | RowError | UserError = pickle.loads(item["outcome"])
+            if isinstance(outcome, UserError):
+                raise outcome
+            yield lost(rows[item["number"]], outcome) if isinstance(outcome, RowError) else outcome
+    except (UserError, GeneratorExit):
+        # To its end, where rows that wait are not begun: Ray Data's threads that outlive Ray end the process, and with
+        # it what it has to say.
+        attempts.give_up.remote()
+        for _ in items_done:
+            pass
+        raise
 
 
 def require_resources(section: str, cpus: float, gpus: float = 0.0, memory: float = 0.0) -> None:

@@ -23,7 +23,7 @@ from pipelines.measuring.video_measures import Video, VideoMeasurer, VideoResult
 from pipelines.storage.compaction import settle
 from pipelines.storage.store import Store
 from pipelines.storage.tables import SHOTS
-from stableanimator.errors import RowError
+from stableanimator.errors import InputError, RowError
 from stableanimator.perception.settings import PerceptionSettings
 
 log = logging.getLogger(__name__)
@@ -137,10 +137,14 @@ def _run(
         memory=settings.memory_gb_per_actor * 1e9,
     )
     results = []
-    for outcome in outcomes:
-        results.append(outcome["result"])
-        cap.add(outcome["result"])
-        cap.check()
+    try:
+        for outcome in outcomes:
+            results.append(outcome["result"])
+            cap.add(outcome["result"])
+            cap.check()
+    except InputError:
+        outcomes.close()
+        raise
     return results
 
 

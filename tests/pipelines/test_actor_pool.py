@@ -34,6 +34,9 @@ def _lost(row: dict[str, Any], error: RowError) -> dict[str, Any]:
     return row | {"reason": error.reason, "detail": error.detail}
 
 
+SMALL: dict[str, Any] = {"what": "adding", "actors": 1, "cpus": 0.5}
+
+
 def _run(values: list[int], amount: int) -> list[dict[str, Any]]:
     rows = [{"value": value} for value in values]
     return list(run_actors(rows, Adder, (amount,), lost=_lost, what="adding", actors=2, cpus=0.5))
@@ -85,6 +88,32 @@ def test_with_less_room_fewer_actors_run_and_the_log_says_so(caplog: pytest.LogC
     assert 1 <= len({row["process"] for row in results}) <= 2  # three cores hold two
     assert "7 actors of 1.5 CPU cores" in caplog.text
     assert "2 will run" in caplog.text
+
+
+class Full:
+    """Has no room for any row; notes in a file which it began."""
+
+    def __init__(self, notes: str) -> None:
+        self.notes = notes
+
+    def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
+        with open(self.notes, "a") as notes:
+            notes.write(f"{row['value']}\n")
+        raise StorageError("the disk is full")
+
+
+def test_after_a_users_mistake_rows_that_wait_are_not_begun(tmp_path: Path) -> None:
+    notes, rows = tmp_path / "notes", [{"value": value} for value in range(12)]
+    with pytest.raises(StorageError):
+        list(run_actors(rows, Full, (str(notes),), lost=_lost, what="adding", actors=1, cpus=0.5))
+    assert 1 <= len(notes.read_text().split()) <= 4
+
+
+def test_whoever_reads_no_further_has_no_more_begun() -> None:
+    results = run_actors([{"value": 20 + value} for value in range(6)], Adder, (1,), lost=_lost, **SMALL)
+    assert next(results)["value"] > 20
+    results.close()
+    assert list(results) == []
 
 
 class Fragile:
