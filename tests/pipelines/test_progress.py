@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import pty
@@ -96,8 +97,12 @@ def test_a_terminal_shows_a_bar_with_the_rate():
     code = "import time\nfrom pipelines.progress import track\nfor _ in track(range(4), 'reading', 4): time.sleep(0.05)"
     subprocess.run([sys.executable, "-c", code], stderr=theirs, check=True, env={**os.environ, "TERM": "xterm"})
     os.close(theirs)
-    shown = os.read(ours, 1 << 16).decode()
+    written = b""
+    with contextlib.suppress(OSError):  # which is how a terminal ends
+        while piece := os.read(ours, 1 << 16):
+            written += piece
     os.close(ours)
+    shown = written.decode()
     assert "reading" in shown
     assert "4/4" in shown
     assert "a second" in shown
