@@ -23,7 +23,8 @@ from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
-from scipy.optimize import linear_sum_assignment
+from scipy.sparse import csr_array
+from scipy.sparse.csgraph import min_weight_full_bipartite_matching
 
 Array = npt.NDArray[np.float64]
 Place = tuple[int, int]
@@ -37,7 +38,9 @@ _FARTHEST = 3.0  # sizes that an unseen motion may lead; beyond, nobody goes str
 _REACH, _REACH_GROWTH = 1.0, 0.1  # sizes by which a later beginning may be off, and more for each frame of the gap
 _AGE_COST = 0.02  # sizes for each frame of a gap: of two that fit alike the later seen goes on
 _DOUBLE = 0.05  # sizes between two who are always seen together, and are one whom the detector finds twice
-_NEVER = 1e6  # a cost that no assignment prefers; SciPy refuses infinite ones
+_CANDIDATES = 64  # later beginnings, the next ones, in which somebody may go on
+_NEVER = 1e6  # a cost that no assignment prefers
+_LEAST_COST = 1e-9  # SciPy takes a cost of 0 for none
 
 
 @dataclass(slots=True)
@@ -103,12 +106,16 @@ def follow_everybody(frames: Sequence[Array]) -> list[Tracklet]:
     A pose without a joint is nobody.
     """
     people: list[Tracklet] = []
-    for person in _join(_tracklets(frames), lambda before, gap, after: _REACH + _REACH_GROWTH * (gap - 1)):
-        twin = next((number for number, other in enumerate(people) if _are_one(other, person)), None)
-        if twin is None:
+    there: dict[int, set[int]] = {}  # who is in each frame
+    for person in _join(_tracklets(frames), lambda gaps, ends: _REACH + _REACH_GROWTH * (gaps - 1)):
+        met = sorted({number for frame, _ in person.places for number in there.get(frame, ())})
+        twin = next((number for number in met if _are_one(people[number], person)), len(people))
+        if twin == len(people):
             people.append(person)
         else:
             people[twin] = people[twin].filled(person)
+        for frame, _ in person.places:
+            there.setdefault(frame, set()).add(twin)
     return people
 
 
@@ -118,7 +125,7 @@ def find_again(people: list[Tracklet], count: int) -> list[Tracklet]:
     A cut, or a leap that no motion explains, makes somebody new of one and the same person. How far they may be off
     grows by their own size with every frame up to the last one of the other.
     """
-    found = _join(people, lambda before, gap, after: 1.0 + after.last - before.last, kept=count)
+    found = _join(people, lambda gaps, ends: 1.0 + ends, kept=count)
     return found[:count]
 
 
@@ -186,7 +193,9 @@ def _one_way(frames: Sequence[Array], usual: float) -> list[Tracklet]:
             cost = distances(expected[:, None], people[None]) / np.array([[tracklet.size] for tracklet in live])
             gates = np.array([[_gate(tracklet, usual)] for tracklet in live])
             cost = np.where(cost <= gates, cost, _NEVER)
-        partner = {person: tracklet for tracklet, person in _assign(cost)}
+        rows, columns = np.nonzero(cost < _NEVER)
+        pairs = _assign(rows, columns, cost[rows, columns], max(cost.shape))
+        partner = {person: tracklet for tracklet, person in pairs}
         following = []
         for person, pose in enumerate(people):
             if person in partner:
@@ -220,18 +229,15 @@ def _usual_step(frames: Sequence[Array]) -> float:
     return float(np.median(nearest)) if nearest else _LARGEST_GATE
 
 
-def _join(
-    tracklets: list[Tracklet], reach: Callable[[Tracklet, int, Tracklet], float], kept: int = 0
-) -> list[Tracklet]:
-    """Tracklets of which some are one: each end goes on in at most one later beginning, with the least cost in all.
+def _join(tracklets: list[Tracklet], reach: Callable[[Array, Array], Array], kept: int = 0) -> list[Tracklet]:
+    """Tracklets, in the order in which they begin, of which some are one: each end goes on in at most one later
+    beginning, with the least cost in all.
 
-    `reach(before, gap, after)` says how many sizes the second may be off; the first `kept` go on from nobody.
+    `reach` says how many sizes the second may be off, by the frames [N] from the one's end to the other's beginning and
+    those to the other's end. The first `kept` go on from nobody.
     """
-    if not tracklets:
-        return []
-    cost = np.stack([_costs(tracklet, tracklets, reach) for tracklet in tracklets])
-    cost[:, :kept] = _NEVER
-    after = dict(_assign(cost))
+    rows, columns, costs = _links(tracklets, reach, kept)
+    after = dict(_assign(rows, columns, costs, len(tracklets)))
     people = []
     for first in sorted(set(range(len(tracklets))) - set(after.values())):
         person, number = tracklets[first], first
@@ -242,24 +248,34 @@ def _join(
     return people
 
 
-def _costs(before: Tracklet, others: list[Tracklet], reach: Callable[[Tracklet, int, Tracklet], float]) -> Array:
-    """[T] cost of going on in each of the others."""
-    cost = np.full(len(others), _NEVER)
-    numbers = [number for number, after in enumerate(others) if after.first > before.last]
-    if not numbers:
-        return cost
-    later = [others[number] for number in numbers]
-    gaps = np.array([after.first - before.last for after in later])
-    sizes = np.maximum([after.size for after in later], before.size)
-    farthest = _FARTHEST * sizes
-    ahead = _shortened(gaps[:, None] * before.velocity(True), farthest)
-    back = _shortened(gaps[:, None] * np.stack([after.velocity(False) for after in later]), farthest)
-    end, begins = before.poses[-1], np.stack([after.poses[0] for after in later])
-    off = distances(end + ahead[:, None], begins) + distances(end, begins - back[:, None])
-    off /= 2 * sizes
-    allowed = np.array([reach(before, int(gap), after) for gap, after in zip(gaps, later, strict=True)])
-    cost[numbers] = np.where(off <= allowed, off + _AGE_COST * gaps, _NEVER)
-    return cost
+def _links(
+    tracklets: list[Tracklet], reach: Callable[[Array, Array], Array], kept: int
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], Array]:
+    """Who could go on in whom, and at which cost: three arrays of one length.
+
+    Of those who begin later the next few are looked at, so that work grows with the video and not with its square.
+    """
+    firsts = np.array([tracklet.first for tracklet in tracklets])
+    lasts = np.array([tracklet.last for tracklet in tracklets])
+    sizes = np.array([tracklet.size for tracklet in tracklets])
+    begins = np.array([tracklet.poses[0] for tracklet in tracklets]).reshape(-1, 17, 2)
+    backwards = np.array([tracklet.velocity(False) for tracklet in tracklets]).reshape(-1, 2)
+    rows, columns, costs = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)], [np.zeros(0)]
+    for number, before in enumerate(tracklets):
+        begin = max(int(np.searchsorted(firsts, before.last, side="right")), kept)
+        later = np.arange(begin, min(begin + _CANDIDATES, len(tracklets)))
+        gaps = firsts[later] - before.last
+        largest = np.maximum(sizes[later], sizes[number])
+        ahead = _shortened(gaps[:, None] * before.velocity(True), _FARTHEST * largest)
+        back = _shortened(gaps[:, None] * backwards[later], _FARTHEST * largest)
+        end = before.poses[-1]
+        off = distances(end + ahead[:, None], begins[later]) + distances(end, begins[later] - back[:, None])
+        off /= 2 * largest
+        near = off <= reach(gaps, lasts[later] - before.last)
+        rows.append(np.full(near.sum(), number))
+        columns.append(later[near])
+        costs.append(off[near] + _AGE_COST * gaps[near])
+    return np.concatenate(rows), np.concatenate(columns), np.concatenate(costs)
 
 
 def _shortened(motions: Array, longest: Array) -> Array:
@@ -267,7 +283,19 @@ def _shortened(motions: Array, longest: Array) -> Array:
     return motions * np.minimum(1, longest / np.maximum(np.linalg.norm(motions, axis=1), 1e-9))[:, None]
 
 
-def _assign(cost: Array) -> list[tuple[int, int]]:
-    """Pairs of rows and columns with the least total cost, those that may not be left out."""
-    rows, columns = linear_sum_assignment(cost)
-    return [(int(row), int(column)) for row, column in zip(rows, columns, strict=True) if cost[row, column] < _NEVER]
+def _assign(
+    rows: npt.NDArray[np.int64], columns: npt.NDArray[np.int64], costs: Array, count: int
+) -> list[tuple[int, int]]:
+    """Pairs of `count` rows and columns, of those listed as many as can be, with the least total cost."""
+    if not len(rows):
+        return []
+    everybody = np.arange(count)  # a column of their own for those who go on in nobody: SciPy asks for one each
+    table = csr_array(
+        (
+            np.concatenate([costs + _LEAST_COST, np.full(count, _NEVER)]),
+            (np.concatenate([rows, everybody]), np.concatenate([columns, count + everybody])),
+        ),
+        shape=(count, 2 * count),
+    )
+    matched = zip(*min_weight_full_bipartite_matching(table), strict=True)
+    return [(int(row), int(column)) for row, column in matched if column < count]

@@ -89,4 +89,5 @@ def tiny_settings() -> ModelSettings:
         ),
         face_encoder=FaceEncoderSettings(embedding_width=16, cross_attention_dim=32, layers=2, heads=2, head_dim=16),
         pose_net=PoseNetSettings(widths=(8, 16, 16), final_width=32),
+        skeleton="ours",
     )

@@ -84,6 +84,7 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Models:
         ),
         pose_net=PoseNetSettings(widths=(8, 8), final_width=8),
         reference_gain=1.0,
+        skeleton="ours",
     )
     encoders = EncoderSettings(
         vae=VAESettings(block_out_channels=(32, 32, 32), layers_per_block=1, scaling_factor=1.0),
@@ -185,7 +186,7 @@ def test_the_model_is_driven_by_the_aligned_skeleton(plain: Animation) -> None:
     # Motions of 0, 1 and 2 pixels on the reference's scale, about their median: -1, 0, 1; 40 pixels become 32.
     poses = np.stack([_pose(offset) * [0.8, 0.8, 1] for offset in (-1, 0, 1)]).astype(np.float32)
     poses[-1, 0, 2] = 0
-    expected = skeleton_pictures(poses[:, None], 32, 32, "released")
+    expected = skeleton_pictures(poses[:, None], 32, 32, "ours")
     difference = np.abs(plain.skeletons.astype(int) - expected)
     assert expected.mean() > 5
     assert difference.mean() < 0.05 * expected.mean()  # rounding of the fit moves a line's edge by a grey level

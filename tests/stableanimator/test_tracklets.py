@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import numpy as np
 import pytest
 
@@ -53,6 +55,15 @@ def test_who_leaves_and_comes_back_is_the_same_and_a_stranger_is_not_taken_for_t
     away = [at(300.0) if frame < 20 or frame >= 40 else None for frame in range(60)]
     passer = [at(500.0 - 3 * frame, 90) if 22 <= frame < 38 else None for frame in range(60)]
     assert wrong([stays, away, passer], 2) == 0
+
+
+def test_an_hour_of_somebody_new_in_every_frame_takes_no_hour() -> None:
+    """Work grows with the length of a video, also where nothing can be followed."""
+    frames = [at(100.0 + 1000 * (frame % 7))[None] for frame in range(8000)]
+    started = time.process_time()
+    followed = follow_people(frames, 1)
+    assert np.array_equal(followed[0, 0], frames[0][0], equal_nan=True)
+    assert time.process_time() - started < 60
 
 
 def test_nobody_anywhere_is_nobody() -> None:

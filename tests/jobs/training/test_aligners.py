@@ -14,6 +14,7 @@ from stableanimator.alignment.aligner_folder import load_aligner_folder, save_al
 from stableanimator.alignment.settings import AlignerSettings
 from stableanimator.errors import CheckpointError, InputError, WeightsError
 from stableanimator.paths import local_path
+from stableanimator.state_files import FORMAT
 
 SETTINGS = AlignerSettings(width=8, heads=2)
 
@@ -77,6 +78,6 @@ def test_an_aligner_of_another_format_is_refused(tmp_path: Path) -> None:
     """Its weights have the same names and would be read as something else."""
     save_aligner_folder(tmp_path, SETTINGS, Aligner(SETTINGS).state_dict(), {})
     path = tmp_path / "config.json"
-    path.write_text(path.read_text().replace('"format": 2', '"format": 1'))
-    with pytest.raises(CheckpointError, match="is of format 1, not 2"):
+    path.write_text(path.read_text().replace(f'"format": {FORMAT}', '"format": 1'))
+    with pytest.raises(CheckpointError, match=f"is of format 1, not {FORMAT}"):
         load_aligner_folder(tmp_path)

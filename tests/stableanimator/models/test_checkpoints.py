@@ -15,6 +15,7 @@ from stableanimator.errors import CheckpointError, WeightsError
 from stableanimator.models.animator import Animator, Conditioning
 from stableanimator.models.checkpoints import load_model_folder, load_svd_unet, save_model_folder, save_released_folder
 from stableanimator.models.settings import ModelSettings
+from stableanimator.state_files import FORMAT
 
 from ...floats import assert_same
 
@@ -122,6 +123,6 @@ def test_another_unet_is_no_start(tmp_path: Path, tiny_settings: ModelSettings) 
 def test_a_model_folder_of_another_format_is_refused(tmp_path: Path, animator: Animator) -> None:
     save_model_folder(tmp_path, animator, None, {})
     path = tmp_path / "config.json"
-    path.write_text(path.read_text().replace('"format": 2', '"format": 1'))
-    with pytest.raises(CheckpointError, match="is of format 1, not 2"):
+    path.write_text(path.read_text().replace(f'"format": {FORMAT}', '"format": 1'))
+    with pytest.raises(CheckpointError, match=f"is of format 1, not {FORMAT}"):
         load_model_folder(tmp_path)
