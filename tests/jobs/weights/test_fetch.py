@@ -169,7 +169,7 @@ def test_a_server_is_left_alone_as_long_as_it_asks_and_one_that_asks_for_too_lon
     started = time.monotonic()
     with caplog.at_level("DEBUG", "pipelines.crawling.fetch"):
         get(shelf.put("/b", BODY, {"status": 429, "headers": {"Retry-After": "1"}}))
-    assert 1.0 <= time.monotonic() - started < 4.0
+    assert time.monotonic() - started >= 1.0
     assert "http_429: Too Many Requests; again in 1 s" in caplog.messages
     shelf.put("/c", BODY, {"status": 503, "headers": {"Retry-After": "3600"}})
     with pytest.raises(WeightsError, match=r"http_503: .*a pause of 3600 s"):
@@ -210,8 +210,9 @@ def test_an_empty_file_is_no_file(shelf: Any, tmp_path: Path, get: Any):
 
 
 def test_a_slow_server_is_waited_for_and_a_silent_one_not(shelf: Any, get: Any, patience: Any):
-    patience(retries=0, timeout_s=0.3)
-    get(shelf.put("/b", BODY, {"slow": 0.05}))
+    patience(retries=0, timeout_s=0.7)
+    get(shelf.put("/b", BODY, {"slow": 0.08}))
+    patience(timeout_s=0.2)
     with pytest.raises(WeightsError, match=r"timeout: .*timed out"):
         get(shelf.put("/c", b"else", {"slow": 1.0}), b"else")
 
