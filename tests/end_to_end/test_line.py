@@ -98,9 +98,10 @@ def _assert_found_once(client: MlflowClient, align: Run) -> None:
         history = client.get_metric_history(align.info.run_id, name)
         assert [point.step for point in history] == [2, 4]
         found[name] = history[-1].value
-    rows = client.load_table(align.info.experiment_id, "dis.json", [align.info.run_id])
-    final = rows[(rows["scope"] == "clip") & (rows["group"] == "all")].set_index("alignment")["dis"]
-    assert found["dis_learned_clip"] == pytest.approx(final["learned"], rel=1e-4)
+    table = json.loads(Path(client.download_artifacts(align.info.run_id, "dis.json")).read_text())
+    rows = [dict(zip(table["columns"], row, strict=True)) for row in table["data"]]
+    (final,) = [row for row in rows if (row["scope"], row["group"], row["alignment"]) == ("clip", "all", "learned")]
+    assert found["dis_learned_clip"] == pytest.approx(final["dis"], rel=1e-4)
 
 
 @pytest.mark.timeout(1200)

@@ -328,7 +328,7 @@ def test_what_a_full_disk_stopped_goes_on_with_more_room(
         pytest.skip("a small disk can only be mounted by root")
     try:
         shutil.copytree(release.store.root, disk / "root", ignore=shutil.ignore_patterns("parts", "shards"))
-        copy = Store(str(disk / "root")).open("releases")
+        copy = Store(str(disk / "root")).open("releases", release.id)
         with pytest.raises(StorageError, match=r"root has 0\.0. GiB free, and encode would write"):
             encode_release(copy, replace(SETTINGS, free_gib=1.0), ENCODERS)
         ballast = disk / "ballast"
