@@ -16,6 +16,8 @@ from stableanimator.perception.settings import SeedSettings
 _BLOCK = 3  # pixels over which OpenCV sums gradients
 # A 3x3 Sobel filter gives 8 times the gradient; OpenCV divides by 4, by the block and by white.
 _SOBEL_GAIN, _SOBEL_SCALE = 8, 4
+_CALM, _PATCH = 16, 8  # pixels: sides of a block in which noise is looked at, and of its quarters
+_COARSE = 0.5  # share of a difference that may be common to the pixels of a patch; compressed noise has 0.1
 
 
 def free_of_boxes(
@@ -72,6 +74,23 @@ def gradients_at(grey: NDArray[np.uint8], places: NDArray[np.floating]) -> NDArr
     columns = np.clip(places[:, 0].astype(int), 0, width - 1)
     rows = np.clip(places[:, 1].astype(int), 0, height - 1)
     return np.asarray(np.sqrt(np.maximum(strongest[rows, columns], 0) / _corner_strength(1.0)), np.float32)
+
+
+def noise_between(before: NDArray[np.uint8], after: NDArray[np.uint8]) -> float:
+    """Standard deviation of the noise in two pictures [h, w] of one camera, grey levels: how far they differ in the
+    calmest tenth of their blocks, in which nothing moves if there are any such. 0 where even these differ as a whole
+    rather than pixel by pixel: that is change."""
+    difference = after.astype(np.float32) - before
+    height, width = (side // _CALM * _CALM for side in difference.shape)
+    if not height or not width:
+        return 0.0
+    patches = difference[:height, :width].reshape(height // _PATCH, _PATCH, width // _PATCH, _PATCH)
+    squares, means = np.square(patches).mean((1, 3)), np.square(patches.mean((1, 3)))
+    blocks, coarse = (cv2.resize(each, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA) for each in (squares, means))
+    calm = blocks <= np.percentile(blocks, 10)
+    if coarse[calm].mean() > _COARSE * blocks[calm].mean():
+        return 0.0
+    return float(np.sqrt(blocks[calm].mean() / 2))
 
 
 def _least_quality(grey: NDArray[np.uint8], mask: NDArray[np.uint8], min_gradient: float) -> float:
