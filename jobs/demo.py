@@ -19,7 +19,7 @@ from rich.table import Table
 from jobs.running.config import load
 from jobs.running.local_ray import local_head
 from jobs.running.tracking import default_root, tracking_uri
-from jobs.submit import VERBS, submit
+from jobs.submit import LINE, submit
 from stableanimator.errors import ConfigError, UserError
 
 LOGICAL_CPUS = 4  # training workers, a driver and actors share the cores of a small machine
@@ -61,7 +61,7 @@ def main() -> int:
     try:
         config = load(str(files("jobs") / "configs" / _plan()))
         with local_head(LOGICAL_CPUS) as address:
-            for verb in VERBS:
+            for verb in LINE:
                 started = time.monotonic()
                 code = submit(verb, config, address=address)
                 summary.add_row(verb, f"{time.monotonic() - started:.0f}", str(code))

@@ -30,7 +30,10 @@ from stableanimator.errors import ConfigError, UserError
 if TYPE_CHECKING:
     from ray.job_submission import JobSubmissionClient
 
-VERBS = ("curate", "encode", "align", "alignment_table", "train", "animate", "evaluate")
+LINE = ("curate", "encode", "align", "alignment_table", "train", "animate", "evaluate")
+"""What leads from a list of videos to rows in MLflow, in order."""
+VERBS = (*LINE, "pretrain_encoders")
+"""Every job that can be submitted."""
 PACKAGES = ("jobs", "pipelines", "stableanimator")
 DEFAULT_ADDRESS = "http://127.0.0.1:8265"
 

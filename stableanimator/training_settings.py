@@ -31,6 +31,9 @@ class TrainingSettings:
     trainable: Literal["all", "attention"] = "all"
     """Which weights of the U-Net learn, beside FaceEncoder and PoseNet: all (SA++ III-D), or those with "attentions" in
     their name (released)."""
+    temporal: bool = True
+    """Whether the layers over time run and learn. Off: every frame is denoised alone, in half the time; with
+    `frames: 1` it is training on pictures, from which a training on clips goes on (`train.start`)."""
     gradient_checkpointing: bool = True
     """Compute activations of the U-Net again in the backward pass, which saves memory and costs time. Released: on."""
     compile: bool = False

@@ -20,7 +20,13 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from jobs.pairs.settings import AnimateJobSettings, EvaluateSettings
-from jobs.training.settings import AlignJobSettings, AlignmentTableSettings, TrainSettings
+from jobs.training.settings import (
+    AlignJobSettings,
+    AlignmentTableSettings,
+    EngineSettings,
+    PretrainSettings,
+    TrainSettings,
+)
 from pipelines.curation import CurateSettings
 from pipelines.shards.settings import EncodeSettings
 from stableanimator.errors import ConfigError
@@ -47,6 +53,7 @@ class Config(BaseModel):
     """InsightFace and DWPose weights. Without them only measures that need none can run."""
     curate: CurateSettings | None = None
     encoders: EncoderSettings = Field(default_factory=EncoderSettings)
+    pretrain_encoders: PretrainSettings = Field(default_factory=PretrainSettings)
     encode: EncodeSettings = Field(default_factory=EncodeSettings)
     align: AlignJobSettings = Field(default_factory=AlignJobSettings)
     alignment_table: AlignmentTableSettings = Field(default_factory=AlignmentTableSettings)
@@ -209,8 +216,13 @@ def resources(verb: str, config: Config) -> str:
     """What a job reserves in the cluster, in one line."""
     if verb == "alignment_table":
         return f"{verb} reserves nothing: it runs in the driver"
-    if verb in ("align", "train"):
-        engine = config.align.engine if verb == "align" else config.train.loop.engine
+    engines: dict[str, EngineSettings] = {
+        "align": config.align.engine,
+        "pretrain_encoders": config.pretrain_encoders.loop.engine,
+        "train": config.train.loop.engine,
+    }
+    if verb in engines:
+        engine = engines[verb]
         what, count, cpus, gpus = "training workers", engine.workers, engine.cpus_per_worker, engine.gpus_per_worker
     else:
         section: CurateSettings | EncodeSettings | AnimateJobSettings | EvaluateSettings = {

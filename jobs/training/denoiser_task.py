@@ -18,8 +18,9 @@ from pipelines.storage.store import Collection
 from stableanimator.alignment.aligner import Aligner
 from stableanimator.alignment.aligner_folder import load_aligner_folder
 from stableanimator.models.animator import Animator
-from stableanimator.models.checkpoints import load_svd_unet, save_model_folder
+from stableanimator.models.checkpoints import load_svd_unet, save_model_folder, start_from
 from stableanimator.models.settings import ModelSettings
+from stableanimator.models.spatio_temporal import leave_time_out
 from stableanimator.models.unet import checkpoint_activations, speed_up
 from stableanimator.training import (
     StepDraws,
@@ -101,7 +102,11 @@ class DenoiserTask(OpensLate):
             animator = Animator(self.model)
         if self.settings.svd is not None:
             load_svd_unet(animator, self.settings.svd)
+        if self.settings.start is not None:
+            start_from(animator, self.settings.start)
         freeze_all_but(animator, self.settings.step.trainable)
+        if not self.settings.step.temporal:
+            leave_time_out(animator.unet)
         if self.settings.step.gradient_checkpointing:
             checkpoint_activations(animator.unet)
         # Not channels_last: ZeRO lays the weights out anew and loses their memory format.

@@ -33,6 +33,8 @@ from jobs.training.run_folder import Checkpoint, RunFolder
 from jobs.training.sample_order import Pass, SampleOrder, validation_passes
 from jobs.training.settings import LoopSettings
 from jobs.training.task import TrainingTask
+from jobs.training.weight_average import TAG as MEAN
+from jobs.training.weight_average import WeightAverage
 from stableanimator.errors import ConfigError
 
 log = logging.getLogger(__name__)
@@ -181,6 +183,7 @@ class _Session:
         self.engine, self.optimizer, _, _ = deepspeed.initialize(
             model=module, model_parameters=learning, config=deepspeed_config(loop)
         )
+        self.mean = WeightAverage(self.engine, loop.ema_decay) if loop.ema_decay > 0 else None
         self.first_step = self._resume()
         self.progress = Progress(loop, self.order.steps, self.first_step, tracking) if rank == 0 else None
 
@@ -191,6 +194,8 @@ class _Session:
         for step in range(self.first_step, self.order.steps):
             started = time.monotonic()
             loss, norm = self._step(step, pieces)
+            if self.mean is not None:
+                self.mean.update(step)
             if self.progress is not None:
                 rate = learning_rate(self.loop, step, self.order.steps)
                 self.progress.step(step + 1, loss, rate, norm, time.monotonic() - started)
@@ -263,9 +268,14 @@ class _Session:
         newest = self.folder.newest()
         if newest is None:
             return 0
-        loaded, _ = self.engine.load_checkpoint(str(newest.folder / "deepspeed"), tag=_TAG)
-        if loaded is None:
-            raise ConfigError(f"{newest.folder}/deepspeed cannot be read; delete {newest.folder} to resume before it")
+        for tag in (_TAG,) if self.mean is None else (MEAN, _TAG):
+            loaded, _ = self.engine.load_checkpoint(str(newest.folder / "deepspeed"), tag=tag)
+            if loaded is None:
+                raise ConfigError(
+                    f"{newest.folder}/deepspeed cannot be read; delete {newest.folder} to resume before it"
+                )
+            if self.mean is not None and tag == MEAN:
+                self.mean.take_weights()
         if self.rank == 0:
             log.info("resumed after step %d from %s", newest.step, newest.folder)
         return newest.step
@@ -277,9 +287,14 @@ class _Session:
         dist.barrier()
         folder = self.folder.step_folder(step)
         self.engine.save_checkpoint(str(folder / "deepspeed"), tag=_TAG)
+        exported = _TAG
+        if self.mean is not None:
+            with self.mean.in_place_of_weights():
+                self.engine.save_checkpoint(str(folder / "deepspeed"), tag=MEAN)
+            exported = MEAN
         dist.barrier()
         if self.rank == 0:
-            self.task.export(folder, self._consolidated(folder))
+            self.task.export(folder, self._consolidated(folder, exported))
             state = {
                 "step": step,
                 "total_steps": self.order.steps,
@@ -292,12 +307,14 @@ class _Session:
             log.info("checkpoint %s", folder)
         dist.barrier()
 
-    def _consolidated(self, folder: Path) -> dict[str, Tensor]:
+    def _consolidated(self, folder: Path, tag: str) -> dict[str, Tensor]:
         """The fp32 weights of all workers together, on the CPU."""
         if self.loop.engine.zero_stage == 0:
-            return {name: value.detach().cpu() for name, value in self.engine.module.state_dict().items()}
+            file = folder / "deepspeed" / tag / "mp_rank_00_model_states.pt"
+            state: dict[str, Tensor] = torch.load(file, map_location="cpu", weights_only=False)["module"]  # our own
+            return state
         from deepspeed.utils.zero_to_fp32 import get_fp32_state_dict_from_zero_checkpoint
 
         # From the files: with ZeRO 3 no worker's memory holds the whole. It talks much and to no purpose.
         with open(os.devnull, "w") as nowhere, redirect_stdout(nowhere), redirect_stderr(nowhere):
-            return get_fp32_state_dict_from_zero_checkpoint(str(folder / "deepspeed"), tag=_TAG)
+            return get_fp32_state_dict_from_zero_checkpoint(str(folder / "deepspeed"), tag=tag)

@@ -125,7 +125,9 @@ def commit(store: Store, kind: str, run: RunFolder, content: dict[str, Any], bui
     newest = run.newest()
     if newest is None:
         raise InputError(f"{run.path} has no complete checkpoint")
-    weights = {path.name: file_sha256(path) for path in sorted(newest.folder.glob("*.safetensors"))}
+    weights = {
+        str(path.relative_to(newest.folder)): file_sha256(path) for path in sorted(newest.folder.rglob("*.safetensors"))
+    }
     described = {
         "name": run.name,
         "folder": f"{kind}/{run.name}/{newest.folder.name}",

@@ -1,4 +1,4 @@
-"""Settings of the two training jobs and of the loop they share, importable without Ray, DeepSpeed and MLflow."""
+"""Settings of the training jobs and of the loop they share, importable without Ray, DeepSpeed and MLflow."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Literal
 
 from stableanimator.alignment.settings import AlignSettings
 from stableanimator.paths import AbsolutePath
+from stableanimator.pretraining_settings import PretrainingSettings
 from stableanimator.training_settings import TrainingSettings
 
 Precision = Literal["fp32", "bf16", "fp16"]
@@ -95,6 +96,9 @@ class LoopSettings:
     """Samples of one optimiser step, over all workers and passes together. Paper: 8 (1 on each of 8 GPUs)."""
     learning_rate: float = 1e-5
     """AdamW's, after the warm-up. Paper: 1e-5."""
+    ema_decay: float = 0.0
+    """Share of the old value that the running mean of the weights keeps at each step, less in the first steps. Where it
+    is above 0, that mean is what is exported. Released: none."""
     seed: int = 0
     """Of first weights, order, windows and noise. A step's random numbers follow from it and the step alone."""
     engine: EngineSettings = field(default_factory=EngineSettings)
@@ -107,6 +111,8 @@ class LoopSettings:
             raise ValueError(f"learning_rate must be above 0, not {self.learning_rate}")
         if self.seed < 0:
             raise ValueError("seed must not be negative")
+        if not 0 <= self.ema_decay < 1:
+            raise ValueError(f"ema_decay must lie in 0 to below 1, not {self.ema_decay}")
         together = self.engine.workers * self.engine.batch_per_pass
         if self.batch_size % together:
             raise ValueError(
@@ -183,6 +189,8 @@ class TrainSettings:
     comes with the package (`shipped`), a folder, or null for none."""
     svd: AbsolutePath | None = None
     """Folder of Stable Video Diffusion img2vid-xt to start the U-Net from, as the paper does; null: from scratch."""
+    start: AbsolutePath | None = None
+    """Model folder to start all networks from, with the same `model` settings; the optimiser begins anew."""
     validation_rows: int = 64
     """Rows of held-out videos that the loss is also measured on, at most. Without held-out rows there is no figure."""
     loop: LoopSettings = field(default_factory=LoopSettings)
@@ -194,6 +202,31 @@ class TrainSettings:
         check_name(self.name)
         if self.validation_rows < 0:
             raise ValueError("validation_rows must not be negative")
+        if self.svd is not None and self.start is not None:
+            raise ValueError("svd and start both say where to start from; give one")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PretrainSettings:
+    """Pretraining of a VAE and an image encoder of one's own, where Stable Video Diffusion's are too large."""
+
+    name: str | None = None
+    """Of the run's folder under `encoders`; null: made of what decides the result, so equal runs share a folder."""
+    pictures: int = 20_000
+    """Pairs of pictures of a clip to learn from, at most."""
+    validation_pictures: int = 64
+    """Pairs of held-out clips that the loss is also measured on, at most. Without held-out clips there is no figure."""
+    half: bool = True
+    """Write the weights in 16 bits, half as large."""
+    loop: LoopSettings = field(default_factory=LoopSettings)
+    """How long, in which batches, and how it is spread. Learning rates near 1e-3 suit small networks."""
+    step: PretrainingSettings = field(default_factory=PretrainingSettings)
+    """What they are trained towards."""
+
+    def __post_init__(self) -> None:
+        check_name(self.name)
+        if self.pictures < 1 or self.validation_pictures < 0:
+            raise ValueError("pictures must be at least 1, validation_pictures not negative")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

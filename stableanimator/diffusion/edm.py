@@ -50,11 +50,15 @@ def shifted_cosine_sigma(u: Tensor, noise_d: float, settings: EDMSettings) -> Te
 
 
 def sigma_at(u: Tensor, settings: EDMSettings) -> Tensor:
-    """Simple diffusion, interpolated cosine schedule: the quantile function of the training noise.
+    """The quantile function of the training noise: simple diffusion's interpolated cosine schedule, or a log-normal cut
+    at sigma_min and sigma_max.
 
     Args:
         u: numbers in [0, 1], float64 for accuracy near sigma_max; 0 gives sigma_max, 1 gives sigma_min.
     """
+    if settings.distribution == "lognormal":
+        log_sigma = settings.log_mean - settings.log_deviation * torch.special.ndtri(u)
+        return log_sigma.exp().clamp(settings.sigma_min, settings.sigma_max)
     low = shifted_cosine_sigma(u, settings.noise_d_low, settings)
     high = shifted_cosine_sigma(u, settings.noise_d_high, settings)
     return torch.exp(torch.lerp(torch.log(low), torch.log(high), u))

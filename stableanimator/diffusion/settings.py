@@ -10,6 +10,13 @@ from typing import Literal
 class EDMSettings:
     """Noise of training: the cosine-interpolated schedule of "simple diffusion" with StableAnimator's numbers."""
 
+    distribution: Literal["cosine", "lognormal"] = "cosine"
+    """`cosine`: the interpolated schedule (released); `lognormal`: EDM's (its Table 1), for small latents, of which the
+    schedule would spend most of the training on noise that hides everything."""
+    log_mean: float = 0.7
+    """Of `lognormal`: mean of ln sigma. Stable Video Diffusion's own training: 0.7, then 1.0 (arXiv 2311.15127, D)."""
+    log_deviation: float = 1.6
+    """Of `lognormal`: standard deviation of ln sigma. Stable Video Diffusion: 1.6."""
     sigma_min: float = 0.002
     """Smallest noise level, in standard deviations of the scaled latents. Released: 0.002."""
     sigma_max: float = 700.0
@@ -28,6 +35,8 @@ class EDMSettings:
             raise ValueError("sigma_min must be above 0 and below sigma_max")
         if min(self.image_d, self.noise_d_low, self.noise_d_high, self.schedule_sigma_data) <= 0.0:
             raise ValueError("image_d, noise_d_low, noise_d_high and schedule_sigma_data must be above 0")
+        if self.log_deviation <= 0.0:
+            raise ValueError("log_deviation must be above 0")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -21,6 +21,7 @@ from stableanimator.errors import CheckpointError, WeightsError
 from stableanimator.models.animator import Animator
 from stableanimator.models.id_adapter import restart_id_adapters
 from stableanimator.models.settings import ModelSettings
+from stableanimator.paths import local_path
 from stableanimator.state_files import (
     FORMAT,
     check_format,
@@ -117,6 +118,21 @@ def load_model_folder(folder: str | Path) -> LoadedModel:
         load_weights(aligner, _weights_file(root, "aligner"))
         aligner.eval()
     return LoadedModel(animator=animator.eval(), aligner=aligner, config=description["config"])
+
+
+def start_from(animator: Animator, folder: str | Path) -> None:
+    """Load the weights of a model folder, in place.
+
+    Raises:
+        WeightsError: the folder or one of its files is missing or unreadable.
+        CheckpointError: it was made with other `model` settings.
+    """
+    loaded = load_model_folder(local_path(str(folder))).animator
+    if loaded.settings != animator.settings:
+        mine, its = asdict(animator.settings), asdict(loaded.settings)
+        differing = ", ".join(name for name in mine if mine[name] != its[name])
+        raise CheckpointError(f"{folder} was made with other model settings ({differing}); take its own, or another")
+    animator.load_state_dict(loaded.state_dict())
 
 
 def load_svd_unet(animator: Animator, svd: str | Path) -> None:

@@ -9,6 +9,7 @@ import hashlib
 import json
 import os
 from functools import cached_property
+from pathlib import Path
 
 import torch
 from diffusers import AutoencoderKLTemporalDecoder
@@ -18,7 +19,10 @@ from transformers import CLIPVisionConfig, CLIPVisionModelWithProjection
 
 from stableanimator.errors import ConfigError, WeightsError
 from stableanimator.models.settings import EncoderSettings
+from stableanimator.models.spatio_temporal import set_norm_groups
 
+NORM_GROUPS = "norm_num_groups"
+"""Where a VAE's config.json says how many groups its norms have; without it they have diffusers' 32."""
 CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
 """OpenAI CLIP's normalisation, per RGB channel of [0, 1]."""
 CLIP_DEVIATION = (0.26862954, 0.26130258, 0.27577711)
@@ -35,9 +39,10 @@ class Encoders(nn.Module):
         super().__init__()
         self.settings = settings
         if settings.svd is None:
-            self.vae, self.clip = _random_encoders(settings)
+            self.vae, self.clip = random_encoders(settings)
         else:
             self.vae = _load(AutoencoderKLTemporalDecoder, settings.svd, "vae")
+            set_norm_groups(self.vae, getattr(self.vae.config, NORM_GROUPS, 32))
             self.clip = _load(CLIPVisionModelWithProjection, settings.svd, "image_encoder")
         self._dtype = getattr(torch, settings.precision)
         if self._dtype != torch.float32:
@@ -146,7 +151,17 @@ def _blur(x: Tensor, factor: float, dim: int) -> Tensor:
     return functional.conv1d(padded, kernel.reshape(1, 1, -1)).reshape(rows.shape).movedim(-1, dim)
 
 
-def _random_encoders(settings: EncoderSettings) -> tuple[AutoencoderKLTemporalDecoder, CLIPVisionModelWithProjection]:
+def save_encoders(
+    folder: str | Path, vae: AutoencoderKLTemporalDecoder, clip: CLIPVisionModelWithProjection, half: bool
+) -> None:
+    """Write encoders as Stable Video Diffusion's folder has them, `vae/` and `image_encoder/`; `half` in 16 bits, under
+    the names of its 16-bit variant. The modules are left in that precision."""
+    variant, precision = ("fp16", torch.float16) if half else (None, torch.float32)
+    for name, part in (("vae", vae), ("image_encoder", clip)):
+        part.to(precision).save_pretrained(Path(folder) / name, variant=variant)
+
+
+def random_encoders(settings: EncoderSettings) -> tuple[AutoencoderKLTemporalDecoder, CLIPVisionModelWithProjection]:
     """Encoders with weights drawn from the seed, without touching the global random state."""
     vae, clip = settings.vae, settings.clip
     with torch.random.fork_rng(devices=[]):
@@ -158,6 +173,8 @@ def _random_encoders(settings: EncoderSettings) -> tuple[AutoencoderKLTemporalDe
             latent_channels=vae.latent_channels,
             scaling_factor=vae.scaling_factor,
         )
+        set_norm_groups(autoencoder, vae.norm_groups)
+        autoencoder.register_to_config(**{NORM_GROUPS: vae.norm_groups})
         image_encoder = CLIPVisionModelWithProjection(
             CLIPVisionConfig(
                 hidden_size=clip.hidden_size,

@@ -25,6 +25,14 @@ DownBlock = Literal["CrossAttnDownBlockSpatioTemporal", "DownBlockSpatioTemporal
 UpBlock = Literal["CrossAttnUpBlockSpatioTemporal", "UpBlockSpatioTemporal"]
 
 
+def check_widths(widths: tuple[int, ...], groups: int) -> None:
+    """Raise ValueError unless group norms of `groups` fit levels of these widths. diffusers builds blocks with 32."""
+    if not widths or any(width < 32 or width % 32 for width in widths):
+        raise ValueError(f"block_out_channels {widths} must be multiples of 32")
+    if groups < 1 or 32 % groups:
+        raise ValueError(f"norm_groups must divide 32, not {groups}")
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class UNetSettings:
     """Sizes of the U-Net, one value a level from fine to coarse; the defaults are Stable Video Diffusion img2vid-xt."""
@@ -32,7 +40,7 @@ class UNetSettings:
     latent_channels: int = 4
     """Channels of a latent; the U-Net reads twice as many, noisy frame and reference."""
     block_out_channels: tuple[int, ...] = (320, 640, 1280, 1280)
-    """Channels; multiples of 32 (group norm) and of the heads."""
+    """Channels; multiples of 32 and of the heads."""
     down_block_types: tuple[DownBlock, ...] = (
         "CrossAttnDownBlockSpatioTemporal",
         "CrossAttnDownBlockSpatioTemporal",
@@ -57,6 +65,8 @@ class UNetSettings:
     """Width of the context: the CLIP image embedding's."""
     addition_time_embed_dim: int = 256
     """Width of the embedding of each micro-condition; even."""
+    norm_groups: int = 32
+    """Groups of the group norms. At narrow levels 32 groups have one or two channels each, and little is learnt."""
 
     def __post_init__(self) -> None:
         levels = len(self.block_out_channels)
@@ -66,9 +76,10 @@ class UNetSettings:
                 f"block_out_channels has {levels} levels; down_block_types, up_block_types and num_attention_heads "
                 f"must have as many, not {lengths}"
             )
+        check_widths(self.block_out_channels, self.norm_groups)
         for channels, heads in zip(self.block_out_channels, self.num_attention_heads, strict=True):
-            if channels < 32 or channels % 32 or heads < 1 or channels % heads:
-                raise ValueError(f"{channels} channels with {heads} heads: must be a multiple of 32 and of the heads")
+            if heads < 1 or channels % heads:
+                raise ValueError(f"{channels} channels with {heads} heads: must be a multiple of the heads")
         if min(self.latent_channels, self.layers_per_block, self.transformer_layers_per_block) < 1:
             raise ValueError("latent_channels and the layers must be at least 1")
         if self.addition_time_embed_dim < 2 or self.addition_time_embed_dim % 2:
@@ -178,7 +189,7 @@ class MicroConditions:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class VAESettings:
-    """Sizes of a random VAE; the defaults are Stable Video Diffusion's."""
+    """Sizes of a VAE that starts at random; the defaults are Stable Video Diffusion's."""
 
     block_out_channels: tuple[int, ...] = (128, 256, 512, 512)
     """Channels, fine to coarse, multiples of 32; every level but the last halves height and width."""
@@ -188,10 +199,11 @@ class VAESettings:
     """Channels of a latent."""
     scaling_factor: float = 0.18215
     """What latents are multiplied by, so that their spread is about 1."""
+    norm_groups: int = 32
+    """Groups of the group norms, as for the U-Net."""
 
     def __post_init__(self) -> None:
-        if not self.block_out_channels or any(width < 32 or width % 32 for width in self.block_out_channels):
-            raise ValueError("block_out_channels must be multiples of 32")
+        check_widths(self.block_out_channels, self.norm_groups)
         if min(self.layers_per_block, self.latent_channels) < 1 or self.scaling_factor <= 0.0:
             raise ValueError("layers_per_block and latent_channels must be at least 1, scaling_factor above 0")
 

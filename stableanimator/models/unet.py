@@ -12,6 +12,7 @@ from torch.utils.checkpoint import checkpoint
 
 from stableanimator.models.id_adapter import install_id_adapters
 from stableanimator.models.settings import IdFusion, UNetSettings
+from stableanimator.models.spatio_temporal import begin_without_time, set_norm_groups
 
 TIME_IDS = 3
 """Micro-conditions of Stable Video Diffusion: frames a second, motion bucket, noise on the reference."""
@@ -33,7 +34,8 @@ class InputConvolution(nn.Conv2d):
 
 
 def build_unet(settings: UNetSettings, face_tokens: int, fusion: IdFusion) -> UNetSpatioTemporalConditionModel:
-    """The U-Net with its ID adapters. At the defaults its state dict has the released `unet.pth`'s names and shapes."""
+    """The U-Net with its ID adapters, at random but for the layers over time, which begin as the identity. At the
+    defaults its state dict has the released `unet.pth`'s names and shapes."""
     unet = UNetSpatioTemporalConditionModel(
         in_channels=2 * settings.latent_channels,
         out_channels=settings.latent_channels,
@@ -50,6 +52,8 @@ def build_unet(settings: UNetSettings, face_tokens: int, fusion: IdFusion) -> UN
     conv_in = InputConvolution(2 * settings.latent_channels, settings.block_out_channels[0], kernel_size=3, padding=1)
     conv_in.load_state_dict(unet.conv_in.state_dict(), assign=True)
     unet.conv_in = conv_in
+    set_norm_groups(unet, settings.norm_groups)
+    begin_without_time(unet)
     install_id_adapters(unet, face_tokens, fusion)
     return unet
 

@@ -50,6 +50,9 @@ def parser() -> argparse.ArgumentParser:
     result.add_argument("--seed", type=_whole(0, 2**63 - 1), default=0,
                         help="the same seed draws the same clips (default: %(default)s)")  # fmt: skip
     result.add_argument("--size", type=_size, default=(256, 256), metavar="WxH", help="pixels (default: 256x256)")
+    result.add_argument("--fps", type=float, default=25.0, help="frames a second (default: %(default)s)")
+    result.add_argument("--seconds", type=_seconds, default=(3.0, 6.0), metavar="A-B",
+                        help="shortest and longest clip (default: 3-6)")  # fmt: skip
     result.add_argument("--kinds", type=_kinds, default=tuple(KINDS), metavar="A,B", help="draw only these kinds")
     result.add_argument("--sheet", type=Path, metavar="PNG", help="also write a contact sheet: one frame of each clip")
     return result
@@ -73,6 +76,13 @@ def _size(text: str) -> tuple[int, int]:
     except ValueError as error:
         raise argparse.ArgumentTypeError(str(error)) from error
     return settings.width, settings.height
+
+
+def _seconds(text: str) -> tuple[float, float]:
+    match = re.fullmatch(r"(\d{1,3}(?:\.\d+)?)-(\d{1,3}(?:\.\d+)?)", text)
+    if match is None:
+        raise argparse.ArgumentTypeError(f"{text!r} is no span of time; write shortest-longest in seconds, such as 3-6")
+    return float(match[1]), float(match[2])
 
 
 def _kinds(text: str) -> tuple[str, ...]:
@@ -143,7 +153,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command. Returns 0, or 2 for the user's mistake."""
     arguments = parser().parse_args(argv)
     width, height = arguments.size
-    settings = ClipSettings(width=width, height=height)
+    shortest, longest = arguments.seconds
+    try:
+        settings = ClipSettings(
+            width=width, height=height, fps=arguments.fps, min_seconds=shortest, max_seconds=longest
+        )
+    except ValueError as error:
+        print(f"error: {error}; see python -m stableanimator.synthetic.render --help", file=sys.stderr)
+        return 2
     clips = write_clips(arguments.count, arguments.seed, settings, arguments.kinds)
     total = sum(clip.frame_count for clip in clips)
     console = Console(stderr=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -122,6 +123,33 @@ def test_the_exported_weights_are_those_that_were_validated(shards: Collection, 
     assert _held_out_loss(loaded.animator, shards) == pytest.approx(figures["validation_loss"][0], rel=1e-5)
     earlier = load_model_folder(folder.step_folder(4)).animator
     assert _held_out_loss(earlier, shards) != pytest.approx(figures["validation_loss"][0], rel=1e-5)
+
+
+def test_the_running_mean_is_that_of_the_weights_of_every_step(shards: Collection, undisturbed: Trained) -> None:
+    """Against a mean taken by hand of the weights that a training without one exports at each step."""
+    engine = replace(ENGINE, checkpoint_every=1, keep_last=6)
+    _, plain, _ = _train(shards, replace(SETTINGS, name="each", loop=replace(SETTINGS.loop, engine=engine)))
+    mean = DenoiserTask(SETTINGS, MODEL, shards, None, {}).build().state_dict()
+    for step in range(6):
+        weights = load_model_folder(plain.step_folder(step + 1)).animator.state_dict()
+        decay = min(0.5, (1 + step) / (10 + step))
+        mean = {name: decay * mean[name] + (1 - decay) * weights[name] for name in mean}
+
+    averaged = replace(SETTINGS.loop, ema_decay=0.5, engine=replace(engine, checkpoint_every=3))
+    half = replace(SETTINGS, name="averaged", loop=replace(averaged, steps=6))
+    outcome, folder, _ = _train(shards, half)
+    _is_near(load_model_folder(outcome.checkpoint.folder).animator, mean)
+    shutil.rmtree(folder.step_folder(6))  # as if it had been killed before its last checkpoint
+    again, _, _ = _train(shards, half)
+    assert again.resumed_from == 3
+    _is_near(load_model_folder(again.checkpoint.folder).animator, mean)
+
+
+def _is_near(animator: torch.nn.Module, wanted: dict[str, torch.Tensor]) -> None:
+    for name, value in animator.state_dict().items():
+        torch.testing.assert_close(
+            value, wanted[name], rtol=1e-3, atol=2e-4, msg=lambda text, name=name: f"{name}: {text}"
+        )
 
 
 def _held_out_loss(animator: torch.nn.Module, shards: Collection) -> float:

@@ -17,7 +17,7 @@ from mlflow.entities import Run
 from mlflow.tracking import MlflowClient
 
 from jobs.running.local_ray import local_head
-from jobs.submit import VERBS
+from jobs.submit import LINE
 from pipelines.releases.select import is_heldout
 from pipelines.releases.settings import SelectSettings
 from pipelines.storage.store import Store, file_sha256
@@ -120,7 +120,7 @@ def test_from_urls_to_mlflow(served: tuple[Path, str, int], tmp_path: Path, monk
     )
     with local_head(num_cpus=4):
         _submit_plainly("curate", (*crawl, *SHORT), environment)
-        for verb in VERBS[1:]:
+        for verb in LINE[1:]:
             _submit(verb, SHORT)
 
     store = Store(str(tmp_path / "tiny"))
@@ -155,7 +155,7 @@ def test_from_urls_to_mlflow(served: tuple[Path, str, int], tmp_path: Path, monk
     assert experiment is not None
     runs = client.search_runs([experiment.experiment_id])
     children = {run.info.run_name: run for run in runs if "mlflow.parentRunId" in run.data.tags}
-    assert set(children) == set(VERBS)
+    assert set(children) == set(LINE)
     assert len({run.data.tags["mlflow.parentRunId"] for run in children.values()}) == 1
     assert all(run.info.status == "FINISHED" for run in children.values())
     assert children["encode"].data.tags["dataset.release"] == release.id

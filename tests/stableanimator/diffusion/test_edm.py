@@ -45,6 +45,15 @@ def test_noise_schedule_ends_at_its_limits_and_falls() -> None:
     assert bool((levels.diff() < 0).all())
 
 
+def test_lognormal_noise_has_the_mean_and_spread_that_it_is_given() -> None:
+    settings = EDMSettings(distribution="lognormal", log_mean=0.7, log_deviation=1.4)
+    levels = draw_sigmas(20_000, settings, torch.Generator().manual_seed(0)).log()
+    assert levels.mean().item() == pytest.approx(0.7, abs=0.01)
+    assert levels.std().item() == pytest.approx(1.4, rel=0.01)
+    ends = sigma_at(torch.tensor([0.0, 1.0], dtype=torch.float64), settings)
+    assert ends.tolist() == pytest.approx([700.0, 0.002])
+
+
 def test_draws_are_stratified_and_reproducible() -> None:
     settings = EDMSettings()
     levels = draw_sigmas(8, settings, torch.Generator().manual_seed(0))

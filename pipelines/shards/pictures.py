@@ -1,0 +1,88 @@
+"""Pictures of a release's clips in a file that is mapped, not read: what encoders are pretrained on.
+
+<stem>.u8      uint8 [N, 2, H, W, 3], two frames of each clip's cut, clips one after another
+<stem>.json    their number and size; written last, so without it there is nothing
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow.compute as pc
+
+from pipelines.progress import track
+from pipelines.shards.encode_plan import videos_of
+from pipelines.shards.plan import ClipPlan, plan_clip
+from pipelines.shards.settings import EncodeSettings
+from pipelines.storage.store import Collection
+from stableanimator.errors import InputError, RowError
+from stableanimator.media.video import VideoReader
+
+log = logging.getLogger(__name__)
+
+Pictures = npt.NDArray[np.uint8]
+
+
+def write_pictures(release: Collection, settings: EncodeSettings, split: str, most: int, stem: Path) -> Path:
+    """Write two frames, far apart, of every clip and cut of a split, at most `most` pairs; cuts as encode makes them,
+    of the first bucket alone. Clips that cannot be decoded are left out. Returns `stem`; what is whole stays.
+
+    Raises:
+        InputError: no clip gives a picture.
+    """
+    described = stem.with_suffix(".json")
+    if described.exists():
+        return stem
+    height, width = settings.buckets[0]
+    stem.parent.mkdir(parents=True, exist_ok=True)
+    count = 0
+    with stem.with_suffix(".u8").open("wb") as stream:
+        videos = list(videos_of(release))
+        for _, clips, frames in track(videos, f"cutting pictures ({split})", len(videos)):
+            for clip in clips.filter(pc.field("split") == split).to_pylist():
+                if count >= most:
+                    break
+                plan = plan_clip(clip, frames.filter(pc.field("shot_id") == clip["shot_id"]), settings)
+                try:
+                    for pair in _pairs(release, plan, (height, width)):
+                        stream.write(np.ascontiguousarray(pair).tobytes())
+                        count += 1
+                except RowError as error:
+                    log.warning("%s gives no picture: %s", clip["shot_id"], error)
+    if not count:
+        raise InputError(f"{release.uri} has no clip of the split {split!r} that fits {height}x{width}; curate more")
+    partial = described.with_suffix(".partial")
+    partial.write_text(json.dumps({"pairs": count, "height": height, "width": width}))
+    os.replace(partial, described)
+    return stem
+
+
+def _pairs(release: Collection, plan: ClipPlan, size: tuple[int, int]) -> list[Pictures]:
+    """[2, H, W, 3] for each cut: a frame of the clip's first third and one of its last."""
+    cuts = [crop for crop in plan.crops if crop.framing.size == size]
+    if not cuts:
+        return []
+    count = len(plan.measured)
+    indices = [plan.measured[place].index for place in (count // 6, count - 1 - count // 6)]
+    with VideoReader(release.store.local_file(plan.clip["media"])) as video:
+        frames = np.concatenate([pictures for _, pictures in video.windows(indices, 2)])
+    return [crop.framing.pictures(frames) for crop in cuts]
+
+
+def read_pictures(stem: Path) -> Pictures:
+    """[N, 2, H, W, 3], mapped.
+
+    Raises:
+        InputError: the files are not there or not whole.
+    """
+    try:
+        index = json.loads(stem.with_suffix(".json").read_text())
+        shape = (int(index["pairs"]), 2, int(index["height"]), int(index["width"]), 3)
+        return np.memmap(stem.with_suffix(".u8"), np.uint8, "r", shape=shape)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{stem}.u8 and .json hold no pictures ({error}); delete them and start again") from error
