@@ -309,12 +309,14 @@ class _Session:
 
     def _consolidated(self, folder: Path, tag: str) -> dict[str, Tensor]:
         """The fp32 weights of all workers together, on the CPU."""
-        if self.loop.engine.zero_stage == 0:
+        stage, whole = self.loop.engine.zero_stage, dict[str, Tensor]()
+        if stage <= 1:  # below ZeRO 2 what does not learn is nowhere else
             file = folder / "deepspeed" / tag / "mp_rank_00_model_states.pt"
-            state: dict[str, Tensor] = torch.load(file, map_location="cpu", weights_only=False)["module"]  # our own
-            return state
+            whole = torch.load(file, map_location="cpu", weights_only=False)["module"]  # our own file
+        if stage == 0:
+            return whole
         from deepspeed.utils.zero_to_fp32 import get_fp32_state_dict_from_zero_checkpoint
 
         # From the files: with ZeRO 3 no worker's memory holds the whole. It talks much and to no purpose.
         with open(os.devnull, "w") as nowhere, redirect_stdout(nowhere), redirect_stderr(nowhere):
-            return get_fp32_state_dict_from_zero_checkpoint(str(folder / "deepspeed"), tag=tag)
+            return whole | get_fp32_state_dict_from_zero_checkpoint(str(folder / "deepspeed"), tag=tag)

@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -21,6 +20,7 @@ from pipelines.storage.store import Collection, Store
 from pipelines.storage.tables import KEYPOINT_COUNT, SHARDS
 from stableanimator.errors import StorageError, WeightsError
 from stableanimator.models.settings import EncoderSettings
+from stableanimator.paths import local_path
 
 ROW_OVERHEAD = 8 << 10
 """Bytes that a row takes in a file beside its values at most: page headers, bounds, and its share of the footer."""
@@ -119,7 +119,8 @@ def encoder_shapes(settings: EncoderSettings) -> EncoderShapes:
     if settings.svd is not None:
         try:
             vae, clip = (
-                json.loads(Path(settings.svd, part, "config.json").read_text()) for part in ("vae", "image_encoder")
+                json.loads((local_path(settings.svd) / part / "config.json").read_text())
+                for part in ("vae", "image_encoder")
             )
             channels, latent, width = vae["block_out_channels"], vae["latent_channels"], clip["projection_dim"]
         except (OSError, ValueError, KeyError) as error:

@@ -127,7 +127,7 @@ def start_from(animator: Animator, folder: str | Path) -> None:
         WeightsError: the folder or one of its files is missing or unreadable.
         CheckpointError: it was made with other `model` settings.
     """
-    loaded = load_model_folder(local_path(str(folder))).animator
+    loaded = load_model_folder(local_path(folder)).animator
     if loaded.settings != animator.settings:
         mine, its = asdict(animator.settings), asdict(loaded.settings)
         differing = ", ".join(name for name in mine if mine[name] != its[name])
@@ -147,7 +147,7 @@ def load_svd_unet(animator: Animator, svd: str | Path) -> None:
         WeightsError: the file is missing or unreadable.
         CheckpointError: its names or shapes do not fit the U-Net.
     """
-    path = Path(svd) / "unet" / "diffusion_pytorch_model.safetensors"
+    path = local_path(svd) / "unet" / "diffusion_pytorch_model.safetensors"
     half = path.with_suffix(".fp16.safetensors")
     path = half if half.exists() and not path.exists() else path
     state = read_state_dict(path)

@@ -20,6 +20,7 @@ from transformers import CLIPVisionConfig, CLIPVisionModelWithProjection
 from stableanimator.errors import ConfigError, WeightsError
 from stableanimator.models.settings import EncoderSettings
 from stableanimator.models.spatio_temporal import set_norm_groups
+from stableanimator.paths import local_path
 
 NORM_GROUPS = "norm_num_groups"
 """Where a VAE's config.json says how many groups its norms have; without it they have diffusers' 32."""
@@ -192,7 +193,7 @@ def random_encoders(settings: EncoderSettings) -> tuple[AutoencoderKLTemporalDec
 
 def _load(kind: type[nn.Module], svd: str, part: str) -> nn.Module:
     """One part of Stable Video Diffusion's folder, in float32, never from the network."""
-    folder = os.path.join(svd, part)
+    folder = os.path.join(local_path(svd), part)
     if not os.path.isdir(folder):
         raise WeightsError(
             f"encoders.svd: {folder} is missing; it must be the folder of Stable Video Diffusion img2vid-xt with vae/ "
