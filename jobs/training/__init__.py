@@ -1,10 +1,11 @@
 """The one training loop, and what it trains.
 
 loop, deepspeed_config         Ray Train starts workers, DeepSpeed shares the work
-task, align_task, denoiser_task    what the loop asks of what it trains; the two that there are
+weight_average                 the running mean of the weights
+task, align_task, denoiser_task, encoder_task    what the loop asks of what it trains; the three that there are
 sample_order                   which sample is trained on when
 run_folder                     what a training was started with, and its checkpoints
 progress, dis_report           what it says of itself; Dis of alignments as rows and tables
 aligners                       aligners by what a configuration calls them
-settings                       of both trainings, importable without torch
+settings                       of all trainings, importable without torch
 """

@@ -2,6 +2,7 @@
 
 animator                       the denoiser: U-Net, PoseNet and FaceEncoder, and EDM preconditioning around them
 unet, id_adapter               diffusers' spatio-temporal U-Net, and the distribution-aware ID adapter in it
+spatio_temporal                layers over time that begin as nothing or are left out; groups of norms
 pose_net, face_encoder         skeleton pictures to features; a face embedding to tokens
 guidance                       classifier-free guidance that grows over a clip
 encoders                       the frozen VAE and image encoder
