@@ -28,7 +28,7 @@ UpBlock = Literal["CrossAttnUpBlockSpatioTemporal", "UpBlockSpatioTemporal"]
 def check_widths(widths: tuple[int, ...], groups: int) -> None:
     """Raise ValueError unless group norms of `groups` fit levels of these widths. diffusers builds blocks with 32."""
     if not widths or any(width < 32 or width % 32 for width in widths):
-        raise ValueError(f"block_out_channels {widths} must be multiples of 32")
+        raise ValueError(f"block_out_channels {widths}: each must be a multiple of 32")
     if groups < 1 or 32 % groups:
         raise ValueError(f"norm_groups must divide 32, not {groups}")
 
