@@ -87,7 +87,7 @@ PROPORTIONAL = Widths(
         ),
     ),
     encode=EncodeSettings(buckets=((128, 128),), frames_per_row=FRAMES, references=1, gpus_per_actor=0),
-    step=TrainingSettings(frames=FRAMES, max_spacing=1),
+    step=TrainingSettings(frames=FRAMES),
 )
 """Widths at which the encoders' share of a step's operations is not above that of the full size."""
 

@@ -59,8 +59,8 @@ _DONE = pa.schema(  # a report part: one row for each accepted shot of one video
 def encode_release(release: Collection, settings: EncodeSettings, encoder_settings: EncoderSettings) -> Collection:
     """Encode what is missing of a release and commit the collection `shards`.
 
-    Its manifest lists the parts ({path, sha256, rows, split, bucket}), the release, the encoders and the counts; its
-    table `report` has one row for each accepted shot, crop and stride; `contact_sheet.jpg` beside it shows some rows.
+    Its manifest lists the parts ({path, sha256, rows, split, bucket}), the release, the encoders, the counts, and the
+    frame rates ({split, stride, rows, fps}, fps the median of these rows, frames a second); its table `report` has one row for each accepted shot, crop and stride; `contact_sheet.jpg` beside it shows some rows.
     Equal inputs give an equal id.
 
     Raises:
@@ -206,7 +206,7 @@ def _lines(crop: EncodedCrop) -> Iterator[dict[str, Any]]:
     """Of the report, for what was encoded."""
     for stride, windows in crop.plan.windows.items():
         where = {"shot_id": crop.clip.clip["shot_id"], "crop": crop.plan.crop, "stride": stride}
-        yield {**where, "rows": len(windows), "reason": None, "detail": None}
+        yield {**where, "rows": len(windows), "fps": crop.clip.fps / stride, "reason": None, "detail": None}
 
 
 def _done(store: Store, key: str, video_id: str) -> pa.Table | None:
@@ -272,6 +272,7 @@ def _commit(
         "encoders": encoders,
         "version": VERSION,
         "parts": [parts[path] for path in sorted(parts)],
+        "rates": _rates(report),
         "counts": {
             "clips": len(pc.unique(report["shot_id"])),
             "encoded": len(pc.unique(report.filter(pc.field("rows") > 0)["shot_id"])),
@@ -283,3 +284,14 @@ def _commit(
     return release.store.commit(
         "shards", content=content, tables={"report": report.select(ENCODE_REPORT.names)}, build=build, files=files
     )
+
+
+def _rates(report: pa.Table) -> list[dict[str, Any]]:
+    """For each split and stride: how many rows, and the median of their rates, frames a second."""
+    groups: dict[tuple[str, int], list[float]] = {}
+    for line in report.filter(pc.field("rows") > 0).to_pylist():
+        groups.setdefault((line["split"], line["stride"]), []).extend([line["fps"]] * line["rows"])
+    return [
+        {"split": split, "stride": stride, "rows": len(rates), "fps": sorted(rates)[(len(rates) - 1) // 2]}
+        for (split, stride), rates in sorted(groups.items())
+    ]

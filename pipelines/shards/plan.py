@@ -2,7 +2,7 @@
 
 Nothing is decoded here. `pipelines.shards.encode` plans every video to know what will be written, and its actors follow
 the same plan. Only frames that were measured are encoded, so that keypoints and faces exist for each; their spacing is
-the sampling rate of the measures.
+the sampling rate of the measures, as each video's frames allow it.
 
     F frames of a row   P people   N faces   E face embedding
 """
@@ -18,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from pipelines.measures.frames import frame_period
 from pipelines.shards.crops import crop_framing, same_cut
 from pipelines.shards.settings import Crop, EncodeSettings
 from pipelines.storage.tables import KEYPOINT_COUNT
@@ -33,6 +34,8 @@ class MeasuredFrame:
 
     index: int
     """Frame of the video."""
+    time: float
+    """Seconds from the start of the video."""
     keypoints: Array
     """[P, 133, 3], in the detector's order."""
     faces: Array
@@ -79,6 +82,12 @@ class ClipPlan:
     lost: list[dict[str, Any]]
     """Lines of ENCODE_REPORT for every crop and stride that gives no row."""
 
+    @cached_property
+    def fps(self) -> float:
+        """Measured frames a second; a row of stride s has as many, over s."""
+        period = frame_period(np.array([frame.time for frame in self.measured]))
+        return 1 / period if period > 0 else float(self.clip["fps"])
+
 
 def plan_clip(clip: dict[str, Any], frames: pa.Table, settings: EncodeSettings) -> ClipPlan:
     """For one row of CLIPS and its rows of FRAMES.
@@ -123,7 +132,7 @@ def _cut(crop: Crop, clip: dict[str, Any], plan: ClipPlan, settings: EncodeSetti
 
 def lost_line(clip: dict[str, Any], crop: Crop, stride: int, error: RowError) -> dict[str, Any]:
     """A line of ENCODE_REPORT without rows."""
-    why = {"rows": 0, "reason": error.reason, "detail": error.detail}
+    why = {"rows": 0, "fps": None, "reason": error.reason, "detail": error.detail}
     return {"shot_id": clip["shot_id"], "crop": crop, "stride": stride, **why}
 
 
@@ -131,10 +140,11 @@ def measured_frames(frames: pa.Table) -> list[MeasuredFrame]:
     """Rows of FRAMES of one shot for which both people and faces were looked for, in the order of time. Arrays are
     views of the table."""
     poses, faces = _lists(frames["keypoints"], (-1, KEYPOINT_COUNT, 3)), _lists(frames["face_boxes"], (-1, 4))
-    cells = zip(frames["frame_index"].to_pylist(), poses, faces, _lists(frames["face_embedding"], (-1,)), strict=True)
+    places = (frames[name].to_pylist() for name in ("frame_index", "time"))
+    cells = zip(*places, poses, faces, _lists(frames["face_embedding"], (-1,)), strict=True)
     measured = [
-        MeasuredFrame(index=index, keypoints=people, faces=boxes, embedding=embedding)
-        for index, people, boxes, embedding in cells
+        MeasuredFrame(index=index, time=time, keypoints=people, faces=boxes, embedding=embedding)
+        for index, time, people, boxes, embedding in cells
         if people is not None and boxes is not None
     ]
     return sorted(measured, key=lambda frame: frame.index)

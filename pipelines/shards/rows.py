@@ -61,7 +61,8 @@ class EncodedCrop:
         """Tables of SHARDS with one row each, by stride, then time."""
         for stride, windows in self.plan.windows.items():
             for window in windows:
-                yield table_of({"stride": stride, **self._texts(), **self._row(window, spool)})
+                rate = {"stride": stride, "fps": self.clip.fps / stride}
+                yield table_of({**rate, **self._texts(), **self._row(window, spool)})
 
     def _texts(self) -> dict[str, str]:
         clip = self.clip.clip

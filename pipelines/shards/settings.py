@@ -10,7 +10,7 @@ from stableanimator.media.framing import Size, check_sizes
 Crop = Literal["centre", "person", "half_body"]
 """How a clip is cut: see `pipelines.shards.crops`."""
 
-VERSION = 2
+VERSION = 3
 """Raised by hand when the meaning of a shard row changes."""
 
 
@@ -31,7 +31,8 @@ class EncodeSettings:
     frames_per_row: int = 16
     """Measured frames in one shard row. Released: 16. A clip with fewer is not encoded (`too_short`)."""
     strides: tuple[int, ...] = (1,)
-    """A row of stride s holds every s-th measured frame. Each stride has rows that cover the clip once."""
+    """A row of stride s holds every s-th measured frame. Each stride has rows that cover the clip once. Released: a
+    spacing of 1 to 4, which is (1, 2, 3, 4)."""
     references: int = 4
     """Candidate reference frames of a clip at most, spread evenly over its frames with a face."""
     max_people: int = 4

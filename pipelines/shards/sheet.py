@@ -108,7 +108,9 @@ def _strip(row: pa.Table, video: VideoReader, framing: Framing, encoders: Encode
         **{f"ref. {index}": picture for index, picture in zip(references, others, strict=True)},
     }
     name = f"{row['shot_id'][0].as_py()[:12]}, {row['crop'][0]}, {row['bucket'][0]}, stride {row['stride'][0]}"
-    words = f"{name}: frame {indices[shown]} of {indices[0]} to {indices[-1]}"
+    words = (
+        f"{name}, {row['fps'][0].as_py():.3g} frames a second: frame {indices[shown]} of {indices[0]} to {indices[-1]}"
+    )
     return sheet([strip({title: _small(picture) for title, picture in panels.items()})], words)
 
 

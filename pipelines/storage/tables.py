@@ -196,6 +196,7 @@ SHARDS = pa.schema(  # written by pipelines.shards.encode: one row for each wind
         ("bucket", pa.string()),  # HxW of the pictures in pixels; latents are [h, w] = [H, W] / VAE factor
         ("crop", pa.string()),  # centre | person | half_body: which part of the picture (pipelines.shards.crops)
         ("stride", pa.int32()),  # measured frames from one frame of the row to the next
+        ("fps", pa.float64()),  # frames a second of the row: measured frames a second over the stride
         ("frame_index", pa.list_(pa.int32())),  # [F]
         ("latents", pa.list_(pa.float16())),  # [F, C, h, w] VAE mean times scaling factor
         ("reference_index", pa.list_(pa.int32())),  # [K] other frames of the shot where it has some, each with a face
@@ -217,6 +218,7 @@ ENCODE_REPORT = pa.schema(  # written by pipelines.shards.encode: one row for ea
         ("crop", pa.string()),
         ("stride", pa.int32()),
         ("rows", pa.int32()),  # shard rows made of it
+        ("fps", pa.float64()),  # their frames a second; null where there are none
         ("reason", pa.string()),  # why there are none; null otherwise
         ("detail", pa.string()),
     ]

@@ -48,7 +48,7 @@ def test_bytes_of_a_row_by_hand() -> None:
     texts = 5 + 1 + 5 + 5 + 6 + 64  # shot_id, video_id, "train", "64x64", "centre", a SHA-256
     latents = 3 * 4 * 8 * 8 * 2 + 1 * 4 * 8 * 8 * 2
     embeddings = 10 * 2 + 6 * 2
-    numbers = 3 * 4 + 1 * 4 + 4 + 4  # frame_index, reference_index, stride, people
+    numbers = 3 * 4 + 1 * 4 + 4 + 8 + 4  # frame_index, reference_index, stride, fps, people
     mask = 3 * 8 * 8 + 1  # and three bits of face_present
     poses = [(3 * people + 1) * 133 * 3 * 4 for people in (1, 2)]
     expected = sum(texts + latents + embeddings + numbers + mask + each for each in poses)

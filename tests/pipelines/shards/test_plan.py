@@ -29,7 +29,7 @@ def _frame(index: int, *, face: tuple[float, float, float, float] | None, people
     keypoints = np.full((people, 133, 3), float(index), np.float32)
     faces = np.array([face] if face else [], np.float32).reshape(-1, 4)
     embedding = np.array([1, 0], np.float32) if face else None
-    return MeasuredFrame(index=index, keypoints=keypoints, faces=faces, embedding=embedding)
+    return MeasuredFrame(index=index, time=index / 8, keypoints=keypoints, faces=faces, embedding=embedding)
 
 
 @given(st.integers(1, 20), st.integers(0, 90), st.integers(1, 5))
@@ -67,7 +67,7 @@ def test_references_are_other_frames_where_there_are_some() -> None:
 def _row(index: int, people: int, face: bool, **changed: Any) -> dict[str, Any]:
     poses = [(np.arange(399) + 1000 * index + person).tolist() for person in range(people)]
     faces = {"face_boxes": [[index, 0, 40, 40]] if face else [], "face_embedding": [index, 0.5] if face else None}
-    return {"shot_id": "v:0-9", "frame_index": index, "keypoints": poses, **faces, **changed}
+    return {"shot_id": "v:0-9", "frame_index": index, "time": index / 8, "keypoints": poses, **faces, **changed}
 
 
 def test_frames_without_a_measure_are_left_out_and_the_rest_come_in_order() -> None:
@@ -75,7 +75,7 @@ def test_frames_without_a_measure_are_left_out_and_the_rest_come_in_order() -> N
     rows.append(_row(3, 1, True, face_boxes=None))
     both = pa.concat_tables([pa.Table.from_pylist(rows[:2], FRAMES), pa.Table.from_pylist(rows[2:], FRAMES)])
     frames = measured_frames(both)
-    assert [frame.index for frame in frames] == [2, 4, 6]
+    assert [(frame.index, frame.time) for frame in frames] == [(2, 0.25), (4, 0.5), (6, 0.75)]
     assert [frame.keypoints.shape for frame in frames] == [(0, 133, 3), (1, 133, 3), (2, 133, 3)]
     assert [frame.faces.tolist() for frame in frames] == [[], [[4, 0, 40, 40]], [[6, 0, 40, 40]]]
     assert frames[0].embedding is None
