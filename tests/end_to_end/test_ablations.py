@@ -20,8 +20,8 @@ from stableanimator.alignment.similarity import Similarity
 from stableanimator.animate import Animation, Driving, Models, Reference, aligned, animate
 from stableanimator.models.animator import Animator
 from stableanimator.models.checkpoints import load_model_folder, save_model_folder
-from stableanimator.models.settings import FrameRates
 from stableanimator.models.encoders import Encoders
+from stableanimator.models.settings import FrameRates
 from stableanimator.training import (
     ShardRow,
     StepDraws,

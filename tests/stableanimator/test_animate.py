@@ -162,6 +162,17 @@ def test_the_same_seed_gives_the_same_frames_and_another_gives_others(
     assert (animate(models, reference, driving, PLAIN, seed=6).frames != plain.frames).mean() > 0.3
 
 
+def test_the_model_is_told_the_drives_rate_unless_it_knows_one_alone(
+    models: Models, reference: Reference, driving: Driving, plain: Animation
+) -> None:
+    """Of the released rates, whose fps_id is 6, `plain` was made; 7 frames a second have this one of their own."""
+    own = replace(models, rates=FrameRates(fps=(8.0,), fps_id=None))
+    np.testing.assert_array_equal(animate(own, reference, driving, PLAIN, seed=5).frames, plain.frames)
+    faster = replace(driving, fps=30.0)
+    assert (animate(own, reference, faster, PLAIN, seed=5).frames != plain.frames).mean() > 0.01
+    np.testing.assert_array_equal(animate(models, reference, faster, PLAIN, seed=5).frames, plain.frames)
+
+
 def test_face_optimisation_lowers_its_loss_and_changes_the_frames(
     models: Models, reference: Reference, driving: Driving, plain: Animation
 ) -> None:
