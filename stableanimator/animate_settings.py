@@ -31,7 +31,7 @@ class AnimateSettings:
     sampler: SamplerSettings = field(default_factory=SamplerSettings)
     """Steps, noise levels, churn, second order, shared noise."""
     motion_bucket: float = 127.0
-    """Micro-condition: how much motion, 0 to 255. Released: 127. That of the frame rate follows from drive and model."""
+    """Micro-condition: how much motion, 0 to 255. Released: 127. `fps_id` follows from the drive and the model."""
     reference_noise: float = 0.02
     """Standard deviation of the noise on the reference picture, which lies in [-1, 1], before the VAE; the third
     micro-condition. Released: 0.02."""

@@ -60,7 +60,8 @@ def encode_release(release: Collection, settings: EncodeSettings, encoder_settin
     """Encode what is missing of a release and commit the collection `shards`.
 
     Its manifest lists the parts ({path, sha256, rows, split, bucket}), the release, the encoders, the counts, and the
-    frame rates ({split, stride, rows, fps}, fps the median of these rows, frames a second); its table `report` has one row for each accepted shot, crop and stride; `contact_sheet.jpg` beside it shows some rows.
+    frame rates ({split, stride, rows, fps}; fps is the median of these rows, frames a second); its table `report` has
+    one row for each accepted shot, crop and stride; `contact_sheet.jpg` beside it shows some rows.
     Equal inputs give an equal id.
 
     Raises:

@@ -34,7 +34,10 @@ SHAPES = EncoderShapes(factor=8, latent_channels=4, embedding_width=10)
 def _frames(count: int) -> pa.Table:
     pose = np.full(399, 20.0).tolist()
     face = {"face_boxes": [[10, 10, 20, 20]], "face_embedding": [0.0] * 6}
-    rows = [{"shot_id": "v:0-9", "frame_index": i, "keypoints": [pose] * (1 + (i == 3)), **face} for i in range(count)]
+    rows = [
+        {"shot_id": "v:0-9", "frame_index": i, "time": i / 8, "keypoints": [pose] * (1 + (i == 3)), **face}
+        for i in range(count)
+    ]
     return pa.Table.from_pylist(rows, FRAMES)
 
 
