@@ -262,7 +262,7 @@ def test_crops_and_strides_have_rows_of_their_own_or_a_reason(release: Collectio
 
 def test_rows_and_manifest_say_how_many_frames_a_second(shards: Collection, varied: Collection) -> None:
     """Every second frame of 12 a second is measured, and a row of stride 2 has every second of those."""
-    assert {row["fps"] for row in _rows(shards)} == {pytest.approx(6)}
+    assert {round(row["fps"], 9) for row in _rows(shards)} == {6}
     assert {(row["stride"], round(row["fps"], 9)) for row in _rows(varied)} == {(1, 6), (2, 3)}
     rates = [{**each, "fps": round(each["fps"], 9)} for each in varied.manifest["rates"]]
     counts = {stride: sum(row["stride"] == stride for row in _rows(varied)) for stride in (1, 2)}
