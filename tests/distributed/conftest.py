@@ -29,6 +29,8 @@ def _row(random: np.random.Generator, number: int, split: str) -> dict[str, obje
         "fps": 8.0,
         "frame_index": list(range(FRAMES)),
         "latents": random.normal(size=FRAMES * CHANNELS * side * side).astype(np.float16),
+        "reference_shot_id": ["a", "b"],
+        "reference_crop": ["centre"] * 2,
         "reference_index": [FRAMES, FRAMES + 1],
         "reference_latent": random.normal(size=2 * CHANNELS * side * side).astype(np.float16),
         "clip_embedding": random.normal(size=2 * IMAGE_WIDTH).astype(np.float16),

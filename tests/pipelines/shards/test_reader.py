@@ -42,6 +42,8 @@ def _row(number: int, split: str, height: int, width: int) -> dict[str, Any]:
         "fps": float(number),
         "frame_index": [0, 2, 4],
         "latents": counting(FRAMES, CHANNELS, h, w).astype(np.float16),
+        "reference_shot_id": ["a", "b"],
+        "reference_crop": ["centre"] * 2,
         "reference_index": [6, 8],
         "reference_latent": counting(CANDIDATES, CHANNELS, h, w).astype(np.float16),
         "clip_embedding": counting(CANDIDATES, 1, 5).astype(np.float16),
