@@ -1,7 +1,7 @@
 """Which pictures a row may be referred to: frames of its own clip, or of other clips of the same person.
 
-Nothing is decoded here, as in `pipelines.shards.plan`. A candidate is a frame of a clip, in one cut of its picture to the
-row's size, with a face inside that cut and a skeleton.
+Nothing is decoded here, as in `pipelines.shards.plan`. A candidate is a frame of a clip, in one cut of its picture to
+the row's size, with a face inside that cut and a skeleton.
 """
 
 from __future__ import annotations
