@@ -18,7 +18,6 @@ from pipelines.releases import select
 from pipelines.shards import sheet
 from pipelines.shards.encode import EncodeVideo, encode_release
 from pipelines.shards.encode_plan import ROW_OVERHEAD, amount_of_release
-from pipelines.shards.reader import ShardRows
 from pipelines.shards.settings import EncodeSettings
 from pipelines.shards.sheet import draw_sheet
 from pipelines.shards.videos import videos_of
@@ -259,20 +258,6 @@ def test_crops_and_strides_have_rows_of_their_own_or_a_reason(release: Collectio
         *((crop, 1, *frames) for crop in ("centre", "person") for frames in ((0, 2, 4), (6, 8, 10))),
         *((crop, 2, 0, 4, 8) for crop in ("centre", "person")),
     }
-
-
-def test_rows_and_manifest_say_how_many_frames_a_second(shards: Collection, varied: Collection) -> None:
-    """Every second frame of 12 a second is measured, and a row of stride 2 has every second of those."""
-    assert {round(row["fps"], 9) for row in _rows(shards)} == {6}
-    assert {(row["stride"], round(row["fps"], 9)) for row in _rows(varied)} == {(1, 6), (2, 3)}
-    rates = [{**each, "fps": round(each["fps"], 9)} for each in varied.manifest["rates"]]
-    counts = {stride: sum(row["stride"] == stride for row in _rows(varied)) for stride in (1, 2)}
-    assert rates == [
-        {"split": "train", "stride": stride, "rows": counts[stride], "fps": 6 / stride} for stride in (1, 2)
-    ]
-    report = varied.table("report").to_pylist()
-    assert all((row["fps"] is None) == (row["rows"] == 0) for row in report)
-    assert ShardRows(varied, "train").rates == (pytest.approx(6), pytest.approx(3))
 
 
 def test_a_frame_of_another_stride_is_the_same_latent(varied: Collection) -> None:
