@@ -101,7 +101,7 @@ def _videos(release: Collection, settings: EncodeSettings, encoders: str) -> lis
         **{name: getattr(settings, name) for name in _CONTENT},
     }
     return [
-        {"key": fingerprint({**content, "rows": rows.rows_sha256}), "rows": rows}
+        {"key": fingerprint({**content, "rows": rows.rows_sha256, "lenders": rows.lenders}), "rows": rows}
         for rows in videos_of(release, settings)
     ]
 
