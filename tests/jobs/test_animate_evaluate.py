@@ -87,7 +87,11 @@ def config(real_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Config:
     folder = tmp_path_factory.mktemp("jobs")
     torch.manual_seed(0)
     save_model_folder(
-        folder / "model", Animator(MODEL), None, FrameRates(), {"encoders": Encoders(ENCODERS).fingerprint}
+        folder / "model",
+        Animator(MODEL),
+        None,
+        FrameRates(fps=(5.0,), fps_id=None),
+        {"encoders": Encoders(ENCODERS).fingerprint},
     )
     (folder / "model" / "state.json").write_text(json.dumps({"step": 7}))
     clip, dog = str(real_data / "media/videos/lp_d18.mp4"), str(real_data / "media/images/dog.jpg")
@@ -120,7 +124,6 @@ def config(real_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Config:
         animate=AnimateJobSettings(
             pairs=str(folder / "pairs.parquet"),
             model=str(folder / "model"),
-            fps=5.0,
             precision="float32",
             cpus_per_actor=0.5,
             gpus_per_actor=0,
