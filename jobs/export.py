@@ -19,7 +19,7 @@ from jobs.training.run_folder import trained_folder
 from pipelines.storage.store import Store
 from stableanimator.errors import InputError, UserError
 from stableanimator.models.checkpoints import LoadedModel, load_model_folder, save_model_folder, save_released_folder
-from stableanimator.models.settings import ModelSettings
+from stableanimator.models.settings import FrameRates, ModelSettings
 
 # Those of jobs.running.entry, whose imports take seconds.
 EXIT_OK, EXIT_USER = 0, 2
@@ -61,7 +61,7 @@ def export(model: LoadedModel, out: Path, to: str) -> str:
     remarks = []
     try:
         if to == "safetensors":
-            save_model_folder(out, model.animator, model.aligner, model.config)
+            save_model_folder(out, model.animator, model.aligner, model.rates, model.config)
         else:
             save_released_folder(out, model.animator)
             remarks = _not_in_released(model)
@@ -74,6 +74,9 @@ def export(model: LoadedModel, out: Path, to: str) -> str:
 def _not_in_released(model: LoadedModel) -> list[str]:
     """What the released files have no place for."""
     remarks = ["without the aligner, which the released scripts do not know"] if model.aligner else []
+    if model.rates.fps_id != FrameRates().fps_id:
+        rates = ", ".join(f"{fps:.3g}" for fps in model.rates.fps)
+        remarks.append(f"trained at {rates} frames a second, and the released scripts say fps_id 6, 7 a second")
     changed = _differences(asdict(ModelSettings()), asdict(model.animator.settings))
     if changed:
         remarks.append(f"the released scripts expect other settings: {', '.join(changed)}")

@@ -1,10 +1,10 @@
 """Reference picture + driving poses -> frames: the one inference path.
 
-    models = Models(animator=..., aligner=..., encoders=..., arcface=...)
+    models = Models(animator=..., rates=..., aligner=..., encoders=..., arcface=...)
     reference = Reference(...)
     driven = aligned(reference, Driving(...), AnimateSettings(), models.aligner)
     animation = animate(models, reference, driven, AnimateSettings())
-    write_mp4("out.mp4", animation.frames, fps=8)
+    write_mp4("out.mp4", animation.frames, driven.fps)
 
 Poses are aligned to the reference, which is cut around its people, and drawn; the reference becomes a latent (with
 Stable Video Diffusion's noise), an image embedding and face tokens, all of them once; EDM's sampler runs the guided
@@ -35,6 +35,7 @@ from stableanimator.media.tensors import to_pictures, to_tensor
 from stableanimator.models.animator import Animator, Conditioning, added_time_ids
 from stableanimator.models.encoders import Encoders
 from stableanimator.models.guidance import guidance_scales, guided
+from stableanimator.models.settings import FrameRates, MicroConditions
 from stableanimator.perception.arcface import TEMPLATE, ArcFace, align_crops
 from stableanimator.perception.person_boxes import person_box, visible
 
@@ -50,6 +51,8 @@ class Models:
     """
 
     animator: Animator
+    rates: FrameRates
+    """At which frame rates the animator was trained."""
     encoders: Encoders
     aligner: Aligner | None = None
     arcface: ArcFace | None = None
@@ -100,6 +103,8 @@ class Driving:
     height: int
     """Of the driving video, pixels."""
     width: int
+    fps: float
+    """Frames a second of these poses: the animation plays at the same."""
     misalignment: Similarity | None = None
     """Applied to the poses first, in image heights about the clip's centroid: what MisAlign100 does."""
 
@@ -110,6 +115,8 @@ class Driven:
 
     poses: Array
     """[F, P, 133, 3] in pixels of the animation."""
+    fps: float
+    """Frames a second."""
     framing: Framing
     """How the reference picture becomes the model's. The truth of a self-driven pair is cut around the same middle."""
     joints_in_picture: float
@@ -151,7 +158,7 @@ def aligned(
     scope, name = settings.alignment_scope, settings.alignment
     poses = align_driving(keypoints, reference.keypoints, framings, name, scope, aligner)
     share = joints_in_picture(poses, reference.keypoints, framing.source, framing.size)
-    return Driven(poses=poses, framing=framing, joints_in_picture=share)
+    return Driven(poses=poses, fps=driving.fps, framing=framing, joints_in_picture=share)
 
 
 _HEAD = 0.5
@@ -185,7 +192,7 @@ def animate(
     poses, size = driven.poses, driven.framing.size
     skeletons = skeleton_pictures(poses, *size, models.animator.settings.skeleton)
     generator = torch.Generator().manual_seed(seed)
-    conditioning = _condition(models, reference, driven.framing, skeletons, settings, generator)
+    conditioning = _condition(models, reference, driven, skeletons, settings, generator)
     denoise = guided(
         models.animator.denoise,
         models.animator.prepare(conditioning),
@@ -223,19 +230,24 @@ def _check(models: Models, reference: Reference, driven: Driven, settings: Anima
 def _condition(
     models: Models,
     reference: Reference,
-    framing: Framing,
+    driven: Driven,
     skeletons: npt.NDArray[np.uint8],
     settings: AnimateSettings,
     generator: torch.Generator,
 ) -> Conditioning:
-    picture = to_tensor(framing.pictures(reference.picture[None]))
-    noisy = augment_reference(picture, settings.micro.reference_noise, generator)
+    picture = to_tensor(driven.framing.pictures(reference.picture[None]))
+    noisy = augment_reference(picture, settings.reference_noise, generator)
+    micro = MicroConditions(
+        fps_id=models.rates.id_at(driven.fps),
+        motion_bucket=settings.motion_bucket,
+        reference_noise=settings.reference_noise,
+    )
     return Conditioning(
         reference_latent=models.encoders.encode(noisy.to(models.device)),
         clip_embedding=models.encoders.embed(picture.to(models.device)),
         face_embedding=torch.from_numpy(reference.face_embedding)[None],
         pose=to_tensor(skeletons)[None],
-        added_time_ids=added_time_ids(settings.micro, 1),
+        added_time_ids=added_time_ids(micro, 1),
     ).to(models.device)
 
 

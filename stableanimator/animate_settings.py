@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from stableanimator.alignment.settings import AlignmentName, AlignmentScope
 from stableanimator.diffusion.settings import FaceOptimisationSettings, SamplerSettings
 from stableanimator.media.framing import Size, check_sizes
-from stableanimator.models.settings import Branches, MicroConditions
+from stableanimator.models.settings import Branches
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -30,8 +30,11 @@ class AnimateSettings:
     (`apart`); the results differ by rounding. `auto`: together, until a GPU's memory does not hold it."""
     sampler: SamplerSettings = field(default_factory=SamplerSettings)
     """Steps, noise levels, churn, second order, shared noise."""
-    micro: MicroConditions = field(default_factory=MicroConditions)
-    """Frame rate and motion ids, and the noise on the reference picture (before the VAE)."""
+    motion_bucket: float = 127.0
+    """Micro-condition: how much motion, 0 to 255. Released: 127. `fps_id` follows from the drive and the model."""
+    reference_noise: float = 0.02
+    """Standard deviation of the noise on the reference picture, which lies in [-1, 1], before the VAE; the third
+    micro-condition. Released: 0.02."""
     alignment: AlignmentName = "learned"
     """How driven poses are aligned to the reference; `learned` needs a model folder with an aligner."""
     alignment_scope: AlignmentScope = "clip"
@@ -49,3 +52,5 @@ class AnimateSettings:
             raise ValueError("max_frames must be at least 1")
         if min(self.guidance) < 0:
             raise ValueError("guidance must not be negative")
+        if self.reference_noise < 0:
+            raise ValueError("reference_noise must not be negative")

@@ -29,7 +29,7 @@ from stableanimator.driving import align_driving, misalign_clip, skeleton_pictur
 from stableanimator.media.framing import Framing, Size
 from stableanimator.media.tensors import to_tensor
 from stableanimator.models.animator import Animator, Conditioning, added_time_ids, drop_conditions
-from stableanimator.models.settings import MicroConditions
+from stableanimator.models.settings import FrameRates, MicroConditions
 from stableanimator.perception.settings import SkeletonStyle
 from stableanimator.training_settings import TrainingSettings
 
@@ -57,6 +57,8 @@ class ShardRow:
     """[K, 133, 3], the main person's, pixels of the bucket."""
     size: Size
     """Height and width of the pictures in pixels."""
+    fps: float
+    """Frames a second."""
     reference_noise: float
     """Strength of the noise on the reference pictures."""
 
@@ -102,7 +104,7 @@ def generator(*numbers: int) -> torch.Generator:
 
 
 def draw_window(row_frames: int, settings: TrainingSettings, random: torch.Generator) -> list[int]:
-    """Places of a sample's frames in its row: evenly spaced, spacing and start drawn uniformly.
+    """Places of a sample's frames in its row: neighbours, their start drawn uniformly.
 
     Raises:
         ValueError: the row has fewer frames than a sample.
@@ -110,11 +112,8 @@ def draw_window(row_frames: int, settings: TrainingSettings, random: torch.Gener
     frames = settings.frames
     if row_frames < frames:
         raise ValueError(f"a row has {row_frames} frames, fewer than the {frames} of a sample")
-    widest = settings.max_spacing if frames == 1 else min(settings.max_spacing, (row_frames - 1) // (frames - 1))
-    spacing = int(torch.randint(1, widest + 1, (), generator=random))
-    length = (frames - 1) * spacing + 1
-    start = int(torch.randint(0, row_frames - length + 1, (), generator=random))
-    return list(range(start, start + length, spacing))
+    start = int(torch.randint(0, row_frames - frames + 1, (), generator=random))
+    return list(range(start, start + frames))
 
 
 def make_sample(
@@ -141,7 +140,9 @@ def make_sample(
         moved = random_misalignment(settings.misalignment, random, 1)
         keypoints = realigned(keypoints, row.reference_keypoints[reference], row.size[0], moved, settings, aligner)
     micro = MicroConditions(
-        fps_id=settings.fps_id, motion_bucket=settings.motion_bucket, reference_noise=row.reference_noise
+        fps_id=FrameRates(fps=(row.fps,), fps_id=settings.fps_id).id_at(row.fps),
+        motion_bucket=settings.motion_bucket,
+        reference_noise=row.reference_noise,
     )
     return TrainingBatch(
         latents=_tensor(row.latents[window]),

@@ -14,18 +14,16 @@ class TrainingSettings:
     """What one sample is and what its loss is; the defaults are the released settings with the loss of Eq. 25."""
 
     frames: int = 16
-    """Frames of a sample. Released: 16. No more than a shard's rows have."""
-    max_spacing: int = 4
-    """Largest distance between neighbouring frames of a sample, in frames of the row; drawn from 1 to it, as far as the
-    row is long enough. Released: 4."""
+    """Frames of a sample, neighbours in their row. Released: 16. No more than a shard's rows have."""
     noise: EDMSettings = field(default_factory=EDMSettings)
     """How noise levels are drawn."""
     loss: LossSettings = field(default_factory=LossSettings)
     """Eq. 25, and where the released code differs from it."""
     conditioning_dropout: float = 0.1
     """Probability q of each of: no image embedding, no reference latent, neither. Released: 0.1; 0: none."""
-    fps_id: float = 6.0
-    """Micro-condition: frames a second less one. Released: 6."""
+    fps_id: float | None = None
+    """Micro-condition, frames a second less one. Null: of each sample's own row; a number: the same for all, whatever
+    their rates, as the released code has it (6)."""
     motion_bucket: float = 127.0
     """Micro-condition: how much motion, 0 to 255. Released: 127. The third one is the shard's own reference noise."""
     trainable: Literal["all", "attention"] = "all"
@@ -49,8 +47,10 @@ class TrainingSettings:
     """One transform a clip, one a frame, or the clip's with a place for each frame (`steady`)."""
 
     def __post_init__(self) -> None:
-        if self.frames < 1 or self.max_spacing < 1:
-            raise ValueError("frames and max_spacing must be at least 1")
+        if self.frames < 1:
+            raise ValueError("frames must be at least 1")
+        if self.fps_id is not None and self.fps_id < 0:
+            raise ValueError("fps_id must not be negative")
         if not 0 <= self.conditioning_dropout <= 1 / 3:
             raise ValueError("conditioning_dropout must lie in 0 to 1/3: three cases share one draw")
 

@@ -25,9 +25,8 @@ from benchmarks.drawn import clips as drawn_clips
 from benchmarks.harness import Figure, ratio
 from pipelines.releases import select
 from pipelines.shards.encode import EncodeVideo, encode_release
-from pipelines.shards.encode_plan import videos_of
-from pipelines.shards.plan import plan_clip
 from pipelines.shards.settings import EncodeSettings
+from pipelines.shards.videos import videos_of
 from pipelines.storage.store import Collection, Store, media_path
 from pipelines.storage.tables import CLIPS, FRAMES, KEYPOINT_COUNT
 from stableanimator.media.tensors import to_tensor
@@ -97,8 +96,8 @@ def _memory(drawn: Path, work: Path, size: Size) -> Figure:
     for seconds in size.long_seconds:
         clip = endless_clip(drawn, work / f"{seconds:g}s.mp4", seconds)
         root = _new_folder(work / f"{seconds:g}s")
-        ((video_id, clips, frames),) = videos_of(_release(root, clip, 1))
-        item = pickle.dumps({"video_id": video_id, "key": "memory", "clips": clips, "frames": frames})
+        (rows,) = videos_of(_release(root, clip, 1), SETTINGS)
+        item = pickle.dumps({"key": "memory", "rows": rows})
         peaks.append(in_new_process(peak_of_an_actor, str(root), item))
     (short, long), (first, second) = peaks, size.long_seconds
     return Figure(f"peak memory of encode, {second:g} s video over {first:g} s video", long / short, 1.2, "lower",
@@ -129,7 +128,10 @@ def _release(root: Path, clip: Path, copies: int) -> Collection:
         size = {"width": info.width, "height": info.height, "start": 0, "end": info.frame_count, "fps": info.fps}
         where = {"video_id": each.video_id, "media": media_path(each.video_id, each.extension), "split": "train"}
         clips.append({"shot_id": shot, **size, **where})
-        frames += [{"shot_id": shot, "frame_index": index, **person} for index in range(0, info.frame_count, step)]
+        frames += [
+            {"shot_id": shot, "frame_index": index, "time": index / info.fps, **person}
+            for index in range(0, info.frame_count, step)
+        ]
     tables = {
         "clips": pa.Table.from_pylist(clips, schema=CLIPS),
         "frames": pa.Table.from_pylist(frames, schema=FRAMES),
@@ -144,12 +146,12 @@ def plain_rate(root: str, actors: int) -> float:
     cv2.setNumThreads(1)
     store, encoders, count = Store(root), Encoders(ENCODERS), 0
     started = 0.0
-    for number, (_, clips, frames) in enumerate(videos_of(store.open("releases"))):
+    for number, rows in enumerate(videos_of(store.open("releases"), SETTINGS)):
         if number == 1:  # the first one warms up
             started = time.perf_counter()
-        plan = plan_clip(clips.to_pylist()[0], frames, SETTINGS)
+        (plan,) = rows.plans(SETTINGS)
         (crop,), indices = plan.crops, [frame.index for frame in plan.measured]
-        references = {indices[position] for position in crop.candidates}
+        references = {each.frame.index for each in crop.candidates}
         with VideoReader(store.local_file(plan.clip["media"])) as video:
             for window, read in video.windows(indices, SETTINGS.batch):
                 pictures = to_tensor(crop.framing.pictures(read))

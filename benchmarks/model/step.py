@@ -24,6 +24,7 @@ from benchmarks.harness import Figure, interleave, ratio
 from benchmarks.model.cost import FRAMES, SIZES, count_flops, train_pass
 from jobs.running.config import load
 from pipelines.shards.latent_spool import LatentSpool
+from pipelines.shards.measured import measured_clip
 from pipelines.shards.plan import plan_clip
 from pipelines.shards.reader import ShardRows, decode_row
 from pipelines.shards.rows import encode_clip
@@ -86,8 +87,8 @@ PROPORTIONAL = Widths(
             hidden_size=128, intermediate_size=512, layers=4, heads=4, image_size=112, projection_dim=256
         ),
     ),
-    encode=EncodeSettings(buckets=((128, 128),), frames_per_row=FRAMES, references=1, gpus_per_actor=0),
-    step=TrainingSettings(frames=FRAMES, max_spacing=1),
+    encode=EncodeSettings(buckets=((128, 128),), frames_per_row=FRAMES, reference_count=1, gpus_per_actor=0),
+    step=TrainingSettings(frames=FRAMES),
 )
 """Widths at which the encoders' share of a step's operations is not above that of the full size."""
 
@@ -95,7 +96,7 @@ PROPORTIONAL = Widths(
 def tiny() -> Widths:
     """The widths of `tiny.yaml`."""
     config = load(str(_TINY), ["root=/nowhere", "curate.crawl.sources=[/nowhere]"])
-    encode = replace(config.encode, references=1)
+    encode = replace(config.encode, reference_count=1)
     return Widths(config.model, config.encoders, encode, config.train.step)
 
 
@@ -168,7 +169,8 @@ def draw(path: Path, widths: Widths) -> DrawnClip:
         people = true_people(truth, index)
         poses = np.concatenate([truth.keypoints[index, people], np.ones((len(people), 133, 1))], -1)
         boxes = true_faces(truth, index)[1]
-        row = {"shot_id": "drawn", "frame_index": index, "keypoints": poses.reshape(len(people), -1).tolist()}
+        row = {"shot_id": "drawn", "frame_index": index, "time": index / 25.0}
+        row["keypoints"] = poses.reshape(len(people), -1).tolist()
         embedding = [1.0] * widths.model.face_encoder.embedding_width
         rows.append(row | {"face_boxes": boxes.tolist(), "face_embedding": embedding})
     clip = {"shot_id": "drawn", "video_id": "drawn", "split": "train", "height": height, "width": width}
@@ -178,9 +180,9 @@ def draw(path: Path, widths: Widths) -> DrawnClip:
 
 def encoded(drawn: DrawnClip, encoders: Encoders, widths: Widths) -> pa.Table:
     """The window as a row of SHARDS, from the video."""
-    plan = plan_clip(drawn.clip, drawn.frames, widths.encode)
+    plan = plan_clip(measured_clip(drawn.clip, drawn.frames), widths.encode)
     with VideoReader(drawn.path) as video, LatentSpool() as spool:
-        (crop,) = encode_clip(plan, video, encoders, widths.encode, spool).crops
+        (crop,) = encode_clip(plan, video, encoders, widths.encode, spool, str).crops
         return pa.concat_tables(crop.rows(spool))
 
 

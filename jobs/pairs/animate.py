@@ -29,7 +29,7 @@ from stableanimator.errors import CheckpointError, RowError
 from stableanimator.media.video import write_mp4
 from stableanimator.models.checkpoints import load_model_folder
 from stableanimator.models.encoders import Encoders
-from stableanimator.models.settings import EncoderSettings
+from stableanimator.models.settings import EncoderSettings, FrameRates
 from stableanimator.models.unet import speed_up
 from stableanimator.perception.arcface import ArcFace
 from stableanimator.perception.person_boxes import visible
@@ -113,6 +113,7 @@ class AnimatePair:
         arcface = ArcFace.from_onnx(self.reader.faces.recogniser_path).to(settings.device) if with_hjb else None
         self.models = Models(
             animator=animator,
+            rates=loaded.rates,
             encoders=encoders.to(settings.device),
             aligner=loaded.aligner,
             arcface=arcface,
@@ -123,7 +124,8 @@ class AnimatePair:
         pair, optimised = item["pair"], item["optimised"]
         settings = self.job.settings.settings
         check_pair(pair)
-        drive = self.reader.drive(pair, self.job.settings.fps, settings.max_frames)
+        fps = self.job.settings.fps or self.models.rates.fps[0]
+        drive = self.reader.drive(pair, fps, settings.max_frames)
         whole = self.reader.reference(pair["reference_uri"])
         reference, driving = assign(pair, whole, drive)
         driven = aligned(reference, driving, settings, self.models.aligner)
@@ -147,7 +149,7 @@ class AnimatePair:
             last = animation.face_optimisation.records[-1]
             row |= {"face_loss_before": last.before, "face_loss_after": last.after}
         people = (len(reference.keypoints), len(whole.keypoints))
-        row["detail"] = "; ".join(_remarks(row, drive, driven, people, animation, self.job.settings.fps)) or None
+        row["detail"] = "; ".join(_remarks(row, drive, driven, people, animation, self.models.rates)) or None
         row["prediction_uri"] = self._write(pair, VARIANTS[optimised], animation.frames, drive.fps)
         row["skeleton_uri"] = self._write(pair, "skeleton", animation.skeletons, drive.fps)
         table = pa.Table.from_pylist([row], schema=PREDICTIONS)
@@ -170,7 +172,7 @@ _OTHER_RATE = 0.1
 
 
 def _remarks(
-    row: dict[str, Any], drive: Drive, driven: Driven, people: tuple[int, int], animation: Animation, fps: float | None
+    row: dict[str, Any], drive: Drive, driven: Driven, people: tuple[int, int], animation: Animation, rates: FrameRates
 ) -> Iterator[str]:
     """What a person should know of a finished prediction; `people` are those animated and those of the reference."""
     frames = len(drive.poses)
@@ -183,7 +185,8 @@ def _remarks(
         yield f"{people[0]} of the reference's {people[1]} people animated"
     if driven.framing.enlargement >= _ENLARGED:
         yield f"the reference is small and was enlarged {driven.framing.enlargement:.1f} times"
-    if fps is not None and abs(drive.fps / fps - 1) > _OTHER_RATE:
-        yield f"plays at {drive.fps:.3g} frames a second, not at {fps:g}"
+    nearest = min(rates.fps, key=lambda fps: abs(drive.fps / fps - 1))
+    if abs(drive.fps / nearest - 1) > _OTHER_RATE:
+        yield f"plays at {drive.fps:.3g} frames a second, and the model was trained at {nearest:.3g}"
     if animation.face_optimisation is not None and animation.face_optimisation.skipped:
         yield f"no face optimisation: {animation.face_optimisation.skipped}"

@@ -10,7 +10,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from jobs.pairs.pairs_table import Pair
-from pipelines.measures.frames import sample_indices
+from pipelines.measures.frames import steady_indices
 from pipelines.storage.tables import FRAMES, KEYPOINT_COUNT
 from pipelines.storage.user_tables import read_user_table
 from stableanimator.errors import InputError, RowError
@@ -26,7 +26,7 @@ class Drive:
     """The poses of a driving video, people not yet followed, and where they come from."""
 
     frame_index: list[int]
-    """[F] frames of the video."""
+    """[F] frames of the video; one that is held is repeated."""
     poses: list[Array]
     """[F] of [P_f, 133, 3]."""
     height: int
@@ -39,8 +39,9 @@ class Drive:
     """What a person should know of it."""
 
 
-def read_keypoints(pair: Pair, fps: float | None, most: int) -> Drive:
-    """Poses from a table with FRAMES' columns of one clip; frames that were not measured for people are passed over.
+def read_keypoints(pair: Pair, fps: float, most: int) -> Drive:
+    """Poses from a table with FRAMES' columns of one clip, as `PairReader.drive` takes them; the nearest measured frame
+    stands in for one that was not measured for people.
 
     The picture's size is not among the columns: it is the schema metadata `frame_size` ([height, width] as JSON), or
     that of the true frames.
@@ -64,17 +65,16 @@ def read_keypoints(pair: Pair, fps: float | None, most: int) -> Drive:
     measured = [row for row in rows if row["keypoints"] is not None]
     if not measured:
         raise RowError("no_driving_frames", f"{uri} has no measured frame from {start} to {end}")
-    times = np.array([row["time"] for row in measured])
-    chosen = sample_indices(times, 0, len(measured), fps) if fps else np.arange(len(measured))
+    chosen, steady = steady_indices(np.array([row["time"] for row in measured]), 0, len(measured), fps)
     taken = [measured[i] for i in chosen[:most]]
     height, width = _frame_size(table, pair)
-    unmeasured = f"{len(rows) - len(measured)} of the table's {len(rows)} frames were not measured and are left out"
+    unmeasured = f"{len(rows) - len(measured)} of the table's {len(rows)} frames were not measured; others stand in"
     return Drive(
         frame_index=[row["frame_index"] for row in taken],
         poses=[_poses(row["keypoints"]) for row in taken],
         height=height,
         width=width,
-        fps=rate(times[chosen], fps or 1.0),
+        fps=steady,
         left_out=len(chosen) - len(taken),
         remarks=(unmeasured,) if len(measured) < len(rows) else (),
     )
@@ -102,9 +102,3 @@ def _frame_size(table: pa.Table, pair: Pair) -> tuple[int, int]:
         with VideoReader(pair["truth_uri"]) as video:
             return video.info.height, video.info.width
     raise RowError("no_frame_size", "the table of keypoints states no frame_size and the pair has no truth_uri")
-
-
-def rate(times: npt.NDArray[np.float64], single: float) -> float:
-    """Mean frames a second of frames at these times, seconds; `single` for one frame."""
-    span = float(times[-1] - times[0])
-    return (len(times) - 1) / span if span > 0 else single

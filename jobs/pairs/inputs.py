@@ -11,9 +11,9 @@ from dataclasses import replace
 import numpy as np
 import numpy.typing as npt
 
-from jobs.pairs.drives import Drive, rate, read_keypoints
+from jobs.pairs.drives import Drive, read_keypoints
 from jobs.pairs.pairs_table import Pair, misalignment
-from pipelines.measures.frames import sample_indices
+from pipelines.measures.frames import steady_indices
 from pipelines.measures.people import PeopleSettings, count_people, keep_people
 from stableanimator.animate import Driving, Reference
 from stableanimator.driving import follow_people
@@ -74,12 +74,12 @@ class PairReader:
             face_embedding=main.embedding,
         )
 
-    def drive(self, pair: Pair, fps: float | None, most: int) -> Drive:
+    def drive(self, pair: Pair, fps: float, most: int) -> Drive:
         """The driving poses of a pair: from its table of keypoints, or by running DWPose on its video.
 
         Args:
             pair: a row of PAIRS.
-            fps: frames a second to take, as far as a whole stride can; None: every frame.
+            fps: frames a second to take, as `pipelines.measures.frames.steady_indices` does.
             most: frames at most, from the start.
 
         Raises:
@@ -93,23 +93,23 @@ class PairReader:
             raise PersonError("no_driving_person", f"in none of {len(drive.poses)} frames")
         return drive
 
-    def _read_video(self, pair: Pair, fps: float | None, most: int) -> Drive:
+    def _read_video(self, pair: Pair, fps: float, most: int) -> Drive:
         with VideoReader(pair["driving_uri"]) as video:
             info = video.info
             start = pair["start"] or 0
             end = info.frame_count if pair["end"] is None else min(pair["end"], info.frame_count)
             if start >= end:
                 raise RowError("no_driving_frames", f"{start} to {pair['end']} of {info.frame_count} frames")
-            indices = sample_indices(info.times, start, end, fps) if fps else np.arange(start, end)
-            taken = indices[:most]
-            poses = [self.people(frame) for _, frames in video.windows(taken, _WINDOW) for frame in frames]
+            indices, steady = steady_indices(info.times, start, end, fps)
+            taken, places = np.unique(indices[:most], return_inverse=True)
+            seen = [self.people(frame) for _, frames in video.windows(taken, _WINDOW) for frame in frames]
             return Drive(
-                frame_index=taken.tolist(),
-                poses=poses,
+                frame_index=indices[:most].tolist(),
+                poses=[seen[place] for place in places],
                 height=info.height,
                 width=info.width,
-                fps=rate(info.times[indices], info.fps),
-                left_out=len(indices) - len(taken),
+                fps=steady,
+                left_out=len(indices) - len(places),
                 remarks=tuple(_of_video(pair, info)),
             )
 
@@ -151,4 +151,7 @@ def assign(pair: Pair, reference: Reference, drive: Drive) -> tuple[Reference, D
         raise RowError("bad_person_map", detail)
     followed = follow_people(drive.poses, max(wanted) + 1)[:, wanted]
     people = replace(reference, keypoints=reference.keypoints[: len(wanted)])
-    return people, Driving(keypoints=followed, height=drive.height, width=drive.width, misalignment=misalignment(pair))
+    moved = misalignment(pair)
+    return people, Driving(
+        keypoints=followed, height=drive.height, width=drive.width, fps=drive.fps, misalignment=moved
+    )

@@ -21,8 +21,9 @@ class AnimateJobSettings:
     limit: int | None = None
     """Animate only the first so many pairs; null: all."""
     fps: float | None = None
-    """Frames a second at which poses are taken from the driving video, as far as a whole stride can; null: every frame,
-    as released. The mp4 plays at the same rate."""
+    """Frames a second at which poses are taken from the driving video, as near as whole frames of it allow; null: the
+    densest rate that the model was trained at. A video of a lower rate keeps its own. The mp4 plays at the same rate,
+    so that it lasts as long as what drives it, and the model is told it, unless it knows one `fps_id` alone."""
     settings: AnimateSettings = field(default_factory=AnimateSettings)
     """The inference path."""
     min_person_share: float = 0.5

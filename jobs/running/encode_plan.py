@@ -22,4 +22,5 @@ def encode_plan(config: Config) -> str:
     amount = amount_of_release(release, config.encode, config.encoders)
     free = store.free_bytes()
     room = "" if free is None else f"; {free / 2**30:.2f} GiB are free"
-    return f"{release.uri} gives at most {amount.rows} rows, {amount.bytes / 2**30:.3f} GiB{room}"
+    lent = f", with {amount.lent} references of other clips" if amount.lent else ""
+    return f"{release.uri} gives at most {amount.rows} rows{lent}, {amount.bytes / 2**30:.3f} GiB{room}"

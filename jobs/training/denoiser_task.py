@@ -19,7 +19,7 @@ from stableanimator.alignment.aligner import Aligner
 from stableanimator.alignment.aligner_folder import load_aligner_folder
 from stableanimator.models.animator import Animator
 from stableanimator.models.checkpoints import load_svd_unet, save_model_folder, start_from
-from stableanimator.models.settings import ModelSettings
+from stableanimator.models.settings import FrameRates, ModelSettings
 from stableanimator.models.spatio_temporal import leave_time_out
 from stableanimator.models.unet import checkpoint_activations, speed_up
 from stableanimator.training import (
@@ -126,7 +126,8 @@ class DenoiserTask(OpensLate):
         with torch.device("meta"):
             animator = Animator(self.model)
         animator.load_state_dict(state, assign=True)
-        save_model_folder(folder, animator, self.aligner, self.config)
+        rates = FrameRates(fps=self.rows.rates, fps_id=self.settings.step.fps_id)
+        save_model_folder(folder, animator, self.aligner, rates, self.config)
 
     def _seed(self, validation: bool) -> int:
         return self.settings.loop.seed + (_HELD_OUT if validation else 0)

@@ -68,8 +68,36 @@ def sample_indices(
         return np.arange(start, end, dtype=np.int64)
     if end >= len(times):
         shot = np.append(shot, times[-1] + period)
-    frames = 1 / (rate * period)
-    spacing = period * max(1, round(frames - 0.01))  # of two that are nearly as near the denser: times are rounded
+    spacing = _spacing(period, rate)
     # The samples that are wanted up to halfway to the next frame: a frame that adds none is the nearest to none.
     wanted = np.floor(((shot[1:] + shot[:-1]) / 2 - shot[0]) / spacing)
     return start + np.flatnonzero(np.diff(wanted, prepend=-1.0) > 0)
+
+
+def steady_indices(times: NDArray[np.float64], start: int, end: int, rate: float) -> tuple[NDArray[np.int64], float]:
+    """Frames that show a part of a video at a steady rate, and this rate, frames a second: played at it they last as
+    long as the part, to less than one of them.
+
+    The moments are those at which `sample_indices` wants a sample, and the frame nearest to each shows it; one that a
+    video of variable rate holds for longer is repeated, where `sample_indices` takes it once. A video that has fewer
+    frames a second than `rate` keeps its own rate.
+
+    Args:
+        times: [F] seconds of every frame of the video, increasing.
+        start, end: frames of the part, end exclusive; at least one.
+        rate: frames a second that are wanted; it becomes a whole number of frame periods.
+    """
+    period = frame_period(times)
+    if period <= 0:
+        return np.arange(start, end, dtype=np.int64), rate
+    spacing = _spacing(period, rate)
+    part = times[start:end]
+    last = times[end] if end < len(times) else times[-1] + period
+    count = max(1, int(np.ceil((last - part[0] - period / 2) / spacing)))
+    moments = part[0] + spacing * np.arange(count)
+    return start + np.searchsorted((part[1:] + part[:-1]) / 2, moments), 1 / spacing
+
+
+def _spacing(period: float, rate: float) -> float:
+    """Seconds between samples: the whole number of frame periods nearest to `rate` samples a second."""
+    return period * max(1, round(1 / (rate * period) - 0.01))  # of two nearly as near the denser: times are rounded

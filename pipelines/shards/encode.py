@@ -4,7 +4,7 @@ The unit is one video. Its rows are parts of the family `shards`, one for each b
 when they are written, the video's lines of the report are committed as a part of the family `encode_report`, which
 names them. A video with a readable report is done: a job that was stopped anywhere goes on with the rest, and one that
 is run again does nothing. The key of all parts is a fingerprint of everything that
-rows depend on: settings, encoders, the video's clips and measured frames.
+rows depend on: settings, encoders, clips and measured frames of the video, and those of clips that lend it references.
 
 Pixels do not leave the actor that decoded them; what travels is a video's few rows of the release.
 """
@@ -12,7 +12,6 @@ Pixels do not leave the actor that decoded them; what travels is a video's few r
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import logging
 import platform
 import time
@@ -28,14 +27,15 @@ import ray
 from pipelines.actor_pool import require_resources, run_actors
 from pipelines.progress import track
 from pipelines.releases import select
-from pipelines.shards.encode_plan import Amount, amount_of, encoder_shapes, require_space, videos_of
+from pipelines.shards.encode_plan import Amount, amount_of, encoder_shapes, require_space
 from pipelines.shards.latent_spool import LatentSpool
-from pipelines.shards.plan import lost_line, plan_clip
+from pipelines.shards.plan import ClipPlan, lost_line
 from pipelines.shards.rows import EncodedClip, EncodedCrop, encode_clip
 from pipelines.shards.settings import VERSION, EncodeSettings
 from pipelines.shards.sheet import NAME, draw_sheet, spread_lines
+from pipelines.shards.videos import VideoRows, videos_of
 from pipelines.storage.parquet_files import stream_parquet
-from pipelines.storage.store import Collection, Store, fingerprint, parquet_bytes
+from pipelines.storage.store import Collection, Store, fingerprint
 from pipelines.storage.tables import ENCODE_REPORT, SHARDS
 from stableanimator.errors import InputError, RowError
 from stableanimator.media.video import VideoReader
@@ -59,8 +59,9 @@ _DONE = pa.schema(  # a report part: one row for each accepted shot of one video
 def encode_release(release: Collection, settings: EncodeSettings, encoder_settings: EncoderSettings) -> Collection:
     """Encode what is missing of a release and commit the collection `shards`.
 
-    Its manifest lists the parts ({path, sha256, rows, split, bucket}), the release, the encoders and the counts; its
-    table `report` has one row for each accepted shot, crop and stride; `contact_sheet.jpg` beside it shows some rows.
+    Its manifest lists the parts ({path, sha256, rows, split, bucket}), the release, the encoders, the counts, and the
+    frame rates ({split, stride, rows, fps}; fps is the median of these rows, frames a second); its table `report` has
+    one row for each accepted shot, crop and stride; `contact_sheet.jpg` beside it shows some rows.
     Equal inputs give an equal id.
 
     Raises:
@@ -76,13 +77,13 @@ def encode_release(release: Collection, settings: EncodeSettings, encoder_settin
     encoders = ray.get(_encoder_fingerprint.options(num_cpus=settings.cpus_per_actor).remote(encoder_settings))
     store = release.store
     videos = _videos(release, settings, encoders)
-    missing = [video for video in videos if _done(store, video["key"], video["video_id"]) is None]
+    missing = [video for video in videos if _done(store, video["key"], video["rows"].video_id) is None]
     log.info("%d of %d videos are encoded already", len(videos) - len(missing), len(videos))
     lost = _encode_missing(store, missing, settings, encoder_settings)
-    done = [_done(store, video["key"], video["video_id"]) for video in videos]
+    done = [_done(store, video["key"], video["rows"].video_id) for video in videos]
     report = pa.concat_tables([_DONE.empty_table(), *(rows for rows in done if rows is not None), lost])
     report = report.sort_by([(name, "ascending") for name in ("shot_id", "crop", "stride")])
-    files = _contact_sheet(release, report, settings, encoder_settings)
+    files = _contact_sheet(store, [video["rows"] for video in videos], report, settings, encoder_settings)
     return _commit(release, settings, encoders, report, files, time.monotonic() - started)
 
 
@@ -93,18 +94,16 @@ def _encoder_fingerprint(settings: EncoderSettings) -> str:
 
 
 def _videos(release: Collection, settings: EncodeSettings, encoders: str) -> list[dict[str, Any]]:
-    """One item for each video with accepted clips: its rows of the release, and the key of what is made of them."""
+    """One item for each video with accepted clips: what the release says of it, and the key of what is made of that."""
     content = {
         "version": VERSION,
         "encoders": encoders,
         **{name: getattr(settings, name) for name in _CONTENT},
     }
-    videos = []
-    for video_id, clips, frames in videos_of(release):
-        rows = [hashlib.sha256(parquet_bytes(table)).hexdigest() for table in (clips, frames)]
-        key = fingerprint({**content, "rows": rows})
-        videos.append({"video_id": video_id, "key": key, "clips": clips, "frames": frames})
-    return videos
+    return [
+        {"key": fingerprint({**content, "rows": rows.rows_sha256, "lenders": rows.lenders}), "rows": rows}
+        for rows in videos_of(release, settings)
+    ]
 
 
 _CONTENT = (
@@ -114,6 +113,8 @@ _CONTENT = (
     "frames_per_row",
     "strides",
     "references",
+    "reference_count",
+    "same_person_cosine",
     "max_people",
     "reference_noise",
 )
@@ -127,12 +128,12 @@ def _encode_missing(
 
     shapes = encoder_shapes(encoder_settings)
     amounts = {
-        video["video_id"]: amount_of(video["clips"], video["frames"], shapes, settings)
+        video["rows"].video_id: amount_of(video["rows"], shapes, settings)
         for video in track(videos, "planning videos", len(videos))
     }
     require_space(store, sum(amounts.values(), Amount()), settings)
     # The largest first, so that no actor is left alone with it at the end.
-    videos = sorted(videos, key=lambda video: -amounts[video["video_id"]].bytes)
+    videos = sorted(videos, key=lambda video: -amounts[video["rows"].video_id].bytes)
     done = run_actors(
         videos,
         EncodeVideo,
@@ -148,7 +149,7 @@ def _encode_missing(
 
 def _lost_lines(video: dict[str, Any], settings: EncodeSettings, error: RowError) -> list[dict[str, Any]]:
     """Of the report, for a video whose work broke down."""
-    clips = video["clips"].to_pylist()
+    clips = video["rows"].clips.to_pylist()
     crops, strides = settings.crops, settings.strides
     return [lost_line(clip, crop, stride, error) for clip in clips for crop in crops for stride in strides]
 
@@ -164,12 +165,12 @@ class EncodeVideo:
 
     def __call__(self, item: dict[str, Any]) -> dict[str, Any]:
         """Commit the rows of an item of `_videos`, then its report. Returns what was done, for the progress bar."""
-        clips, frames = item["clips"], item["frames"]
+        rows: VideoRows = item["rows"]
         report: list[dict[str, Any]] = []
         crops: list[EncodedCrop] = []
         with LatentSpool() as spool:
-            for clip in clips.to_pylist():
-                encoded = self._clip(clip, frames.filter(pc.field("shot_id") == clip["shot_id"]), spool)
+            for plan in rows.plans(self.settings):
+                encoded = self._clip(plan, spool)
                 report += encoded.lost
                 crops += encoded.crops
             for bucket in sorted({crop.plan.bucket for crop in crops}):
@@ -177,19 +178,18 @@ class EncodeVideo:
                 part = self._write(item, of_bucket, spool)
                 report += [line | part for crop in of_bucket for line in _lines(crop)]
         done = pa.Table.from_pylist(report, schema=_DONE)
-        self.store.write_part("encode_report", item["key"], item["video_id"], done)
-        return {"video_id": item["video_id"], "rows": sum(line["rows"] for line in report)}
+        self.store.write_part("encode_report", item["key"], rows.video_id, done)
+        return {"video_id": rows.video_id, "rows": sum(line["rows"] for line in report)}
 
-    def _clip(self, clip: dict[str, Any], frames: pa.Table, spool: LatentSpool) -> EncodedClip:
-        plan = plan_clip(clip, frames, self.settings)
+    def _clip(self, plan: ClipPlan, spool: LatentSpool) -> EncodedClip:
         if not plan.crops:
             return EncodedClip(crops=[], lost=plan.lost)
         try:
             # Opened for each clip: a reader that met a damaged frame is not trusted with the next shot.
-            with VideoReader(self.store.local_file(clip["media"])) as video:
-                encoded = encode_clip(plan, video, self.encoders, self.settings, spool)
+            with VideoReader(self.store.local_file(plan.clip["media"])) as video:
+                encoded = encode_clip(plan, video, self.encoders, self.settings, spool, self.store.local_file)
         except RowError as error:
-            lost = [lost_line(clip, crop.crop, stride, error) for crop in plan.crops for stride in crop.windows]
+            lost = [lost_line(plan.clip, crop.crop, stride, error) for crop in plan.crops for stride in crop.windows]
             return EncodedClip(crops=[], lost=plan.lost + lost)
         return EncodedClip(crops=encoded.crops, lost=plan.lost + encoded.lost)
 
@@ -197,16 +197,19 @@ class EncodeVideo:
         """Commit the rows of one bucket. A video has one split, so its parts have one too."""
         rows: Iterable[pa.Table] = (row for crop in crops for row in crop.rows(spool))
         with contextlib.closing(stream_parquet(rows, SHARDS)) as file:
-            part = self.store.write_part_file("shards", item["key"], item["video_id"], file)
+            part = self.store.write_part_file("shards", item["key"], item["rows"].video_id, file)
         split = crops[0].clip.clip["split"]
         return {"path": part["path"], "sha256": part["sha256"], "split": split, "bucket": crops[0].plan.bucket}
 
 
 def _lines(crop: EncodedCrop) -> Iterator[dict[str, Any]]:
     """Of the report, for what was encoded."""
+    shots = sorted({each.owner.shot_id for each in crop.embeddings})
+    source = "same_clip" if shots == [crop.clip.shot_id] else "same_person"
     for stride, windows in crop.plan.windows.items():
-        where = {"shot_id": crop.clip.clip["shot_id"], "crop": crop.plan.crop, "stride": stride}
-        yield {**where, "rows": len(windows), "reason": None, "detail": None}
+        where = {"shot_id": crop.clip.shot_id, "crop": crop.plan.crop, "stride": stride}
+        made = {"rows": len(windows), "fps": crop.clip.fps / stride, "reason": None, "detail": None}
+        yield {**where, **made, "references": source, "reference_shots": shots}
 
 
 def _done(store: Store, key: str, video_id: str) -> pa.Table | None:
@@ -222,7 +225,11 @@ def _done(store: Store, key: str, video_id: str) -> pa.Table | None:
 
 
 def _contact_sheet(
-    release: Collection, report: pa.Table, settings: EncodeSettings, encoder_settings: EncoderSettings
+    store: Store,
+    videos: list[VideoRows],
+    report: pa.Table,
+    settings: EncodeSettings,
+    encoder_settings: EncoderSettings,
 ) -> dict[str, Callable[[], bytes]]:
     """What draws the sheet, by its file's name, in a task that holds the encoders; nothing to show gives nothing."""
     lines = spread_lines(report.to_pylist(), settings.sheet_rows)
@@ -230,10 +237,10 @@ def _contact_sheet(
         return {}
 
     def draw() -> bytes:
-        shown = pc.field("shot_id").isin([line["shot_id"] for line in lines])
-        clips, frames = (release.table(name).filter(shown) for name in ("clips", "frames"))
+        shots = {line["shot_id"] for line in lines}
+        shown = [video for video in videos if shots & set(video.clips["shot_id"].to_pylist())]
         task = _draw.options(num_cpus=settings.cpus_per_actor, num_gpus=settings.gpus_per_actor)
-        drawn: bytes = ray.get(task.remote(release.store.root, lines, clips, frames, settings, encoder_settings))
+        drawn: bytes = ray.get(task.remote(store.root, lines, shown, settings, encoder_settings))
         return drawn
 
     return {NAME: draw}
@@ -243,13 +250,12 @@ def _contact_sheet(
 def _draw(
     root: str,
     lines: list[dict[str, Any]],
-    clips: pa.Table,
-    frames: pa.Table,
+    videos: list[VideoRows],
     settings: EncodeSettings,
     encoder_settings: EncoderSettings,
 ) -> bytes:
     encoders = Encoders(encoder_settings).to(settings.device)
-    return draw_sheet(Store(root), lines, clips, frames, settings, encoders)
+    return draw_sheet(Store(root), lines, videos, settings, encoders)
 
 
 def _commit(
@@ -272,6 +278,7 @@ def _commit(
         "encoders": encoders,
         "version": VERSION,
         "parts": [parts[path] for path in sorted(parts)],
+        "rates": _rates(report),
         "counts": {
             "clips": len(pc.unique(report["shot_id"])),
             "encoded": len(pc.unique(report.filter(pc.field("rows") > 0)["shot_id"])),
@@ -283,3 +290,14 @@ def _commit(
     return release.store.commit(
         "shards", content=content, tables={"report": report.select(ENCODE_REPORT.names)}, build=build, files=files
     )
+
+
+def _rates(report: pa.Table) -> list[dict[str, Any]]:
+    """For each split and stride: how many rows, and the median of their rates, frames a second."""
+    groups: dict[tuple[str, int], list[float]] = {}
+    for line in report.filter(pc.field("rows") > 0).to_pylist():
+        groups.setdefault((line["split"], line["stride"]), []).extend([line["fps"]] * line["rows"])
+    return [
+        {"split": split, "stride": stride, "rows": len(rates), "fps": sorted(rates)[(len(rates) - 1) // 2]}
+        for (split, stride), rates in sorted(groups.items())
+    ]

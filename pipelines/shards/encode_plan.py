@@ -6,16 +6,14 @@ C h w latent   E face embedding   D CLIP embedding
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from dataclasses import dataclass
 
-import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
 
-from pipelines.shards.plan import ClipPlan, CropPlan, plan_clip, row_people, row_references
+from pipelines.shards.plan import ClipPlan, CropPlan, row_people
+from pipelines.shards.references import row_references
 from pipelines.shards.settings import EncodeSettings
+from pipelines.shards.videos import VideoRows, videos_of
 from pipelines.storage.store import Collection, Store
 from pipelines.storage.tables import KEYPOINT_COUNT, SHARDS
 from stableanimator.errors import StorageError, WeightsError
@@ -33,40 +31,20 @@ class Amount:
     rows: int = 0
     bytes: int = 0
     """Of their values before compression, exact, and of their places in a file, at most."""
+    lent: int = 0
+    """Pictures of other clips that are decoded and encoded as references."""
 
     def __add__(self, other: Amount) -> Amount:
-        return Amount(self.rows + other.rows, self.bytes + other.bytes)
+        return Amount(self.rows + other.rows, self.bytes + other.bytes, self.lent + other.lent)
 
 
-def videos_of(release: Collection) -> Iterator[tuple[str, pa.Table, pa.Table]]:
-    """(video_id, its rows of CLIPS, their rows of FRAMES) for each video with accepted clips, by id."""
-    clips, frames = release.table("clips").sort_by("video_id"), release.table("frames")
-    ids, starts = np.unique(clips["video_id"].to_numpy(), return_index=True)
-    video_of_clip = np.repeat(np.arange(len(ids)), np.diff([*starts, clips.num_rows]))
-    clip_of_frame = pc.index_in(frames["shot_id"], clips["shot_id"].combine_chunks()).fill_null(-1).to_numpy()
-    video_of_frame = np.where(clip_of_frame < 0, -1, video_of_clip[clip_of_frame])
-    order = np.argsort(video_of_frame, kind="stable")
-    ends = np.searchsorted(video_of_frame[order], np.arange(len(ids) + 1))
-    for number, video_id in enumerate(ids):
-        of_video = clips.filter(pc.field("video_id") == video_id)
-        yield str(video_id), of_video, _take(frames, order[ends[number] : ends[number + 1]])
-
-
-def _take(table: pa.Table, rows: npt.NDArray[np.int64]) -> pa.Table:
-    """A copy of some rows, in ascending order. A release lists a video's frames together, so they are cut out first:
-    `take` copies every chunk that it is given."""
-    if not len(rows):
-        return table.slice(0, 0)
-    return table.slice(rows[0], rows[-1] - rows[0] + 1).take(pa.array(rows - rows[0]))
-
-
-def amount_of(clips: pa.Table, frames: pa.Table, shapes: EncoderShapes, settings: EncodeSettings) -> Amount:
+def amount_of(video: VideoRows, shapes: EncoderShapes, settings: EncodeSettings) -> Amount:
     """What the clips of one video give, if all of them can be decoded."""
     total = Amount()
-    for clip in clips.to_pylist():
-        plan = plan_clip(clip, frames.filter(pc.field("shot_id") == clip["shot_id"]), settings)
+    for plan in video.plans(settings):
         rows = sum(crop.row_count for crop in plan.crops)
-        total += Amount(rows, planned_bytes(plan, shapes, settings) + rows * ROW_OVERHEAD)
+        lent = sum(each.owner.shot_id != plan.shot_id for crop in plan.crops for each in crop.candidates)
+        total += Amount(rows, planned_bytes(plan, shapes, settings) + rows * ROW_OVERHEAD, lent)
     return total
 
 
@@ -77,7 +55,7 @@ def amount_of_release(release: Collection, settings: EncodeSettings, encoder_set
         WeightsError: the folder of Stable Video Diffusion is missing.
     """
     shapes = encoder_shapes(encoder_settings)
-    return sum((amount_of(clips, frames, shapes, settings) for _, clips, frames in videos_of(release)), Amount())
+    return sum((amount_of(video, shapes, settings) for video in videos_of(release, settings)), Amount())
 
 
 def require_space(store: Store, amount: Amount, settings: EncodeSettings) -> None:
@@ -149,20 +127,20 @@ _FINGERPRINT = 64  # characters of the column `encoders`
 def _list_lengths(
     plan: ClipPlan, crop: CropPlan, window: range, shapes: EncoderShapes, settings: EncodeSettings
 ) -> dict[str, int]:
-    """Values in each list of a row, as pipelines.storage.tables gives their shapes."""
+    """Values in each list of a row, as pipelines.storage.tables gives their shapes; of texts their bytes."""
     height, width = (side // shapes.factor for side in crop.framing.size)
     latent = shapes.latent_channels * height * width
     frames = len(window)
-    references = row_references(crop.candidates, window)
-    embedding = plan.measured[references[0]].embedding
-    assert embedding is not None  # or it were no candidate
+    references = row_references(crop.candidates, plan, window)
     return {
         "frame_index": frames,
         "latents": frames * latent,
+        "reference_shot_id": sum(len(each.owner.shot_id.encode()) for each in references),
+        "reference_crop": sum(len(each.crop) for each in references),
         "reference_index": len(references),
         "reference_latent": len(references) * latent,
         "clip_embedding": len(references) * shapes.embedding_width,
-        "face_embedding": len(references) * len(embedding),
+        "face_embedding": len(references) * len(references[0].frame.face_embedding),
         "reference_keypoints": len(references) * KEYPOINT_COUNT * 3,
         "face_present": frames,
         "face_mask": frames * height * width,
@@ -171,11 +149,12 @@ def _list_lengths(
 
 
 def _values_bytes(lengths: dict[str, int]) -> int:
-    """Of one row, texts left out."""
+    """Of one row, single texts left out."""
     bits = 0
     for field in SHARDS:
         if pa.types.is_list(field.type):
-            bits += lengths[field.name] * field.type.value_type.bit_width
+            text = pa.types.is_string(field.type.value_type)
+            bits += lengths[field.name] * (8 if text else field.type.value_type.bit_width)
         elif not pa.types.is_string(field.type):
             bits += field.type.bit_width
     return -(-bits // 8)

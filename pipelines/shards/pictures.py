@@ -9,16 +9,16 @@ from __future__ import annotations
 import json
 import logging
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow.compute as pc
 
 from pipelines.progress import track
-from pipelines.shards.encode_plan import videos_of
-from pipelines.shards.plan import ClipPlan, plan_clip
+from pipelines.shards.plan import ClipPlan
 from pipelines.shards.settings import EncodeSettings
+from pipelines.shards.videos import videos_of
 from pipelines.storage.store import Collection
 from stableanimator.errors import InputError, RowError
 from stableanimator.media.video import VideoReader
@@ -42,18 +42,17 @@ def write_pictures(release: Collection, settings: EncodeSettings, split: str, mo
     stem.parent.mkdir(parents=True, exist_ok=True)
     count = 0
     with stem.with_suffix(".u8").open("wb") as stream:
-        videos = list(videos_of(release))
-        for _, clips, frames in track(videos, f"cutting pictures ({split})", len(videos)):
-            for clip in clips.filter(pc.field("split") == split).to_pylist():
-                if count >= most:
-                    break
-                plan = plan_clip(clip, frames.filter(pc.field("shot_id") == clip["shot_id"]), settings)
+        videos = list(videos_of(release, replace(settings, references="same_clip")))
+        for video in track(videos, f"cutting pictures ({split})", len(videos)):
+            for plan in video.plans(settings):
+                if count >= most or plan.clip["split"] != split:
+                    continue
                 try:
                     for pair in _pairs(release, plan, (height, width)):
                         stream.write(np.ascontiguousarray(pair).tobytes())
                         count += 1
                 except RowError as error:
-                    log.warning("%s gives no picture: %s", clip["shot_id"], error)
+                    log.warning("%s gives no picture: %s", plan.clip["shot_id"], error)
     if not count:
         raise InputError(f"{release.uri} has no clip of the split {split!r} that fits {height}x{width}; curate more")
     partial = described.with_suffix(".partial")

@@ -2,50 +2,24 @@
 
 Nothing is decoded here. `pipelines.shards.encode` plans every video to know what will be written, and its actors follow
 the same plan. Only frames that were measured are encoded, so that keypoints and faces exist for each; their spacing is
-the sampling rate of the measures.
+the sampling rate of the measures, as each video's frames allow it.
 
     F frames of a row   P people   N faces   E face embedding
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
-from itertools import pairwise
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
-import pyarrow as pa
-
 from pipelines.shards.crops import crop_framing, same_cut
+from pipelines.shards.measured import MeasuredClip, MeasuredFrame
+from pipelines.shards.references import Candidate, Cut, candidates_of, usable_positions
 from pipelines.shards.settings import Crop, EncodeSettings
-from pipelines.storage.tables import KEYPOINT_COUNT
 from stableanimator.errors import PersonError, RowError
 from stableanimator.media.framing import Framing
-
-Array = npt.NDArray[np.float32]
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class MeasuredFrame:
-    """What the release knows of one frame, in pixels of the upright frame."""
-
-    index: int
-    """Frame of the video."""
-    keypoints: Array
-    """[P, 133, 3], in the detector's order."""
-    faces: Array
-    """[N, 4] boxes, main face first."""
-    embedding: Array | None
-    """[E] of the main face."""
-
-    def face_in_picture(self, framing: Framing) -> bool:
-        """Whether the centre of the main face lies in the cut."""
-        if not len(self.faces):
-            return False
-        x0, y0, x1, y1 = framing.boxes(self.faces[0])
-        return bool(0 <= (x0 + x1) / 2 < framing.size[1] and 0 <= (y0 + y1) / 2 < framing.size[0])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,8 +28,8 @@ class CropPlan:
 
     crop: Crop
     framing: Framing
-    candidates: list[int]
-    """Positions of the candidate references among the measured frames."""
+    candidates: list[Candidate]
+    """References that its rows may be given."""
     windows: dict[int, list[range]]
     """By stride: positions of the frames of each row."""
 
@@ -70,89 +44,62 @@ class CropPlan:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ClipPlan:
+class ClipPlan(MeasuredClip):
     """What becomes of one row of CLIPS."""
 
-    clip: dict[str, Any]
-    measured: list[MeasuredFrame]
-    crops: list[CropPlan]
-    lost: list[dict[str, Any]]
+    crops: list[CropPlan] = field(default_factory=list)
+    lost: list[dict[str, Any]] = field(default_factory=list)
     """Lines of ENCODE_REPORT for every crop and stride that gives no row."""
 
 
-def plan_clip(clip: dict[str, Any], frames: pa.Table, settings: EncodeSettings) -> ClipPlan:
-    """For one row of CLIPS and its rows of FRAMES.
+def plan_clip(own: MeasuredClip, settings: EncodeSettings, lenders: Sequence[MeasuredClip] = ()) -> ClipPlan:
+    """For one clip.
 
     Reasons in `lost`: too_short (fewer measured frames than a row of this stride spans), too_small, no_person,
     no_half_body and not_closer (of `pipelines.shards.crops`), same_cut (nearly that of a crop before it),
     no_reference_face (no frame has a face inside the cut, with a skeleton).
+
+    Args:
+        lenders: other clips of the same person; see `pipelines.shards.references.candidates_of`.
     """
-    measured = measured_frames(frames)
-    plan = ClipPlan(clip=clip, measured=measured, crops=[], lost=[])
-    windows = {stride: row_windows(len(measured), settings.frames_per_row, stride) for stride in settings.strides}
+    clip, count = own.clip, len(own.measured)
+    plan = ClipPlan(clip=clip, measured=own.measured)
+    windows = {stride: row_windows(count, settings.frames_per_row, stride) for stride in settings.strides}
     short = [stride for stride in settings.strides if not windows[stride]]
     for crop in settings.crops:
         for stride in short:
             span = (settings.frames_per_row - 1) * stride + 1
-            detail = f"{len(measured)} measured frames, a row needs {span}"
+            detail = f"{count} measured frames, a row needs {span}"
             plan.lost.append(lost_line(clip, crop, stride, RowError("too_short", detail)))
         kept = {stride: windows[stride] for stride in settings.strides if windows[stride]}
         if not kept:
             continue
         try:
-            framing, candidates = _cut(crop, clip, plan, settings)
+            cut = _cut(crop, plan, settings)
         except RowError as error:
             plan.lost.extend(lost_line(clip, crop, stride, error) for stride in kept)
         else:
-            plan.crops.append(CropPlan(crop=crop, framing=framing, candidates=candidates, windows=kept))
+            candidates = candidates_of(cut, lenders, settings)
+            plan.crops.append(CropPlan(crop=crop, framing=cut.framing, candidates=candidates, windows=kept))
     return plan
 
 
-def _cut(crop: Crop, clip: dict[str, Any], plan: ClipPlan, settings: EncodeSettings) -> tuple[Framing, list[int]]:
-    main = [frame.keypoints[0] for frame in plan.measured if len(frame.keypoints)]
-    source = (clip["height"], clip["width"])
-    framing = crop_framing(crop, source, main, settings.buckets, settings.max_enlargement)
+def _cut(crop: Crop, plan: ClipPlan, settings: EncodeSettings) -> Cut:
+    framing = crop_framing(crop, plan.size, plan.main, settings.buckets, settings.max_enlargement)
     for other in plan.crops:
         if same_cut(framing, other.framing):
             raise RowError("same_cut", f"nearly that of {other.crop}")
-    candidates = reference_candidates(plan.measured, framing, settings.references)
-    if not candidates:
+    positions = usable_positions(plan.measured, framing)
+    if not positions:
         raise PersonError("no_reference_face", f"none of {len(plan.measured)} frames has a face and a skeleton")
-    return framing, candidates
+    return Cut(owner=plan, crop=crop, framing=framing, positions=positions)
 
 
 def lost_line(clip: dict[str, Any], crop: Crop, stride: int, error: RowError) -> dict[str, Any]:
     """A line of ENCODE_REPORT without rows."""
-    why = {"rows": 0, "reason": error.reason, "detail": error.detail}
+    why: dict[str, Any] = {"rows": 0, "fps": None, "references": None, "reference_shots": None}
+    why |= {"reason": error.reason, "detail": error.detail}
     return {"shot_id": clip["shot_id"], "crop": crop, "stride": stride, **why}
-
-
-def measured_frames(frames: pa.Table) -> list[MeasuredFrame]:
-    """Rows of FRAMES of one shot for which both people and faces were looked for, in the order of time. Arrays are
-    views of the table."""
-    poses, faces = _lists(frames["keypoints"], (-1, KEYPOINT_COUNT, 3)), _lists(frames["face_boxes"], (-1, 4))
-    cells = zip(frames["frame_index"].to_pylist(), poses, faces, _lists(frames["face_embedding"], (-1,)), strict=True)
-    measured = [
-        MeasuredFrame(index=index, keypoints=people, faces=boxes, embedding=embedding)
-        for index, people, boxes, embedding in cells
-        if people is not None and boxes is not None
-    ]
-    return sorted(measured, key=lambda frame: frame.index)
-
-
-def _lists(column: pa.ChunkedArray, shape: tuple[int, ...]) -> list[Array | None]:
-    """Each cell of a column of lists of floats, or of boxes or poses, in this shape; None where it is null."""
-    lists = column.combine_chunks()
-    values = lists.values
-    while isinstance(values, pa.ListArray | pa.FixedSizeListArray):
-        values = values.values
-    ends = lists.offsets.to_numpy()
-    width = len(values) // max(1, len(lists.values))
-    flat = values.to_numpy(zero_copy_only=False)
-    return [
-        flat[start * width : end * width].reshape(shape) if known else None
-        for (start, end), known in zip(pairwise(ends), lists.is_valid().to_pylist(), strict=True)
-    ]
 
 
 def row_windows(count: int, size: int, stride: int = 1) -> list[range]:
@@ -163,22 +110,6 @@ def row_windows(count: int, size: int, stride: int = 1) -> list[range]:
     if starts and starts[-1] + size < len(places):
         starts.append(len(places) - size)
     return [places[start : start + size] for start in starts]
-
-
-def reference_candidates(frames: list[MeasuredFrame], framing: Framing, most: int) -> list[int]:
-    """Positions of at most `most` frames with a face in the cut and a skeleton, evenly spread over those."""
-    usable = [
-        position
-        for position, frame in enumerate(frames)
-        if frame.embedding is not None and len(frame.keypoints) and frame.face_in_picture(framing)
-    ]
-    count = min(most, len(usable))
-    return [usable[int(i)] for i in np.linspace(0, len(usable) - 1, count).round()]
-
-
-def row_references(candidates: list[int], window: range) -> list[int]:
-    """The candidates that are no frames of the row, which a loader may draw for any of them; where all are, all."""
-    return [position for position in candidates if position not in window] or candidates
 
 
 def row_people(measured: list[MeasuredFrame], window: range, most: int) -> int:

@@ -72,6 +72,12 @@ class ShardRows:
         return ShardRows, (self.shards, self.split)
 
     @property
+    def rates(self) -> tuple[float, ...]:
+        """Frames a second of the rows: for each stride their median, the densest first."""
+        rates = (each["fps"] for each in self.shards.manifest["rates"] if each["split"] == self.split)
+        return tuple(sorted(rates, reverse=True))
+
+    @property
     def groups(self) -> list[npt.NDArray[np.int64]]:
         """Numbers of the rows of each bucket, buckets in the order of their names."""
         by_bucket: dict[str, list[npt.NDArray[np.int64]]] = {}
@@ -170,6 +176,7 @@ def decode_row(row: pa.Table, reference_noise: float) -> ShardRow:
         face_embedding=_values(row, "face_embedding").reshape(references, -1),
         reference_keypoints=_values(row, "reference_keypoints").reshape(references, KEYPOINT_COUNT, 3),
         size=(height, width),
+        fps=row["fps"][0].as_py(),
         reference_noise=reference_noise,
     )
 

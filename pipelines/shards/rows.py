@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -25,7 +25,9 @@ import pyarrow as pa
 import torch
 
 from pipelines.shards.latent_spool import Half, LatentSpool
-from pipelines.shards.plan import ClipPlan, CropPlan, MeasuredFrame, lost_line, row_people, row_references
+from pipelines.shards.measured import MeasuredFrame
+from pipelines.shards.plan import ClipPlan, CropPlan, lost_line, row_people
+from pipelines.shards.references import Candidate, row_references
 from pipelines.shards.settings import EncodeSettings
 from pipelines.storage.tables import KEYPOINT_COUNT, SHARDS
 from stableanimator.diffusion.edm import augment_reference
@@ -52,16 +54,17 @@ class EncodedCrop:
     factor: int
     places: list[int] = field(default_factory=list)
     """Of each measured frame's latent in the spool."""
-    references: dict[int, Half] = field(default_factory=dict)
-    """[C, h, w] by position of the candidate."""
-    embeddings: dict[int, Half] = field(default_factory=dict)
-    """[1, D] by position of the candidate."""
+    references: dict[Candidate, Half] = field(default_factory=dict)
+    """[C, h, w] of each candidate."""
+    embeddings: dict[Candidate, Half] = field(default_factory=dict)
+    """[1, D] of each candidate."""
 
     def rows(self, spool: LatentSpool) -> Iterator[pa.Table]:
         """Tables of SHARDS with one row each, by stride, then time."""
         for stride, windows in self.plan.windows.items():
             for window in windows:
-                yield table_of({"stride": stride, **self._texts(), **self._row(window, spool)})
+                rate = {"stride": stride, "fps": self.clip.fps / stride}
+                yield table_of({**rate, **self._texts(), **self._row(window, spool)})
 
     def _texts(self) -> dict[str, str]:
         clip = self.clip.clip
@@ -77,7 +80,8 @@ class EncodedCrop:
     def _row(self, window: range, spool: LatentSpool) -> dict[str, Any]:
         measured, framing = self.clip.measured, self.plan.framing
         frames = [measured[position] for position in window]
-        references = row_references(self.plan.candidates, window)
+        candidates = [each for each in self.plan.candidates if each in self.embeddings]
+        references = row_references(candidates, self.clip, window)
         present = [frame.face_in_picture(framing) for frame in frames]
         masks = [
             face_mask(framing.boxes(frame.faces if there else frame.faces[:0]), framing.size, self.factor)
@@ -85,15 +89,17 @@ class EncodedCrop:
         ]
         people = row_people(measured, window, self.settings.max_people)
         shape = self.references[references[0]].shape
-        main = np.stack([measured[position].keypoints[0] for position in references])
+        main = [each.framing.keypoints(each.frame.keypoints[0]) for each in references]
         return {
             "frame_index": np.array([frame.index for frame in frames], np.int32),
             "latents": spool.read([self.places[position] for position in window], shape),
-            "reference_index": np.array([measured[position].index for position in references], np.int32),
-            "reference_latent": np.stack([self.references[position] for position in references]),
-            "clip_embedding": np.stack([self.embeddings[position] for position in references]),
-            "face_embedding": np.array([measured[position].embedding for position in references], np.float16),
-            "reference_keypoints": framing.keypoints(main),
+            "reference_shot_id": [each.owner.shot_id for each in references],
+            "reference_crop": [each.crop for each in references],
+            "reference_index": np.array([each.frame.index for each in references], np.int32),
+            "reference_latent": np.stack([self.references[each] for each in references]),
+            "clip_embedding": np.stack([self.embeddings[each] for each in references]),
+            "face_embedding": np.array([each.frame.face_embedding for each in references], np.float16),
+            "reference_keypoints": np.stack(main),
             "face_present": np.array(present),
             "face_mask": np.stack(masks),
             "people": people,
@@ -111,9 +117,17 @@ class EncodedClip:
 
 
 def encode_clip(
-    plan: ClipPlan, video: VideoReader, encoders: Encoders, settings: EncodeSettings, spool: LatentSpool
+    plan: ClipPlan,
+    video: VideoReader,
+    encoders: Encoders,
+    settings: EncodeSettings,
+    spool: LatentSpool,
+    media: Callable[[str], str],
 ) -> EncodedClip:
     """Encode every crop of a plan that has rows. What 16 bits cannot hold costs that crop alone (`latent_overflow`).
+
+    Args:
+        media: the local file of another clip's `media`, for references of it.
 
     Raises:
         DecodeError: the video cannot be read.
@@ -123,48 +137,94 @@ def encode_clip(
         for crop in plan.crops
     ]
     lost: list[dict[str, Any]] = []
-    windows = Prefetch(
-        _cut_windows(plan, video, settings.batch), depth=1, timeout_s=_WINDOW_S, what=plan.clip["shot_id"]
-    )
+
+    def lose(crop: EncodedCrop, error: RowError) -> None:
+        crops.remove(crop)
+        lost.extend(lost_line(plan.clip, crop.plan.crop, stride, error) for stride in crop.plan.windows)
+
+    for crop in list(crops):
+        try:
+            _encode_lent(crop, encoders, media)
+        except RowError as error:
+            lose(crop, error)
+    windows = Prefetch(_cut_windows(plan, video, settings.batch), depth=1, timeout_s=_WINDOW_S, what=plan.shot_id)
     with contextlib.closing(windows):
-        for first, pictures in windows:
+        for pictures in windows:
             for crop in list(crops):
                 try:
-                    _encode_window(crop, first, pictures[crop.plan.crop], encoders, spool)
+                    _encode_window(crop, pictures[crop.plan.crop], encoders, spool)
                 except RowError as error:
-                    crops.remove(crop)
-                    lost += [lost_line(plan.clip, crop.plan.crop, stride, error) for stride in crop.plan.windows]
+                    lose(crop, error)
             if not crops:
                 break
     return EncodedClip(crops=crops, lost=lost)
 
 
-def _cut_windows(
-    plan: ClipPlan, video: VideoReader, size: int
-) -> Iterator[tuple[int, dict[str, npt.NDArray[np.uint8]]]]:
-    """(position of the first frame, pictures [n, H, W, 3] by crop). Runs ahead on a thread of its own."""
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Pictures:
+    """Of one cut, in a window of frames."""
+
+    frames: npt.NDArray[np.uint8]
+    """[n, H, W, 3]."""
+    references: list[tuple[Candidate, npt.NDArray[np.uint8]]]
+    """Candidates of the clip itself, each [1, H, W, 3]."""
+
+
+def _cut_windows(plan: ClipPlan, video: VideoReader, size: int) -> Iterator[dict[str, _Pictures]]:
+    """Pictures of each window by crop. Runs ahead on a thread of its own."""
     indices = [frame.index for frame in plan.measured] if plan.crops else []
     first = 0
     for window, frames in video.windows(indices, size):
-        yield first, {crop.crop: crop.framing.pictures(frames) for crop in plan.crops}
+        inside = range(first, first + len(window))
+        yield {
+            crop.crop: _Pictures(
+                frames=crop.framing.pictures(frames),
+                references=[
+                    (each, each.framing.pictures(frames[each.position - first][None]))
+                    for each in crop.candidates
+                    if each.owner.shot_id == plan.shot_id and each.position in inside
+                ],
+            )
+            for crop in plan.crops
+        }
         first += len(window)
 
 
-def _encode_window(
-    crop: EncodedCrop, first: int, frames: npt.NDArray[np.uint8], encoders: Encoders, spool: LatentSpool
+def _encode_window(crop: EncodedCrop, pictures: _Pictures, encoders: Encoders, spool: LatentSpool) -> None:
+    device = next(encoders.parameters()).device
+    crop.places += spool.append(half(encoders.encode(to_tensor(pictures.frames).to(device)), "latents"))
+    for candidate, picture in pictures.references:
+        _encode_reference(crop, candidate, picture, encoders)
+
+
+def _encode_lent(crop: EncodedCrop, encoders: Encoders, media: Callable[[str], str]) -> None:
+    """The candidates that are frames of other clips. One that cannot be had is left out.
+
+    Raises:
+        RowError: as the last of them, where none can be had.
+    """
+    lent = [each for each in crop.plan.candidates if each.owner.shot_id != crop.clip.shot_id]
+    failure: RowError | None = None
+    for candidate in lent:
+        try:
+            with VideoReader(media(candidate.owner.clip["media"])) as video:
+                picture = candidate.framing.pictures(video.read([candidate.frame.index]))
+            _encode_reference(crop, candidate, picture, encoders)
+        except RowError as error:
+            failure = error
+    if failure is not None and not crop.references:
+        raise failure
+
+
+def _encode_reference(
+    crop: EncodedCrop, candidate: Candidate, picture: npt.NDArray[np.uint8], encoders: Encoders
 ) -> None:
     device = next(encoders.parameters()).device
-    pictures = to_tensor(frames)
-    crop.places += spool.append(half(encoders.encode(pictures.to(device)), "latents"))
-    for position in crop.plan.candidates:
-        if not first <= position < first + len(frames):
-            continue
-        picture = pictures[position - first][None]
-        name = f"{crop.clip.clip['shot_id']}/{crop.clip.measured[position].index}"
-        random = torch.Generator().manual_seed(int(hashlib.sha256(name.encode()).hexdigest()[:15], 16))
-        noisy = augment_reference(picture, crop.settings.reference_noise, random)
-        crop.references[position] = half(encoders.encode(noisy.to(device)), "reference latents")[0]
-        crop.embeddings[position] = half(encoders.embed(picture.to(device)), "CLIP embeddings")[0]
+    clean = to_tensor(picture)
+    random = torch.Generator().manual_seed(int(hashlib.sha256(candidate.name.encode()).hexdigest()[:15], 16))
+    noisy = augment_reference(clean, crop.settings.reference_noise, random)
+    crop.references[candidate] = half(encoders.encode(noisy.to(device)), "reference latents")[0]
+    crop.embeddings[candidate] = half(encoders.embed(clean.to(device)), "CLIP embeddings")[0]
 
 
 def table_of(row: dict[str, Any]) -> pa.Table:

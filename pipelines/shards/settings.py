@@ -10,7 +10,9 @@ from stableanimator.media.framing import Size, check_sizes
 Crop = Literal["centre", "person", "half_body"]
 """How a clip is cut: see `pipelines.shards.crops`."""
 
-VERSION = 2
+References = Literal["same_clip", "same_person"]
+
+VERSION = 3
 """Raised by hand when the meaning of a shard row changes."""
 
 
@@ -31,9 +33,16 @@ class EncodeSettings:
     frames_per_row: int = 16
     """Measured frames in one shard row. Released: 16. A clip with fewer is not encoded (`too_short`)."""
     strides: tuple[int, ...] = (1,)
-    """A row of stride s holds every s-th measured frame. Each stride has rows that cover the clip once."""
-    references: int = 4
-    """Candidate reference frames of a clip at most, spread evenly over its frames with a face."""
+    """A row of stride s holds every s-th measured frame. Each stride has rows that cover the clip once. Released: a
+    spacing of 1 to 4, which is (1, 2, 3, 4)."""
+    references: References = "same_clip"
+    """Where the candidate references of a row come from: frames of its own clip and cut, or of other clips of the same
+    person, each in one of `crops` and of the row's size (`pipelines.shards.references`)."""
+    reference_count: int = 4
+    """Candidate references of a cut of a clip at most, spread evenly over frames with a face."""
+    same_person_cosine: float = 0.8
+    """Least cosine of the faces of any two clips of a person, by the mean directions of their embeddings
+    (`pipelines.shards.same_person`). It depends on the recogniser: docs/encoding.md has what was measured."""
     max_people: int = 4
     """Skeletons kept in a frame at most, in the order of the detector (best first)."""
     reference_noise: float = 0.02
@@ -54,7 +63,7 @@ class EncodeSettings:
 
     def __post_init__(self) -> None:
         check_sizes("buckets", self.buckets)
-        for name in ("frames_per_row", "references", "max_people", "batch", "actors"):
+        for name in ("frames_per_row", "reference_count", "max_people", "batch", "actors"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1")
         for name in ("crops", "strides"):
@@ -63,6 +72,8 @@ class EncodeSettings:
                 raise ValueError(f"{name} must name at least one, and each once")
         if min(self.strides) < 1:
             raise ValueError("strides must be at least 1")
+        if not -1 <= self.same_person_cosine <= 1:
+            raise ValueError("same_person_cosine must lie in [-1, 1]")
         if self.max_enlargement <= 0:
             raise ValueError("max_enlargement must be above 0")
         for name in ("reference_noise", "sheet_rows", "free_gib"):

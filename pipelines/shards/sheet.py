@@ -10,13 +10,13 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
 import torch
 
 from pipelines.releases.contact_sheet import shared_out
-from pipelines.shards.plan import plan_clip
+from pipelines.shards.plan import ClipPlan, CropPlan
 from pipelines.shards.reader import decode_row
 from pipelines.shards.settings import EncodeSettings
+from pipelines.shards.videos import VideoRows
 from pipelines.storage.parquet_files import open_parquet
 from pipelines.storage.store import Store
 from stableanimator.driving import skeleton_pictures
@@ -59,7 +59,7 @@ def spread_lines(lines: Sequence[Line], most: int) -> list[Line]:
 
 
 def draw_sheet(
-    store: Store, lines: Sequence[Line], clips: pa.Table, frames: pa.Table, settings: EncodeSettings, encoders: Encoders
+    store: Store, lines: Sequence[Line], videos: Sequence[VideoRows], settings: EncodeSettings, encoders: Encoders
 ) -> bytes:
     """A JPEG with a strip for each line, which names its shot, crop, stride and the `path` of its part.
 
@@ -67,15 +67,14 @@ def draw_sheet(
 
     Args:
         lines: at least one.
-        clips, frames: rows of the release of these shots.
+        videos: those that the shots are of.
     """
     strips = []
     for line in lines:
-        (clip,) = clips.filter(pc.field("shot_id") == line["shot_id"]).to_pylist()
-        plan = plan_clip(clip, frames.filter(pc.field("shot_id") == line["shot_id"]), settings)
-        (framing,) = (crop.framing for crop in plan.crops if crop.crop == line["crop"])
-        with contextlib.suppress(RowError), VideoReader(store.local_file(clip["media"])) as video:
-            strips.append(_strip(_middle_row(store, line), video, framing, encoders))
+        (plan,) = (plan for video in videos for plan in video.plans(settings, line["shot_id"]))
+        (crop,) = (crop for crop in plan.crops if crop.crop == line["crop"])
+        with contextlib.suppress(RowError):
+            strips.append(_strip(store, _middle_row(store, line), plan, crop, encoders))
     notes = ["The VAE has random weights: decoded latents are noise."] if encoders.settings.svd is None else []
     if len(strips) < len(lines):
         notes.append(f"{len(lines) - len(strips)} videos cannot be read any more.")
@@ -95,21 +94,41 @@ def _middle_row(store: Store, line: Line) -> pa.Table:
         return part.read_row_group(of_line[len(of_line) // 2])
 
 
-def _strip(row: pa.Table, video: VideoReader, framing: Framing, encoders: Encoders) -> Image:
+def _strip(store: Store, row: pa.Table, plan: ClipPlan, crop: CropPlan, encoders: Encoders) -> Image:
     arrays = decode_row(row, 0.0)
-    indices, references = row["frame_index"][0].as_py(), row["reference_index"][0].as_py()
+    indices = row["frame_index"][0].as_py()
     shown = _shown_frame(arrays)
-    frame, *others = framing.pictures(video.read([indices[shown], *references]))
+    frame = _picture(store, plan.clip, indices[shown], crop.framing)
     panels = {
         "frame, as cut": frame,
         "decoded latent": _decoded(arrays.latents[shown:], encoders),
         "pose": _with_pose(frame, arrays.keypoints[shown]),
         "face mask": _with_mask(frame, arrays.face_mask[shown]),
-        **{f"ref. {index}": picture for index, picture in zip(references, others, strict=True)},
+        **_references(store, row, plan, crop),
     }
     name = f"{row['shot_id'][0].as_py()[:12]}, {row['crop'][0]}, {row['bucket'][0]}, stride {row['stride'][0]}"
-    words = f"{name}: frame {indices[shown]} of {indices[0]} to {indices[-1]}"
+    words = (
+        f"{name}, {row['fps'][0].as_py():.3g} frames a second: frame {indices[shown]} of {indices[0]} to {indices[-1]}"
+    )
     return sheet([strip({title: _small(picture) for title, picture in panels.items()})], words)
+
+
+def _references(store: Store, row: pa.Table, plan: ClipPlan, crop: CropPlan) -> dict[str, Image]:
+    """The pictures of a row's references by title, as they were cut."""
+    names = ("reference_shot_id", "reference_crop", "reference_index")
+    wanted = list(zip(*(row[name][0].as_py() for name in names), strict=True))
+    pictures = {}
+    for each in crop.candidates:
+        if (each.owner.shot_id, each.crop, each.frame.index) in wanted:
+            other = "" if each.owner.shot_id == plan.shot_id else f" of {each.owner.shot_id[:6]}"
+            title = f"ref. {each.frame.index}{other}" + ("" if each.crop == crop.crop else f", {each.crop}")
+            pictures[title] = _picture(store, each.owner.clip, each.frame.index, each.framing)
+    return pictures
+
+
+def _picture(store: Store, clip: dict[str, Any], index: int, framing: Framing) -> Image:
+    with VideoReader(store.local_file(clip["media"])) as video:
+        return framing.pictures(video.read([index]))[0]
 
 
 def _shown_frame(row: ShardRow) -> int:

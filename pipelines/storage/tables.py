@@ -196,9 +196,13 @@ SHARDS = pa.schema(  # written by pipelines.shards.encode: one row for each wind
         ("bucket", pa.string()),  # HxW of the pictures in pixels; latents are [h, w] = [H, W] / VAE factor
         ("crop", pa.string()),  # centre | person | half_body: which part of the picture (pipelines.shards.crops)
         ("stride", pa.int32()),  # measured frames from one frame of the row to the next
+        ("fps", pa.float64()),  # frames a second of the row: measured frames a second over the stride
         ("frame_index", pa.list_(pa.int32())),  # [F]
         ("latents", pa.list_(pa.float16())),  # [F, C, h, w] VAE mean times scaling factor
-        ("reference_index", pa.list_(pa.int32())),  # [K] other frames of the shot where it has some, each with a face
+        ("reference_shot_id", pa.list_(pa.string())),  # [K] the shot that each reference is a frame of
+        ("reference_crop", pa.list_(pa.string())),  # [K] the cut of its picture, to the row's bucket
+        ("reference_index", pa.list_(pa.int32())),  # [K] the frame of its video, with a face in the cut; none of the
+        # row's own frames where there are others
         ("reference_latent", pa.list_(pa.float16())),  # [K, C, h, w]
         ("clip_embedding", pa.list_(pa.float16())),  # [K, 1, D]
         ("face_embedding", pa.list_(pa.float16())),  # [K, E] as ArcFace returns it, norm about 20
@@ -217,6 +221,9 @@ ENCODE_REPORT = pa.schema(  # written by pipelines.shards.encode: one row for ea
         ("crop", pa.string()),
         ("stride", pa.int32()),
         ("rows", pa.int32()),  # shard rows made of it
+        ("fps", pa.float64()),  # their frames a second; null where there are none, as the next two
+        ("references", pa.string()),  # where their references come from: same_clip | same_person
+        ("reference_shots", pa.list_(pa.string())),  # the shots of these references
         ("reason", pa.string()),  # why there are none; null otherwise
         ("detail", pa.string()),
     ]

@@ -20,7 +20,7 @@ from stableanimator.alignment.settings import AlignerSettings
 from stableanimator.errors import CheckpointError, WeightsError
 from stableanimator.models.animator import Animator
 from stableanimator.models.id_adapter import restart_id_adapters
-from stableanimator.models.settings import ModelSettings
+from stableanimator.models.settings import FrameRates, ModelSettings
 from stableanimator.paths import local_path
 from stableanimator.state_files import (
     FORMAT,
@@ -46,17 +46,22 @@ class LoadedModel:
     """The denoiser, on the CPU, in evaluation mode."""
     aligner: Aligner | None
     """The pose aligner, where the folder has one."""
+    rates: FrameRates
+    """Frame rates of its training; a folder of released files means the released ones."""
     config: dict[str, Any]
     """What was given to `save_model_folder`; empty for a folder of released files."""
 
 
-def save_model_folder(folder: str | Path, animator: Animator, aligner: Aligner | None, config: dict[str, Any]) -> None:
+def save_model_folder(
+    folder: str | Path, animator: Animator, aligner: Aligner | None, rates: FrameRates, config: dict[str, Any]
+) -> None:
     """Write a model folder. `config.json` goes first where it exists and comes last, so a folder that has one is whole.
 
     Args:
         folder: a local folder; made where it is missing.
         animator: the denoiser.
         aligner: the pose aligner, or None.
+        rates: frame rates of the denoiser's training.
         config: anything that JSON can hold, returned by `load_model_folder`.
     """
     root = Path(folder)
@@ -72,6 +77,7 @@ def save_model_folder(folder: str | Path, animator: Animator, aligner: Aligner |
         "format": FORMAT,
         "model": asdict(animator.settings),
         "aligner": None if aligner is None else asdict(aligner.settings),
+        "rates": asdict(rates),
         "config": config,
     }
     with whole_file(root / "config.json") as partial:
@@ -117,7 +123,8 @@ def load_model_folder(folder: str | Path) -> LoadedModel:
         aligner = Aligner(settings_from_dict(AlignerSettings, description["aligner"], where))
         load_weights(aligner, _weights_file(root, "aligner"))
         aligner.eval()
-    return LoadedModel(animator=animator.eval(), aligner=aligner, config=description["config"])
+    rates = settings_from_dict(FrameRates, description["rates"], f"{root / 'config.json'}: rates")
+    return LoadedModel(animator=animator.eval(), aligner=aligner, rates=rates, config=description["config"])
 
 
 def start_from(animator: Animator, folder: str | Path) -> None:
@@ -169,13 +176,13 @@ def _read_description(root: Path) -> dict[str, Any]:
     path = root / "config.json"
     if not path.exists():
         if all((root / f"{part}.pth").exists() for part in PARTS):
-            return {"model": asdict(ModelSettings()), "aligner": None, "config": {}}
+            return {"model": asdict(ModelSettings()), "aligner": None, "rates": asdict(FrameRates()), "config": {}}
         raise WeightsError(f"{path} is missing: {root} is no model folder, or was not written to its end")
     try:
         description = json.loads(path.read_text())
     except (OSError, ValueError) as error:
         raise WeightsError(f"{path} is unreadable: {error}") from error
-    if not isinstance(description, dict) or not {"model", "aligner", "config"} <= set(description):
-        raise CheckpointError(f"{path} does not describe a model folder: needs model, aligner and config")
+    if not isinstance(description, dict) or not {"model", "aligner", "rates", "config"} <= set(description):
+        raise CheckpointError(f"{path} does not describe a model folder: needs model, aligner, rates and config")
     check_format(description, path)
     return description

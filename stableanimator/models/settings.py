@@ -188,6 +188,25 @@ class MicroConditions:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class FrameRates:
+    """At which frame rates a denoiser was trained, and what it was told of them. A model folder records it, so that
+    inference drives it by the same; the defaults are the released weights'."""
+
+    fps: tuple[float, ...] = (7.0,)
+    """Frames a second of the samples, the densest first. Released: 7, by their `fps_id`."""
+    fps_id: float | None = 6.0
+    """The one that it was told of all samples; None: that of each. Released: 6, whatever the spacing."""
+
+    def __post_init__(self) -> None:
+        if not self.fps or min(self.fps) <= 0.0:
+            raise ValueError("fps must name at least one rate, and every one must be above 0")
+
+    def id_at(self, fps: float) -> float:
+        """The micro-condition `fps_id` of a clip of so many frames a second: Stable Video Diffusion's, one less."""
+        return fps - 1.0 if self.fps_id is None else self.fps_id
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class VAESettings:
     """Sizes of a VAE that starts at random; the defaults are Stable Video Diffusion's."""
 

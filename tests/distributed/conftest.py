@@ -26,8 +26,11 @@ def _row(random: np.random.Generator, number: int, split: str) -> dict[str, obje
         "video_id": f"{split}{number}",
         "split": split,
         "bucket": f"{SIZE}x{SIZE}",
+        "fps": 8.0,
         "frame_index": list(range(FRAMES)),
         "latents": random.normal(size=FRAMES * CHANNELS * side * side).astype(np.float16),
+        "reference_shot_id": ["a", "b"],
+        "reference_crop": ["centre"] * 2,
         "reference_index": [FRAMES, FRAMES + 1],
         "reference_latent": random.normal(size=2 * CHANNELS * side * side).astype(np.float16),
         "clip_embedding": random.normal(size=2 * IMAGE_WIDTH).astype(np.float16),
@@ -52,4 +55,5 @@ def shards(tmp_path_factory: pytest.TempPathFactory) -> Collection:
         part = store.write_part("shards", "key", f"video{video}", pa.Table.from_pylist(rows, schema=SHARDS))
         parts.append({**part, "split": split, "bucket": f"{SIZE}x{SIZE}"})
     content = {"parts": parts, "settings": {"reference_noise": 0.02}, "encoders": "none", "version": VERSION}
-    return store.commit("shards", content=content, tables={}, build={})
+    rates = [{"split": split, "stride": 1, "rows": 2, "fps": 8.0} for split in ("heldout", "train")]
+    return store.commit("shards", content=content | {"rates": rates}, tables={}, build={})

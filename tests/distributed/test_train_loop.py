@@ -65,7 +65,7 @@ ENGINE = EngineSettings(
 SETTINGS = TrainSettings(
     aligner=None,
     loop=LoopSettings(steps=6, batch_size=4, learning_rate=1e-3, engine=ENGINE),
-    step=TrainingSettings(frames=2, max_spacing=2),
+    step=TrainingSettings(frames=2),
 )
 
 

@@ -21,6 +21,7 @@ from stableanimator.animate import Animation, Driving, Models, Reference, aligne
 from stableanimator.models.animator import Animator
 from stableanimator.models.checkpoints import load_model_folder, save_model_folder
 from stableanimator.models.encoders import Encoders
+from stableanimator.models.settings import FrameRates
 from stableanimator.training import (
     ShardRow,
     StepDraws,
@@ -80,6 +81,7 @@ def _batch(config: Config, aligner: Aligner) -> TrainingBatch:
         face_embedding=2 * random.normal(size=(1, config.model.face_encoder.embedding_width)).astype(np.float32),
         reference_keypoints=_pose()[None],
         size=(SIDE, SIDE),
+        fps=7.0,
         reference_noise=0.02,
     )
     return join([make_sample(row, config.train.step, generator(0, clip), aligner) for clip in range(2)])
@@ -116,12 +118,14 @@ def _train(config: Config, aligner: Aligner, folder: Path) -> Trained:
     loss = training_loss(animator, _batch(config, aligner), draws, config.train.step)
     loss.mean().backward()
     optimiser.step()
-    save_model_folder(folder, animator, aligner, {})
+    save_model_folder(folder, animator, aligner, FrameRates(), {})
     loaded = load_model_folder(folder)
     after = animator.state_dict()
     assert loaded.animator.settings == config.model
     assert all(torch.equal(value, after[name]) for name, value in loaded.animator.state_dict().items())
-    models = Models(animator=loaded.animator, aligner=loaded.aligner, encoders=Encoders(config.encoders))
+    models = Models(
+        animator=loaded.animator, rates=loaded.rates, aligner=loaded.aligner, encoders=Encoders(config.encoders)
+    )
     moved = {name for name, value in after.items() if not torch.equal(value, before[name])}
     return Trained(loss=loss.detach(), moved=moved, models=models)
 
@@ -139,7 +143,9 @@ def _reference(config: Config) -> Reference:
 def _animate(config: Config, models: Models, reference: Reference) -> Animation:
     """Two frames, driven by a person who is turned, larger and elsewhere."""
     moved = Similarity.from_degrees(torch.tensor(12.0), torch.tensor(1.15), torch.tensor([0.06, -0.04]))
-    driving = Driving(keypoints=np.stack([_pose(), _pose(2)])[:, None], height=SIDE, width=SIDE, misalignment=moved)
+    driving = Driving(
+        keypoints=np.stack([_pose(), _pose(2)])[:, None], height=SIDE, width=SIDE, fps=7.0, misalignment=moved
+    )
     settings = config.animate.settings
     return animate(models, reference, aligned(reference, driving, settings, models.aligner), settings, seed=4)
 
@@ -215,7 +221,9 @@ def test_every_alignment_has_an_animation_and_a_training_of_its_own(aligner: Ali
         config = _config(
             f"animate.settings.alignment={name}", f"train.step.alignment={name}", "train.step.misalignment={}"
         )
-        models = Models(animator=_untrained(config).eval(), aligner=aligner, encoders=Encoders(config.encoders))
+        models = Models(
+            animator=_untrained(config).eval(), rates=FrameRates(), aligner=aligner, encoders=Encoders(config.encoders)
+        )
         animated[name] = _animate(config, models, _reference(config)).skeletons.tobytes()
         trained_on[name] = _batch(config, aligner).conditioning.pose.numpy().tobytes()
     for skeletons in (animated, trained_on):

@@ -33,6 +33,7 @@ from stableanimator.models.settings import (
     CLIPSettings,
     EncoderSettings,
     FaceEncoderSettings,
+    FrameRates,
     ModelSettings,
     PoseNetSettings,
     UNetSettings,
@@ -85,7 +86,13 @@ def config(real_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Config:
     and pairs that do not: a reference without a face, a lost video, a strip of a picture, a drive of nobody."""
     folder = tmp_path_factory.mktemp("jobs")
     torch.manual_seed(0)
-    save_model_folder(folder / "model", Animator(MODEL), None, {"encoders": Encoders(ENCODERS).fingerprint})
+    save_model_folder(
+        folder / "model",
+        Animator(MODEL),
+        None,
+        FrameRates(fps=(5.0,), fps_id=None),
+        {"encoders": Encoders(ENCODERS).fingerprint},
+    )
     (folder / "model" / "state.json").write_text(json.dumps({"step": 7}))
     clip, dog = str(real_data / "media/videos/lp_d18.mp4"), str(real_data / "media/images/dog.jpg")
     wide = _beside(clip, folder / "wide.mp4")
@@ -117,7 +124,6 @@ def config(real_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Config:
         animate=AnimateJobSettings(
             pairs=str(folder / "pairs.parquet"),
             model=str(folder / "model"),
-            fps=5.0,
             precision="float32",
             cpus_per_actor=0.5,
             gpus_per_actor=0,

@@ -19,7 +19,7 @@ from stableanimator.alignment.aligner import Aligner
 from stableanimator.alignment.settings import AlignerSettings
 from stableanimator.models.animator import Animator
 from stableanimator.models.checkpoints import load_model_folder, save_model_folder
-from stableanimator.models.settings import ModelSettings
+from stableanimator.models.settings import FrameRates, ModelSettings
 
 PARTS = ("unet", "pose_net", "face_encoder")
 
@@ -27,7 +27,8 @@ PARTS = ("unet", "pose_net", "face_encoder")
 @pytest.fixture
 def model(tmp_path: Path, tiny_settings: ModelSettings) -> Path:
     animator = Animator(replace(tiny_settings, id_fusion="addition"))
-    save_model_folder(tmp_path / "model", animator, Aligner(AlignerSettings(width=8, heads=2)), {"seed": 3})
+    rates = FrameRates(fps=(8.0, 4.0), fps_id=None)
+    save_model_folder(tmp_path / "model", animator, Aligner(AlignerSettings(width=8, heads=2)), rates, {"seed": 3})
     return tmp_path / "model"
 
 
@@ -42,6 +43,7 @@ def test_released_files_come_back_as_they_were(tmp_path: Path, model: Path, caps
     assert main(["--model", str(model), "--out", str(released), "--to", "released"]) == 0
     printed = capsys.readouterr().out
     assert "without the aligner" in printed
+    assert "trained at 8, 4 frames a second, and the released scripts say fps_id 6" in printed
     assert "id_fusion=addition" in printed
     assert "unet.block_out_channels=(32, 64)" in printed
     assert "reference_gain" not in printed
@@ -70,7 +72,7 @@ def test_a_trained_model_is_named_by_its_collection(
 ) -> None:
     root = tmp_path / "root"
     run = claim(str(root), "models", "mine", {})
-    save_model_folder(run.begin(5), Animator(replace(tiny_settings, id_fusion="off")), None, {})
+    save_model_folder(run.begin(5), Animator(replace(tiny_settings, id_fusion="off")), None, FrameRates(), {})
     run.complete({"step": 5, "total_steps": 5}, keep_last=1)
     collection = commit(Store(str(root)), "models", run, {}, {})
     config = tmp_path / "config.yaml"
@@ -79,7 +81,9 @@ def test_a_trained_model_is_named_by_its_collection(
         out = tmp_path / f"out{number}"
         assert main(["--config", str(config), "--model", name, "--out", str(out), "--to", "released"]) == 0
         assert len(list(out.iterdir())) == 3
-    assert "aligner" not in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert "aligner" not in printed
+    assert "frames a second" not in printed
 
 
 @pytest.mark.parametrize("to", ["released", "safetensors"])

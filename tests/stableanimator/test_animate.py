@@ -28,6 +28,7 @@ from stableanimator.models.settings import (
     CLIPSettings,
     EncoderSettings,
     FaceEncoderSettings,
+    FrameRates,
     ModelSettings,
     PoseNetSettings,
     UNetSettings,
@@ -97,7 +98,12 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Models:
     for parameter in animator.parameters():  # away from the zeros that new parts start with
         parameter.data.add_(0.05 * torch.randn_like(parameter))
     path = write_recogniser(tmp_path_factory.mktemp("arcface") / "recogniser.onnx")
-    return Models(animator=animator, encoders=Encoders(encoders), arcface=ArcFace.from_onnx(path, 127.5, 127.5))
+    return Models(
+        animator=animator,
+        rates=FrameRates(),
+        encoders=Encoders(encoders),
+        arcface=ArcFace.from_onnx(path, 127.5, 127.5),
+    )
 
 
 def _pose(offset: float = 0.0) -> np.ndarray:
@@ -123,7 +129,7 @@ def driving() -> Driving:
     """Twice as large a video; the person moves by a pixel a frame, and turns away in the last one."""
     poses = np.stack([_pose(offset) * [2, 2, 1] for offset in range(FRAMES)]).astype(np.float32)
     poses[-1, 0, 2] = 0
-    return Driving(keypoints=poses[:, None], height=80, width=80)
+    return Driving(keypoints=poses[:, None], height=80, width=80, fps=7.0)
 
 
 PLAIN = AnimateSettings(
@@ -154,6 +160,17 @@ def test_the_same_seed_gives_the_same_frames_and_another_gives_others(
     assert plain.face_optimisation is None
     np.testing.assert_array_equal(animate(models, reference, driving, PLAIN, seed=5).frames, plain.frames)
     assert (animate(models, reference, driving, PLAIN, seed=6).frames != plain.frames).mean() > 0.3
+
+
+def test_the_model_is_told_the_drives_rate_unless_it_knows_one_alone(
+    models: Models, reference: Reference, driving: Driving, plain: Animation
+) -> None:
+    """Of the released rates, whose fps_id is 6, `plain` was made; 7 frames a second have this one of their own."""
+    own = replace(models, rates=FrameRates(fps=(8.0,), fps_id=None))
+    np.testing.assert_array_equal(animate(own, reference, driving, PLAIN, seed=5).frames, plain.frames)
+    faster = replace(driving, fps=30.0)
+    assert (animate(own, reference, faster, PLAIN, seed=5).frames != plain.frames).mean() > 0.01
+    np.testing.assert_array_equal(animate(models, reference, faster, PLAIN, seed=5).frames, plain.frames)
 
 
 def test_face_optimisation_lowers_its_loss_and_changes_the_frames(
@@ -293,7 +310,7 @@ def test_the_reference_is_cut_around_its_people() -> None:
 def test_a_clip_that_drives_itself_stays_where_its_reference_is_cut(alignment: AlignmentName) -> None:
     person = _at(260, 48)
     settings = replace(PLAIN, sizes=((96, 96),), alignment=alignment)
-    drive = Driving(keypoints=np.stack([person, person])[:, None], height=96, width=288)
+    drive = Driving(keypoints=np.stack([person, person])[:, None], height=96, width=288, fps=7.0)
     driven = aligned(_picture_of(96, 288, person), drive, settings)
     np.testing.assert_allclose(driven.poses[1, 0, 0, :2], person[0, :2] - [192, 0], atol=1e-2)
     assert driven.joints_in_picture == 1
@@ -303,7 +320,7 @@ def test_a_clip_that_drives_itself_stays_where_its_reference_is_cut(alignment: A
 def test_poses_that_leave_the_picture_are_counted() -> None:
     reference = _picture_of(96, 96, _at(48, 48))
     settings = replace(PLAIN, sizes=((96, 96),), alignment="none")
-    leaving = Driving(keypoints=_at(90, 48)[None, None], height=96, width=96)
+    leaving = Driving(keypoints=_at(90, 48)[None, None], height=96, width=96, fps=7.0)
     assert aligned(reference, leaving, settings).joints_in_picture == 7 / 8  # one shoulder is at 98
     far = Similarity.from_degrees(torch.tensor(0.0), torch.tensor(1.0), torch.tensor([9.0, 0.0]))
     assert aligned(reference, replace(leaving, misalignment=far), settings).joints_in_picture == 0

@@ -30,7 +30,7 @@ from stableanimator.training_settings import TrainingSettings
 
 pytestmark = pytest.mark.numeric
 
-SETTINGS = TrainingSettings(frames=2, max_spacing=3, conditioning_dropout=0.0)
+SETTINGS = TrainingSettings(frames=2, conditioning_dropout=0.0)
 ROW_FRAMES, HEIGHT, WIDTH = 6, 48, 64
 
 
@@ -55,6 +55,7 @@ def _row(people: int = 1) -> ShardRow:
         face_embedding=np.broadcast_to(candidates[:, None], (3, 7)),
         reference_keypoints=np.tile(pose, (3, 1, 1)),
         size=(HEIGHT, WIDTH),
+        fps=7.5,
         reference_noise=0.05,
     )
 
@@ -63,11 +64,10 @@ def _batch(clips: int) -> TrainingBatch:
     return join([make_sample(_row(), SETTINGS, generator(0, 0, clip)) for clip in range(clips)])
 
 
-def test_windows_have_every_start_and_spacing_that_fits() -> None:
+def test_windows_are_neighbours_and_have_every_start() -> None:
     drawn = Counter(tuple(draw_window(ROW_FRAMES, SETTINGS, generator(3, draw))) for draw in range(600))
-    assert set(drawn) == {(start, start + by) for by in (1, 2, 3) for start in range(ROW_FRAMES - by)}
-    spacings = Counter(last - first for first, last in drawn.elements())
-    assert all(150 < spacings[by] < 250 for by in (1, 2, 3))  # 200 each expected, standard deviation 12
+    assert set(drawn) == {(start, start + 1) for start in range(ROW_FRAMES - 1)}
+    assert all(70 < count < 170 for count in drawn.values())  # 120 each expected, standard deviation 10
     whole = replace(SETTINGS, frames=ROW_FRAMES)
     assert draw_window(ROW_FRAMES, whole, generator(0)) == list(range(ROW_FRAMES))
     with pytest.raises(ValueError, match="6 frames, fewer than the 7"):
@@ -81,12 +81,12 @@ def test_a_sample_is_one_window_and_one_reference() -> None:
         sample = make_sample(row, SETTINGS, generator(5, draw))
         conditioning = sample.conditioning
         first, last = sample.latents[0, :, 0, 0, 0].tolist()
-        assert 1 <= last - first <= 3
+        assert last - first == 1
         (reference,) = conditioning.reference_latent.unique().tolist()
         assert conditioning.clip_embedding.unique().tolist() == [reference]
         assert conditioning.face_embedding.unique().tolist() == [reference]
         references.add(reference)
-        torch.testing.assert_close(conditioning.added_time_ids, torch.tensor([[6.0, 127.0, 0.05]]))
+        torch.testing.assert_close(conditioning.added_time_ids, torch.tensor([[6.5, 127.0, 0.05]]))
         again = make_sample(row, SETTINGS, generator(5, draw))
         assert torch.equal(again.latents, sample.latents)
     assert references == {10, 11, 12}
@@ -94,6 +94,15 @@ def test_a_sample_is_one_window_and_one_reference() -> None:
     assert sample.face_mask.sum() == 2 * 4
     picture = torch.from_numpy(draw_skeleton(row.keypoints[0], HEIGHT, WIDTH)).permute(2, 0, 1) / 127.5 - 1
     torch.testing.assert_close(conditioning.pose, picture.expand(1, 2, 3, HEIGHT, WIDTH))
+
+
+def test_a_sample_is_told_its_own_rate_or_the_constant_one() -> None:
+    """Stable Video Diffusion was trained with frames a second less one."""
+    for fps, told in ((30.0, 29.0), (8.0, 7.0), (0.5, -0.5)):
+        sample = make_sample(replace(_row(), fps=fps), SETTINGS, generator(0))
+        assert sample.conditioning.added_time_ids[0, 0] == told
+        constant = make_sample(replace(_row(), fps=fps), replace(SETTINGS, fps_id=6.0), generator(0))
+        assert constant.conditioning.added_time_ids[0, 0] == 6
 
 
 def test_misaligned_poses_are_aligned_to_the_reference() -> None:
@@ -206,7 +215,7 @@ def test_only_attention_learns_when_asked() -> None:
 
 @pytest.mark.parametrize(
     ("field", "value", "message"),
-    [("frames", 0, "at least 1"), ("max_spacing", 0, "at least 1"), ("conditioning_dropout", 0.4, "0 to 1/3")],
+    [("frames", 0, "at least 1"), ("fps_id", -1.0, "not be negative"), ("conditioning_dropout", 0.4, "0 to 1/3")],
 )
 def test_settings_out_of_range_are_refused(field: str, value: float, message: str) -> None:
     with pytest.raises(ValueError, match=message):

@@ -8,8 +8,7 @@ import pytest
 
 from benchmarks.curate.world import endless_clip
 from benchmarks.model import encode_rate
-from pipelines.shards.encode_plan import videos_of
-from pipelines.shards.plan import plan_clip
+from pipelines.shards.videos import videos_of
 from stableanimator.media.video import write_mp4
 
 
@@ -24,7 +23,8 @@ def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_every_video_of_the_world_gives_rows(clip: Path, tmp_path: Path) -> None:
     release = encode_rate._release(tmp_path / "root", clip, 3)
-    plans = [plan_clip(clips.to_pylist()[0], frames, encode_rate.SETTINGS) for _, clips, frames in videos_of(release)]
+    settings = encode_rate.SETTINGS
+    plans = [plan for video in videos_of(release, settings) for plan in video.plans(settings)]
     assert len(plans) == 3
     for plan in plans:
         (crop,) = plan.crops

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from jobs.pairs.drives import rate, read_keypoints
+from jobs.pairs.drives import read_keypoints
 from pipelines.storage.tables import FRAMES, PAIRS
 from stableanimator.errors import RowError
 
@@ -24,11 +24,6 @@ def _person(x: float) -> np.ndarray:
     pose[:, 2] = 0
     pose[:17] = [(x + joint, 40, 0.9) for joint in range(17)]
     return pose
-
-
-def test_rate_is_the_mean_over_the_times() -> None:
-    assert rate(np.array([1.0, 1.1, 1.4, 1.5]), 9) == pytest.approx(6)
-    assert rate(np.array([1.0]), 9) == 9
 
 
 def _keypoints_table(path: Path, metadata: dict[str, str] | None) -> str:
@@ -43,8 +38,9 @@ def _keypoints_table(path: Path, metadata: dict[str, str] | None) -> str:
 def test_poses_from_a_table_are_in_order_strided_and_cut(tmp_path: Path) -> None:
     uri = _keypoints_table(tmp_path / "poses.parquet", {"frame_size": json.dumps([48, 64])})
     pair = EMPTY | {"driving_keypoints_uri": uri, "start": 2, "end": 11}
-    every = read_keypoints(pair, None, 100)
-    assert every.frame_index == [2, 3, 5, 6, 7, 8, 9, 10]  # frame 4 was not measured
+    every = read_keypoints(pair, 25.0, 100)
+    assert every.frame_index == [2, 3, 3, 5, 6, 7, 8, 9, 10]  # frame 4 was not measured
+    assert every.fps == pytest.approx(10)
     assert (every.height, every.width, every.left_out) == (48, 64, 0)
     assert math.isclose(every.poses[0][0, 0, 0], 2)
     some = read_keypoints(EMPTY | {"driving_keypoints_uri": uri, "start": 5}, 5.0, 3)
@@ -55,11 +51,11 @@ def test_poses_from_a_table_are_in_order_strided_and_cut(tmp_path: Path) -> None
 def test_a_table_without_a_frame_size_or_rows_is_refused(tmp_path: Path) -> None:
     uri = _keypoints_table(tmp_path / "poses.parquet", None)
     with pytest.raises(RowError, match="no_frame_size"):
-        read_keypoints(EMPTY | {"driving_keypoints_uri": uri}, None, 4)
+        read_keypoints(EMPTY | {"driving_keypoints_uri": uri}, 25.0, 4)
     with pytest.raises(RowError, match="no_driving_frames"):
-        read_keypoints(EMPTY | {"driving_keypoints_uri": uri, "start": 50}, None, 4)
+        read_keypoints(EMPTY | {"driving_keypoints_uri": uri, "start": 50}, 25.0, 4)
     with pytest.raises(RowError, match="bad_keypoints_table"):
-        read_keypoints(EMPTY | {"driving_keypoints_uri": str(tmp_path / "gone.parquet")}, None, 4)
+        read_keypoints(EMPTY | {"driving_keypoints_uri": str(tmp_path / "gone.parquet")}, 25.0, 4)
 
 
 def _pose() -> list[float]:
@@ -72,7 +68,7 @@ GOOD: dict[str, Any] = {"frame_index": [0, 1, 2], "time": [0.0, 0.1, 0.2], "keyp
 def _read(path: Path, columns: dict[str, Any], size: str | None = "[48, 64]") -> Any:
     table = pa.table(columns).replace_schema_metadata(None if size is None else {"frame_size": size})
     pq.write_table(table, path)
-    return read_keypoints(EMPTY | {"driving_keypoints_uri": str(path)}, None, 9)
+    return read_keypoints(EMPTY | {"driving_keypoints_uri": str(path)}, 25.0, 9)
 
 
 def test_a_table_of_other_types_is_read_and_a_half_missing_point_is_missing(tmp_path: Path) -> None:
@@ -87,10 +83,10 @@ def test_a_table_of_other_types_is_read_and_a_half_missing_point_is_missing(tmp_
             "keypoints": pa.array([[odd], [_pose()], None, []], pa.large_list(pa.list_(pa.float64()))),
         },
     )
-    assert (drive.frame_index, [len(people) for people in drive.poses]) == ([0, 1, 3], [0, 1, 1])
-    assert np.isnan(drive.poses[2][0, 1, :2]).all()
-    assert drive.poses[2][0, 1, 2] == 0
-    assert drive.remarks == ("1 of the table's 4 frames were not measured and are left out",)
+    assert (drive.frame_index, [len(people) for people in drive.poses]) == ([0, 1, 1, 3], [0, 1, 1, 1])
+    assert np.isnan(drive.poses[3][0, 1, :2]).all()
+    assert drive.poses[3][0, 1, 2] == 0
+    assert drive.remarks == ("1 of the table's 4 frames were not measured; others stand in",)
 
 
 BAD: list[tuple[dict[str, Any], str]] = [

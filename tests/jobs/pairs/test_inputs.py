@@ -111,7 +111,7 @@ def test_real_pictures_and_clips_become_people(real_data: Path) -> None:
     frames = 10_000
     with VideoReader(clip) as video:
         count = video.info.frame_count
-    beyond = reader.drive(EMPTY | {"driving_uri": clip, "start": count - 1, "end": frames}, None, 3)
+    beyond = reader.drive(EMPTY | {"driving_uri": clip, "start": count - 1, "end": frames}, 1000.0, 3)
     assert beyond.remarks == (f"end is {frames}, the driving video has {count} frames",)
     with pytest.raises(RowError, match="no_driving_frames"):
-        reader.drive(EMPTY | {"driving_uri": clip, "start": frames}, None, 3)
+        reader.drive(EMPTY | {"driving_uri": clip, "start": frames}, 1000.0, 3)

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipelines.measures.frames import frame_period, sample_indices
+from pipelines.measures.frames import frame_period, sample_indices, steady_indices
 
 
 def test_a_constant_rate_is_sampled_evenly():
@@ -76,3 +76,28 @@ def test_pauses_and_lost_frames_do_not_change_the_period():
     assert np.diff(sample_indices(times, 0, 15, 8)).tolist() == [4, 4, 4]
     assert len(sample_indices(times, 0, len(times), 8)) < 40
     assert frame_period(times[:1]) == 0
+
+
+@given(fps=st.sampled_from([12, 24, 25, 30, 30000 / 1001]), rate=st.floats(0.5, 60), end=st.integers(1, 300))
+def test_a_constant_rate_is_played_as_it_is_sampled(fps: float, rate: float, end: int):
+    times = np.arange(300) / fps
+    start = end // 3
+    indices, steady = steady_indices(times, start, end, rate)
+    assert indices.tolist() == sample_indices(times, start, end, rate).tolist()
+    assert 0 <= len(indices) / steady - (end - start) / fps < 1 / steady
+    assert fps / steady == pytest.approx(round(fps / steady))
+
+
+def test_a_frame_that_is_held_is_repeated_so_that_moments_stay_where_they_are():
+    # 25 frames in the first second, then one for a second, then two more: 5 a second
+    times = np.concatenate([np.arange(25) / 25, [1.0, 2.0, 2.04]])
+    indices, steady = steady_indices(times, 0, 28, 5)
+    assert steady == pytest.approx(5)
+    assert indices.tolist() == [0, 5, 10, 15, 20, 25, 25, 25, 26, 26, 26]
+    # of a part that ends within the pause: up to the next frame
+    assert steady_indices(times, 20, 26, 5)[0].tolist() == [20, 25, 25, 25, 25, 25]
+
+
+def test_one_frame_is_played_at_the_rate_that_is_asked_for():
+    indices, steady = steady_indices(np.array([0.0]), 0, 1, 8)
+    assert (indices.tolist(), steady) == ([0], 8)

@@ -17,9 +17,10 @@ import torch
 from pipelines.releases import select
 from pipelines.shards import sheet
 from pipelines.shards.encode import EncodeVideo, encode_release
-from pipelines.shards.encode_plan import ROW_OVERHEAD, amount_of_release, videos_of
+from pipelines.shards.encode_plan import ROW_OVERHEAD, amount_of_release
 from pipelines.shards.settings import EncodeSettings
 from pipelines.shards.sheet import draw_sheet
+from pipelines.shards.videos import videos_of
 from pipelines.storage.store import Collection, Store, media_path
 from pipelines.storage.tables import CLIPS, FRAMES, SHARDS
 from stableanimator.errors import ConfigError, InputError, StorageError
@@ -36,7 +37,7 @@ ENCODERS = EncoderSettings(
     ),
 )
 SETTINGS = EncodeSettings(
-    buckets=((32, 32), (32, 64)), frames_per_row=4, references=3, batch=3, gpus_per_actor=0, cpus_per_actor=0.5
+    buckets=((32, 32), (32, 64)), frames_per_row=4, reference_count=3, batch=3, gpus_per_actor=0, cpus_per_actor=0.5
 )
 VARIED = replace(
     SETTINGS, crops=("centre", "person", "half_body"), strides=(1, 2), frames_per_row=3, buckets=((32, 32),)
@@ -117,7 +118,7 @@ def test_a_video_on_which_the_work_breaks_down_is_lines_and_its_neighbours_are_e
             }
     tables = {"clips": release.table("clips"), "frames": pa.Table.from_pylist(frames, schema=FRAMES)}
     odd = release.store.commit("releases", content={"version": select.VERSION, "odd": True}, tables=tables, build={})
-    several = replace(SETTINGS, frames_per_row=2, references=5)
+    several = replace(SETTINGS, frames_per_row=2, reference_count=5)
     report = encode_release(odd, several, ENCODERS).table("report").to_pylist()
     of_broken = [line for line in report if line["shot_id"].split(":")[0] == broken.split(":")[0]]
     assert {line["reason"] for line in of_broken} == {"unexpected_error"}
@@ -297,6 +298,8 @@ def _value_bits(column: pa.ChunkedArray) -> int:
     """Of all values of a column, whatever Parquet does to store them."""
     if pa.types.is_string(column.type):
         return 8 * sum(len(text.as_py()) for text in column)
+    if pa.types.is_list(column.type) and pa.types.is_string(column.type.value_type):
+        return 8 * sum(len(text) for texts in column.to_pylist() for text in texts)
     if pa.types.is_list(column.type):
         return len(column.combine_chunks().flatten()) * column.type.value_type.bit_width
     return len(column) * column.type.bit_width
@@ -345,8 +348,8 @@ def test_what_a_full_disk_stopped_goes_on_with_more_room(
 def _actor_on(release: Collection) -> None:
     """What an actor does, in this process."""
     encode = EncodeVideo(release.store.root, SETTINGS, ENCODERS)
-    for video_id, clips, frames in videos_of(release):
-        encode({"video_id": video_id, "key": "k", "clips": clips, "frames": frames})
+    for rows in videos_of(release, SETTINGS):
+        encode({"key": "k", "rows": rows})
 
 
 def test_an_actor_that_fits_nowhere_is_an_error_and_not_a_wait(release: Collection) -> None:
@@ -381,8 +384,8 @@ def test_a_sheet_of_more_rows_than_a_jpeg_is_high_is_made_smaller(
     lines, encoders = _lines_with_parts(shards)[:1], Encoders(ENCODERS)
     heights = []
     for count in (2, 5, 9):
-        tables = (release.table(name) for name in ("clips", "frames"))
-        data = draw_sheet(release.store, lines * count, *tables, SETTINGS, encoders)
+        videos = list(videos_of(release, SETTINGS))
+        data = draw_sheet(release.store, lines * count, videos, SETTINGS, encoders)
         heights.append(cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR).shape[0])
     two, five, nine = heights
     assert five < nine == 1000 < five + 4 * (five - two) / 3

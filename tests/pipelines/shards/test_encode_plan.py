@@ -18,12 +18,13 @@ from pipelines.shards.encode_plan import (
     encoder_shapes,
     planned_bytes,
     require_space,
-    videos_of,
 )
+from pipelines.shards.measured import measured_clip
 from pipelines.shards.plan import plan_clip
 from pipelines.shards.settings import EncodeSettings
+from pipelines.shards.videos import VideoRows
 from pipelines.storage.store import Store
-from pipelines.storage.tables import CLIPS, FRAMES
+from pipelines.storage.tables import FRAMES
 from stableanimator.errors import StorageError, WeightsError
 from stableanimator.models.encoders import Encoders
 from stableanimator.models.settings import CLIPSettings, EncoderSettings, VAESettings
@@ -34,33 +35,38 @@ SHAPES = EncoderShapes(factor=8, latent_channels=4, embedding_width=10)
 def _frames(count: int) -> pa.Table:
     pose = np.full(399, 20.0).tolist()
     face = {"face_boxes": [[10, 10, 20, 20]], "face_embedding": [0.0] * 6}
-    rows = [{"shot_id": "v:0-9", "frame_index": i, "keypoints": [pose] * (1 + (i == 3)), **face} for i in range(count)]
+    rows = [
+        {"shot_id": "v:0-9", "frame_index": i, "time": i / 8, "keypoints": [pose] * (1 + (i == 3)), **face}
+        for i in range(count)
+    ]
     return pa.Table.from_pylist(rows, FRAMES)
 
 
 CLIP: dict[str, Any] = {"shot_id": "v:0-9", "video_id": "v", "split": "train", "height": 64, "width": 64}
-SETTINGS = EncodeSettings(buckets=((32, 64), (64, 64)), frames_per_row=3, references=2, gpus_per_actor=0)
+SETTINGS = EncodeSettings(buckets=((32, 64), (64, 64)), frames_per_row=3, reference_count=2, gpus_per_actor=0)
 
 
 def test_bytes_of_a_row_by_hand() -> None:
     # Six frames, two rows of three; candidates are 0 and 5, of which each row has the one that is not in it.
-    plan = plan_clip(CLIP, _frames(6), SETTINGS)
+    plan = plan_clip(measured_clip(CLIP, _frames(6)), SETTINGS)
     texts = 5 + 1 + 5 + 5 + 6 + 64  # shot_id, video_id, "train", "64x64", "centre", a SHA-256
     latents = 3 * 4 * 8 * 8 * 2 + 1 * 4 * 8 * 8 * 2
     embeddings = 10 * 2 + 6 * 2
-    numbers = 3 * 4 + 1 * 4 + 4 + 4  # frame_index, reference_index, stride, people
+    texts += 5 + 6  # of the reference: shot_id, "centre"
+    numbers = 3 * 4 + 1 * 4 + 4 + 8 + 4  # frame_index, reference_index, stride, fps, people
     mask = 3 * 8 * 8 + 1  # and three bits of face_present
     poses = [(3 * people + 1) * 133 * 3 * 4 for people in (1, 2)]
     expected = sum(texts + latents + embeddings + numbers + mask + each for each in poses)
     assert planned_bytes(plan, SHAPES, SETTINGS) == expected
-    amount = amount_of(pa.Table.from_pylist([CLIP, CLIP | {"shot_id": "other"}]), _frames(6), SHAPES, SETTINGS)
+    clips = pa.Table.from_pylist([CLIP, CLIP | {"shot_id": "other"}])
+    amount = amount_of(VideoRows(video_id="v", clips=clips, frames=_frames(6)), SHAPES, SETTINGS)
     assert amount.rows == 2  # the other has no frames
 
 
 def test_every_stride_counts() -> None:
     both = replace(SETTINGS, strides=(1, 2))
-    clips = pa.Table.from_pylist([CLIP])
-    assert [amount_of(clips, _frames(7), SHAPES, each).rows for each in (SETTINGS, both)] == [3, 5]
+    video = VideoRows(video_id="v", clips=pa.Table.from_pylist([CLIP]), frames=_frames(7))
+    assert [amount_of(video, SHAPES, each).rows for each in (SETTINGS, both)] == [3, 5]
 
 
 @pytest.mark.parametrize("levels", [(32, 32), (32, 32, 32)])
@@ -94,15 +100,3 @@ def test_a_disk_that_is_too_small_is_refused_before_anything_is_written(tmp_path
     with pytest.raises(StorageError, match=r"GiB free, and encode would write"):
         require_space(store, Amount(3, 2 * free), replace(SETTINGS, free_gib=0.0))
     require_space(store, Amount(), replace(SETTINGS, free_gib=1e6))  # nothing is to be written
-
-
-def test_each_video_comes_with_its_own_rows_wherever_they_lie(tmp_path: Path) -> None:
-    clips = [{"shot_id": shot, "video_id": shot[0]} for shot in ("b1", "a2", "b2", "a1", "c1")]
-    shots = ["b1", "a1", "b1", "rejected", "a2", "b2", "a1", "b1"]
-    frames = [{"shot_id": shot, "frame_index": index} for index, shot in enumerate(shots)]
-    tables = {"clips": pa.Table.from_pylist(clips, CLIPS), "frames": pa.Table.from_pylist(frames, FRAMES)}
-    release = Store(str(tmp_path)).commit("releases", content={}, tables=tables, build={})
-    found = [
-        (video, of["shot_id"].to_pylist(), rows["frame_index"].to_pylist()) for video, of, rows in videos_of(release)
-    ]
-    assert found == [("a", ["a2", "a1"], [1, 4, 6]), ("b", ["b1", "b2"], [0, 2, 5, 7]), ("c", ["c1"], [])]

@@ -8,28 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipelines.shards.plan import (
-    MeasuredFrame,
-    measured_frames,
-    plan_clip,
-    reference_candidates,
-    row_references,
-    row_windows,
-)
+from pipelines.shards.measured import measured_clip
+from pipelines.shards.plan import plan_clip, row_windows
 from pipelines.shards.settings import EncodeSettings
 from pipelines.storage.tables import FRAMES
-from stableanimator.media.framing import Framing
-
-INSIDE = (10.0, 10.0, 20.0, 20.0)
-OUTSIDE = (70.0, 10.0, 90.0, 20.0)  # its centre lies right of a cut of 64 from the left
-CUT = Framing((64, 128), (64, 128), (64, 64), 0, 0)
-
-
-def _frame(index: int, *, face: tuple[float, float, float, float] | None, people: int = 1) -> MeasuredFrame:
-    keypoints = np.full((people, 133, 3), float(index), np.float32)
-    faces = np.array([face] if face else [], np.float32).reshape(-1, 4)
-    embedding = np.array([1, 0], np.float32) if face else None
-    return MeasuredFrame(index=index, keypoints=keypoints, faces=faces, embedding=embedding)
 
 
 @given(st.integers(1, 20), st.integers(0, 90), st.integers(1, 5))
@@ -48,47 +30,16 @@ def test_only_the_last_window_overlaps() -> None:
     assert [list(window) for window in row_windows(12, 4, 2)] == [[0, 2, 4, 6], [4, 6, 8, 10]]
 
 
-def test_candidates_have_a_face_in_the_cut_and_a_skeleton_and_are_spread() -> None:
-    frames = [_frame(i, face=INSIDE) for i in range(20)]
-    frames[0] = _frame(0, face=None)
-    frames[1] = _frame(1, face=OUTSIDE)
-    frames[2] = _frame(2, face=INSIDE, people=0)
-    assert reference_candidates(frames, CUT, 3) == [3, 11, 19]
-    assert reference_candidates(frames[:5], CUT, 3) == [3, 4]
-    assert reference_candidates(frames[:3], CUT, 3) == []
-
-
-def test_references_are_other_frames_where_there_are_some() -> None:
-    assert row_references([1, 5, 9], range(4, 8)) == [1, 9]
-    assert row_references([1, 5], range(8)) == [1, 5]
-    assert row_references([2, 3, 9], range(0, 8, 2)) == [3, 9]  # between the frames of a row with a stride
-
-
 def _row(index: int, people: int, face: bool, **changed: Any) -> dict[str, Any]:
     poses = [(np.arange(399) + 1000 * index + person).tolist() for person in range(people)]
     faces = {"face_boxes": [[index, 0, 40, 40]] if face else [], "face_embedding": [index, 0.5] if face else None}
-    return {"shot_id": "v:0-9", "frame_index": index, "keypoints": poses, **faces, **changed}
-
-
-def test_frames_without_a_measure_are_left_out_and_the_rest_come_in_order() -> None:
-    rows = [_row(6, 2, True), _row(2, 0, False), _row(4, 1, True), _row(5, 1, True, keypoints=None)]
-    rows.append(_row(3, 1, True, face_boxes=None))
-    both = pa.concat_tables([pa.Table.from_pylist(rows[:2], FRAMES), pa.Table.from_pylist(rows[2:], FRAMES)])
-    frames = measured_frames(both)
-    assert [frame.index for frame in frames] == [2, 4, 6]
-    assert [frame.keypoints.shape for frame in frames] == [(0, 133, 3), (1, 133, 3), (2, 133, 3)]
-    assert [frame.faces.tolist() for frame in frames] == [[], [[4, 0, 40, 40]], [[6, 0, 40, 40]]]
-    assert frames[0].embedding is None
-    assert frames[2].embedding is not None
-    assert frames[2].embedding.tolist() == [6, 0.5]
-    assert frames[2].keypoints[1, 0].tolist() == [6001, 6002, 6003]
-    assert measured_frames(FRAMES.empty_table()) == []
+    return {"shot_id": "v:0-9", "frame_index": index, "time": index / 8, "keypoints": poses, **faces, **changed}
 
 
 def _plan(rows: list[dict[str, Any]], **settings: Any) -> Any:
     clip = {"shot_id": "v:0-9", "height": 64, "width": 128}
     table = pa.Table.from_pylist(rows, FRAMES)
-    return plan_clip(clip, table, EncodeSettings(buckets=((64, 64),), frames_per_row=3, **settings))
+    return plan_clip(measured_clip(clip, table), EncodeSettings(buckets=((64, 64),), frames_per_row=3, **settings))
 
 
 def _standing(index: int, x: float) -> dict[str, Any]:

@@ -39,8 +39,11 @@ def _row(number: int, split: str, height: int, width: int) -> dict[str, Any]:
         "bucket": f"{height}x{width}",
         "crop": "centre",
         "stride": 1,
+        "fps": float(number),
         "frame_index": [0, 2, 4],
         "latents": counting(FRAMES, CHANNELS, h, w).astype(np.float16),
+        "reference_shot_id": ["a", "b"],
+        "reference_crop": ["centre"] * 2,
         "reference_index": [6, 8],
         "reference_latent": counting(CANDIDATES, CHANNELS, h, w).astype(np.float16),
         "clip_embedding": counting(CANDIDATES, 1, 5).astype(np.float16),
@@ -68,7 +71,8 @@ def shards(tmp_path: Path) -> Collection:
         table = pa.Table.from_pylist([_row(row, split, height, width) for row in rows], schema=SHARDS)
         part = store.write_part("shards", "key", f"v{number}", table)
         parts.append({**part, "split": split, "bucket": f"{height}x{width}"})
-    content = {"parts": parts, "settings": {"reference_noise": 0.03}, "version": VERSION}
+    rates = [{"split": split, "fps": fps} for split, fps in (("heldout", 9.0), ("train", 4.0), ("train", 8.0))]
+    content = {"parts": parts, "rates": rates, "settings": {"reference_noise": 0.03}, "version": VERSION}
     return store.commit("shards", content=content, tables={}, build={})
 
 
@@ -97,7 +101,7 @@ def test_arrays_have_the_shapes_of_the_schema(shards: Collection) -> None:
     assert row.keypoints[0, 1, 0].tolist() == [419, 420, 421]
     assert np.isnan(row.keypoints[1, 1, :, :2]).all()
     assert row.face_mask[0].tolist() == [[0, 1, 0, 1], [0, 1, 0, 1]]
-    assert row.reference_noise == 0.03
+    assert (row.fps, row.reference_noise) == (20.0, 0.03)
 
 
 def test_shapes_are_what_a_model_must_fit(shards: Collection) -> None:
@@ -105,6 +109,11 @@ def test_shapes_are_what_a_model_must_fit(shards: Collection) -> None:
     assert shapes == ShardShapes(frames=3, latent_channels=4, factor=8, image_width=5, face_width=7)
     with pytest.raises(InputError, match="no rows of the split 'test'"):
         ShardRows(shards, "test").shapes()
+
+
+def test_the_rates_of_a_split_are_listed_from_the_densest(shards: Collection) -> None:
+    assert ShardRows(shards, "train").rates == (8.0, 4.0)
+    assert ShardRows(shards, "heldout").rates == (9.0,)
 
 
 def test_a_reader_travels_to_other_processes(shards: Collection) -> None:
@@ -119,7 +128,7 @@ def _cut_short(path: Path) -> None:
 
 def _change_a_latent(path: Path) -> None:
     data = bytearray(path.read_bytes())
-    data[pq.ParquetFile(path).metadata.row_group(0).column(7).data_page_offset + 100] ^= 0x10
+    data[pq.ParquetFile(path).metadata.row_group(0).column(8).data_page_offset + 100] ^= 0x10
     path.write_bytes(data)
 
 
@@ -144,7 +153,7 @@ def test_a_part_of_many_row_groups_is_read_a_group_at_a_time(tmp_path: Path) -> 
     assert rows[4].face_embedding[0, 0] == 40
     # The third row's page may be damaged as long as nobody asks for it.
     data = bytearray(path.read_bytes())
-    data[pq.ParquetFile(path).metadata.row_group(2).column(7).data_page_offset + 100] ^= 0x10
+    data[pq.ParquetFile(path).metadata.row_group(2).column(8).data_page_offset + 100] ^= 0x10
     path.write_bytes(data)
     again = ShardRows(rows.shards, "train")
     assert [again[index].face_embedding[0, 0] for index in (5, 0, 3)] == [50, 0, 30]

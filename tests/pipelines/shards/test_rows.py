@@ -11,7 +11,8 @@ from stableanimator.errors import RowError
 
 def _frame(index: int, people: int) -> MeasuredFrame:
     keypoints = np.full((people, 133, 3), float(index), np.float32)
-    return MeasuredFrame(index=index, keypoints=keypoints, faces=np.zeros((0, 4), np.float32), embedding=None)
+    faces = np.zeros((0, 4), np.float32)
+    return MeasuredFrame(index=index, time=index / 8, keypoints=keypoints, faces=faces, embedding=None)
 
 
 def test_a_mask_marks_the_cells_that_a_box_touches() -> None:

@@ -14,7 +14,7 @@ from stableanimator.alignment.settings import AlignerSettings
 from stableanimator.errors import CheckpointError, WeightsError
 from stableanimator.models.animator import Animator, Conditioning
 from stableanimator.models.checkpoints import load_model_folder, load_svd_unet, save_model_folder, save_released_folder
-from stableanimator.models.settings import ModelSettings
+from stableanimator.models.settings import FrameRates, ModelSettings
 from stableanimator.state_files import FORMAT
 
 from ...floats import assert_same
@@ -25,9 +25,11 @@ def test_a_model_folder_comes_back_as_it_was(
     tmp_path: Path, tiny_settings: ModelSettings, animator: Animator, conditioning: Conditioning
 ) -> None:
     aligner = Aligner(AlignerSettings(width=8, heads=2))
-    save_model_folder(tmp_path / "model", animator, aligner, {"seed": 3, "note": "é"})
+    rates = FrameRates(fps=(8.0, 4.0), fps_id=None)
+    save_model_folder(tmp_path / "model", animator, aligner, rates, {"seed": 3, "note": "é"})
     loaded = load_model_folder(tmp_path / "model")
     assert loaded.config == {"seed": 3, "note": "é"}
+    assert loaded.rates == rates
     assert loaded.animator.settings == tiny_settings
     x, sigma = torch.randn(2, 3, 4, 4, 2), torch.tensor([0.5, 2.0])
     assert_same(loaded.animator(x, sigma, conditioning), animator(x, sigma, conditioning))
@@ -37,15 +39,15 @@ def test_a_model_folder_comes_back_as_it_was(
 
 
 def test_a_later_save_leaves_nothing_of_the_former(tmp_path: Path, animator: Animator) -> None:
-    save_model_folder(tmp_path, animator, Aligner(AlignerSettings()), {})
-    save_model_folder(tmp_path, animator, None, {})
+    save_model_folder(tmp_path, animator, Aligner(AlignerSettings()), FrameRates(), {})
+    save_model_folder(tmp_path, animator, None, FrameRates(), {})
     assert load_model_folder(tmp_path).aligner is None
     names = {path.name for path in tmp_path.iterdir()}
     assert names == {"unet.safetensors", "pose_net.safetensors", "face_encoder.safetensors", "config.json"}
 
 
 def test_a_folder_without_its_last_file_is_refused(tmp_path: Path, animator: Animator) -> None:
-    save_model_folder(tmp_path, animator, None, {})
+    save_model_folder(tmp_path, animator, None, FrameRates(), {})
     (tmp_path / "config.json").unlink()
     with pytest.raises(WeightsError, match="was not written to its end"):
         load_model_folder(tmp_path)
@@ -54,7 +56,7 @@ def test_a_folder_without_its_last_file_is_refused(tmp_path: Path, animator: Ani
 
 
 def test_released_pth_files_load_beside_a_config(tmp_path: Path, animator: Animator) -> None:
-    save_model_folder(tmp_path, animator, None, {})
+    save_model_folder(tmp_path, animator, None, FrameRates(), {})
     for part in ("unet", "pose_net", "face_encoder"):
         safe = tmp_path / f"{part}.safetensors"
         torch.save({name: value.half() for name, value in load_file(safe).items()}, tmp_path / f"{part}.pth")
@@ -78,7 +80,7 @@ def test_released_files_are_plain_state_dicts_of_their_own_size(tmp_path: Path, 
 
 
 def test_settings_of_another_version_are_named(tmp_path: Path, animator: Animator) -> None:
-    save_model_folder(tmp_path, animator, None, {})
+    save_model_folder(tmp_path, animator, None, FrameRates(), {})
     path = tmp_path / "config.json"
     description = json.loads(path.read_text())
     description["model"]["pose_net"]["depth"] = 3
@@ -121,7 +123,7 @@ def test_another_unet_is_no_start(tmp_path: Path, tiny_settings: ModelSettings) 
 
 
 def test_a_model_folder_of_another_format_is_refused(tmp_path: Path, animator: Animator) -> None:
-    save_model_folder(tmp_path, animator, None, {})
+    save_model_folder(tmp_path, animator, None, FrameRates(), {})
     path = tmp_path / "config.json"
     path.write_text(path.read_text().replace(f'"format": {FORMAT}', '"format": 1'))
     with pytest.raises(CheckpointError, match=f"is of format 1, not {FORMAT}"):

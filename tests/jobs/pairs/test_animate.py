@@ -1,0 +1,174 @@
+"""The animate job's actor on a drawn person, with the drawn world's perception and a tiny random denoiser."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from jobs.pairs.animate import AnimateJob, AnimatePair
+from jobs.pairs.settings import AnimateJobSettings
+from pipelines.storage.tables import PAIRS
+from stableanimator.animate_settings import AnimateSettings
+from stableanimator.diffusion.settings import SamplerSettings
+from stableanimator.media.video import VideoReader
+from stableanimator.models.animator import Animator
+from stableanimator.models.checkpoints import save_model_folder
+from stableanimator.models.encoders import Encoders
+from stableanimator.models.settings import (
+    CLIPSettings,
+    EncoderSettings,
+    FaceEncoderSettings,
+    FrameRates,
+    ModelSettings,
+    PoseNetSettings,
+    UNetSettings,
+    VAESettings,
+)
+from stableanimator.perception.settings import FaceSettings, PerceptionSettings, PoseSettings
+from stableanimator.synthetic.clips import write_clip
+from stableanimator.synthetic.renderer import ClipRenderer
+from stableanimator.synthetic.script import ClipSettings
+
+ENCODERS = EncoderSettings(
+    vae=VAESettings(block_out_channels=(32, 32, 32), layers_per_block=1, scaling_factor=1.0),
+    clip=CLIPSettings(
+        hidden_size=16, intermediate_size=16, layers=1, heads=1, image_size=28, patch_size=14, projection_dim=16
+    ),
+)
+MODEL = ModelSettings(
+    unet=UNetSettings(
+        block_out_channels=(32,),
+        down_block_types=("CrossAttnDownBlockSpatioTemporal",),
+        up_block_types=("CrossAttnUpBlockSpatioTemporal",),
+        layers_per_block=1,
+        num_attention_heads=(2,),
+        cross_attention_dim=16,
+        addition_time_embed_dim=16,
+    ),
+    face_encoder=FaceEncoderSettings(
+        embedding_width=128, cross_attention_dim=16, tokens=2, layers=1, heads=1, head_dim=16
+    ),
+    pose_net=PoseNetSettings(widths=(8, 8), final_width=8),
+    skeleton="ours",
+)
+SETTINGS = AnimateSettings(
+    sizes=((32, 32),), max_frames=40, sampler=SamplerSettings(steps=1), alignment="svd", face_optimisation=None
+)
+SYNTHETIC = "package://stableanimator.synthetic/weights"
+PERCEPTION = PerceptionSettings(
+    faces=FaceSettings(pack_root=f"{SYNTHETIC}/insightface", pack="drawn", detector_sizes=(320,)),
+    pose=PoseSettings(
+        detector=f"{SYNTHETIC}/dwpose/person_detector.onnx",
+        pose=f"{SYNTHETIC}/dwpose/pose.onnx",
+    ),
+)
+
+SECONDS = 3.0
+STAMPS = {
+    "25": np.arange(75) / 25,
+    "29.97": np.arange(90) * 1001 / 30000,
+    "12": np.arange(36) / 12,
+    # 25 frames a second for one second, 10 for half of one, none for 0.6 of one, then 25 again
+    "variable": np.concatenate([np.arange(25) / 25, 1 + np.arange(5) / 10, 2.1 + np.arange(23) / 25]),
+}
+
+
+@pytest.fixture(scope="module")
+def person(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    clip = write_clip("talk", 7, ClipSettings(width=192, height=192, min_seconds=0.2, max_seconds=0.2))
+    path = tmp_path_factory.mktemp("person") / "person.png"
+    Image.fromarray(next(iter(ClipRenderer(clip)))).save(path)
+    return path
+
+
+def _drive(path: Path, stamps: np.ndarray, picture: np.ndarray) -> str:
+    """A video of these times, in thirty-thousandths of a second, of which each frame is the same picture."""
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=30)
+        stream.height, stream.width, stream.pix_fmt = *picture.shape[:2], "yuv420p"
+        stream.codec_context.time_base = stream.time_base = Fraction(1, 30000)
+        for stamp in stamps:
+            frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
+            frame.pts, frame.time_base = round(stamp * 30000), Fraction(1, 30000)
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    with VideoReader(path) as video:
+        np.testing.assert_allclose(video.info.times, stamps, atol=1e-3)
+    return str(path)
+
+
+def _actor(folder: Path, rates: FrameRates, fps: float | None) -> AnimatePair:
+    torch.manual_seed(0)
+    save_model_folder(folder / "model", Animator(MODEL), None, rates, {"encoders": Encoders(ENCODERS).fingerprint})
+    settings = AnimateJobSettings(
+        fps=fps, settings=SETTINGS, face_optimisation=(False,), precision="float32", gpus_per_actor=0
+    )
+    return AnimatePair(
+        AnimateJob(
+            root=str(folder / "root"),
+            settings=settings,
+            encoders=ENCODERS,
+            perception=PERCEPTION,
+            model_folder=str(folder / "model"),
+            key="k",
+        )
+    )
+
+
+@pytest.fixture(scope="module")
+def actor(tmp_path_factory: pytest.TempPathFactory) -> AnimatePair:
+    """Of a model that was trained at 8 and at 4 frames a second."""
+    return _actor(tmp_path_factory.mktemp("job"), FrameRates(fps=(8.0, 4.0), fps_id=None), None)
+
+
+def _animate(actor: AnimatePair, person: Path, drive: str, **columns: Any) -> dict[str, Any]:
+    pair = dict.fromkeys(PAIRS.names) | {"pair_id": Path(drive).stem, "reference_uri": str(person), "seed": 1}
+    return actor({"pair": pair | {"driving_uri": drive} | columns, "optimised": False})
+
+
+@pytest.mark.parametrize("name", list(STAMPS))
+def test_the_result_lasts_as_long_as_what_drives_it(
+    name: str, actor: AnimatePair, person: Path, tmp_path: Path
+) -> None:
+    stamps, picture = STAMPS[name], np.asarray(Image.open(person))
+    row = _animate(actor, person, _drive(tmp_path / f"{name}.mp4", stamps, picture))
+    for uri in (row["prediction_uri"], row["skeleton_uri"]):
+        with VideoReader(uri) as video:
+            played = video.info.times
+            fps = video.info.fps
+        assert abs(len(played) / fps - SECONDS) <= 1 / 8
+        # Each frame is the nearest to its moment: as near as the video's frames lie.
+        moments = stamps[row["frame_index"]]
+        nearest = np.abs(stamps[:, None] - played).min(0)
+        np.testing.assert_allclose(np.abs(moments - played), nearest, atol=1e-3)
+    wanted = {"25": 25 / 3, "29.97": 30000 / 1001 / 4, "12": 12, "variable": 25 / 3}[name]  # whole frames of the drive
+    assert fps == pytest.approx(wanted, rel=1e-3)
+    other = row["detail"] is not None and "plays at 12 frames a second, and the model was trained at 8" in row["detail"]
+    assert other == (name == "12")
+
+
+def test_a_part_lasts_as_long_as_the_part(actor: AnimatePair, person: Path, tmp_path: Path) -> None:
+    drive = _drive(tmp_path / "part.mp4", STAMPS["25"], np.asarray(Image.open(person)))
+    row = _animate(actor, person, drive, start=10, end=50)
+    assert row["frame_index"] == list(range(10, 50, 3))
+    with VideoReader(row["prediction_uri"]) as video:
+        assert abs(video.info.frame_count / video.info.fps - 40 / 25) <= 1 / 8
+
+
+@pytest.mark.parametrize(
+    ("rates", "fps", "step"), [(FrameRates(), None, 4), (FrameRates(), 12.0, 2), (FrameRates(fps=(12.0,)), 1000.0, 1)]
+)
+def test_the_rate_is_the_models_or_the_settings(
+    rates: FrameRates, fps: float | None, step: int, person: Path, tmp_path: Path
+) -> None:
+    """25 frames a second: released weights want 7 of them, which every fourth frame is nearest to."""
+    drive = _drive(tmp_path / "drive.mp4", STAMPS["25"][:25], np.asarray(Image.open(person)))
+    row = _animate(_actor(tmp_path, rates, fps), person, drive)
+    assert row["frame_index"] == list(range(0, 25, step))
