@@ -102,8 +102,8 @@ class AnimatePair:
         learned = [name for name, each in settings.variants.items() if each.alignment == "learned"]
         if learned and loaded.aligner is None:
             raise CheckpointError(
-                f"{job.model_folder} has no aligner, which the variant {learned[0]} needs; train with train.aligner, or "
-                "set animate.settings.alignment to svd"
+                f"{job.model_folder} has no aligner, which the variant {learned[0]} needs; train with train.aligner, "
+                "or set animate.settings.alignment to svd"
             )
         width = loaded.animator.settings.face_encoder.embedding_width
         if width != self.reader.faces.embedding_width:

@@ -13,8 +13,8 @@ _PEOPLE = PeopleSettings()
 
 
 class People:
-    """`people(frame)` gives the poses [P, 133, 3] of the people who matter in a frame, as curation counts them, uint8 RGB
-    [H, W, 3]: the largest first.
+    """`people(frame)` gives the poses [P, 133, 3] of the people who matter in a frame (uint8 RGB [H, W, 3]), as curation
+    counts them: the largest first.
 
     Raises:
         WeightsError: a file of DWPose is missing or unreadable.

@@ -9,7 +9,6 @@ from stableanimator.animate_settings import AnimateSettings
 from stableanimator.metrics.protocol import ProtocolName
 from stableanimator.models.settings import Precision
 
-
 _VARIANT_NAME = re.compile(r"[A-Za-z0-9_-]{1,40}")
 
 
@@ -30,9 +29,9 @@ class AnimateJobSettings:
     settings: AnimateSettings = field(default_factory=AnimateSettings)
     """The inference path, as far as all variants share it."""
     variants: dict[str, AnimateSettings] = field(default_factory=dict)
-    """What is made of every pair, with the same seed, by name (letters, digits, `_` and `-`). A configuration says of each
-    what differs from `settings`, and nothing for one that is just as they are. Where none is named there are two:
-    `plain` without HJB face optimisation and `hjb` with it."""
+    """What is made of every pair, with the same seed, by name (letters, digits, `_` and `-`). A configuration says of
+    each what differs from `settings`: any of them, or nothing. Where none is named there are two: `plain` without HJB
+    face optimisation and `hjb` with it."""
     min_person_share: float = 0.5
     """Share of the driving frames in which the person must be found, 0 to 1: with less a pair fails. Frames without the
     person have an empty skeleton, and the model invents what they show."""

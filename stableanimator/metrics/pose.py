@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -30,15 +31,18 @@ MOVED = 0.1
 """How far from its place in the first frame a joint must be to be one that moved, in statures."""
 
 _LENGTHS: tuple[tuple[float, tuple[tuple[str, ...], ...]], ...] = (
-    (0.871, (("nose", "neck", "hips", "right_knee", "right_ankle"), ("nose", "neck", "hips", "left_knee", "left_ankle"))),
+    (
+        0.871,
+        (("nose", "neck", "hips", "right_knee", "right_ankle"), ("nose", "neck", "hips", "left_knee", "left_ankle")),
+    ),
     (0.288, (("neck", "hips"),)),
     (0.259, (("right_shoulder", "left_shoulder"),)),
     (0.037, (("right_eye", "left_eye"),)),
 )
 """Lengths along joints, in statures, the best first; of several chains the longer counts. Heights over the ground of
 Drillis and Contini (1966; Winter, Biomechanics and Motor Control of Human Movement, figure 4.1): ankles 0.039, knees
-0.285, hips 0.530, shoulders 0.818, chin 0.870, eyes 0.936, the nose between these two at 0.91; shoulders 0.259 wide. The
-eyes are 63 mm apart in a person of 1.71 m."""
+0.285, hips 0.530, shoulders 0.818, chin 0.870, eyes 0.936, the nose between these two at 0.91; shoulders 0.259 wide.
+The eyes are 63 mm apart in a person of 1.71 m."""
 _FORESHORTENED = 90
 """Percentile over frames that stands for a length: turned away from the picture it is only ever shorter, and what is
 longer than in nine of ten frames was found in the wrong place."""
@@ -53,10 +57,13 @@ class PoseAgreement:
     joints: int
     """Of the true person in all frames: what `pck_05` and `pck_10` are shares of."""
     joints_moved: int
-    """Those of them that are over `MOVED` from where the first frame has them."""
+    """Those of them that are over `MOVED` from where the first frame that shows the person has them."""
     pck_05: float | None
+    """Found within 5 % of the stature."""
     pck_10: float | None
+    """Within 10 %."""
     pck_moved_05: float | None
+    """The same of `joints_moved`."""
     pck_moved_10: float | None
 
 
@@ -78,7 +85,9 @@ def pose_agreement(generated: Sequence[Array], truth: Sequence[Array]) -> PoseAg
     shown = visible(true)
     first = true[shown.any(-1)][0]
     moved = shown & visible(first) & (_distances(true, first) > MOVED * unit)
-    apart = np.stack([_nearest(to_openpose18(people), pose) for people, pose in zip(generated, true, strict=True)]) / unit
+    apart = (
+        np.stack([_nearest(to_openpose18(people), pose) for people, pose in zip(generated, true, strict=True)]) / unit
+    )
     return PoseAgreement(
         joints=int(shown.sum()),
         joints_moved=int(moved.sum()),
@@ -130,10 +139,7 @@ def _lengths(poses: Array, chains: Sequence[Sequence[str]]) -> npt.NDArray[np.fl
     places = np.where(visible(poses)[..., None], poses[..., :2], np.nan).astype(np.float64)
     by_name = {name: places[:, number] for number, name in enumerate(OPENPOSE_JOINTS)}
     by_name["hips"] = (by_name["right_hip"] + by_name["left_hip"]) / 2
-    along = [
-        sum(np.linalg.norm(by_name[a] - by_name[b], axis=-1) for a, b in zip(chain, chain[1:], strict=False))
-        for chain in chains
-    ]
+    along = [sum(np.linalg.norm(by_name[a] - by_name[b], axis=-1) for a, b in pairwise(chain)) for chain in chains]
     longest = np.fmax.reduce(along)
     return longest[longest > 0]
 

@@ -5,15 +5,15 @@
     standard   the textbook definitions: L1 with white = 1, SSIM of Wang et al. 2004 on RGB, stretched with area
                averaging where it shrinks
 
-PSNR (float64) and `psnr_uint8` (the published wrap-around) are the same in both, and so are CSIM and PCK. Every metric is
-a mean over frames but PCK, which is a share of joints.
+PSNR (float64) and `psnr_uint8` (the published wrap-around) are the same in both, and so are CSIM and PCK. Every metric
+is a mean over frames but PCK, which is a share of joints.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import cv2
 import numpy as np
@@ -124,8 +124,8 @@ def evaluate(
         protocol: the definitions of L1 and SSIM.
 
     Returns:
-        Means over frames, and shares of joints. Without any true frame L1, PSNR, SSIM, CSIM to the truth and PCK are None
-        (reason `no_truth`); without a face in the reference CSIM to it is None (reason `no_reference_face`).
+        Means over frames, and shares of joints. Without any true frame L1, PSNR, SSIM, CSIM to the truth and PCK are
+        None (reason `no_truth`); without a face in the reference CSIM to it is None (reason `no_reference_face`).
 
     Raises:
         ValueError: there is no frame.
@@ -136,7 +136,7 @@ def evaluate(
         raise ValueError("the prediction has no frame")
     true = [frame.true_people for frame in frames if frame.true_people is not None]
     found = [frame.people for frame in frames if frame.people is not None]
-    means = {name: identity.mean_present(frame.means.get(name) for frame in frames) for name in _MEANS}
+    means: dict[str, Any] = {name: identity.mean_present(frame.means.get(name) for frame in frames) for name in _MEANS}
     return PairMetrics(
         frames=len(frames),
         face_found=float(np.mean([frame.face_found for frame in frames])),

@@ -43,7 +43,9 @@ class HeldOutRecogniser:
         self.weights_sha256 = weights_sha256([path])
 
     @classmethod
-    def from_settings(cls, settings: FaceSettings, threads: int = 1, device: Device = "cpu") -> HeldOutRecogniser | None:
+    def from_settings(
+        cls, settings: FaceSettings, threads: int = 1, device: Device = "cpu"
+    ) -> HeldOutRecogniser | None:
         """The one that `held_out` names: a file, or the recogniser of a pack; None where it names none.
 
         Raises:
