@@ -13,7 +13,7 @@ _PEOPLE = PeopleSettings()
 
 
 class People:
-    """`people(frame)` gives the poses [P, 133, 3] of the people who matter in a frame (uint8 RGB [H, W, 3]), as curation
+    """`people(frame)` gives poses [P, 133, 3] of the people who matter in a frame, uint8 RGB [H, W, 3], as curation
     counts them: the largest first.
 
     Raises:
