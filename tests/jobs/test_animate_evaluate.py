@@ -262,9 +262,7 @@ def test_a_raised_bar_fails_what_was_made_without_making_it_again(
     assert {path: path.stat().st_mtime_ns for path in before} == before
 
 
-def test_another_variant_or_judge_makes_no_other_anew(
-    config: Config, animated: str, tracking_server: str
-) -> None:
+def test_another_variant_or_judge_makes_no_other_anew(config: Config, animated: str, tracking_server: str) -> None:
     before = {path: path.stat().st_mtime_ns for path in Path(config.root, "predictions/videos").rglob("*.mp4")}
     assert config.perception is not None
     variants = {**config.animate.variants, "face_off": replace(config.animate.variants["plain"], face=False)}

@@ -132,9 +132,7 @@ PLAIN = AnimateSettings(
     alignment="svd",
     face_optimisation=False,
 )
-HJB = replace(
-    PLAIN, face_optimisation=True, hjb=FaceOptimisationSettings(denoising_steps=2, optimisation_steps=4)
-)
+HJB = replace(PLAIN, face_optimisation=True, hjb=FaceOptimisationSettings(denoising_steps=2, optimisation_steps=4))
 
 
 def animate(

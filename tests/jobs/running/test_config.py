@@ -85,7 +85,10 @@ def test_what_is_dumped_loads_to_the_same_settings(config: Path, tmp_path: Path)
         (["align.evaluation_pairs=5"], r"unknown setting 'align.evaluation_pairs'; did you mean"),
         (["root=${NOT_SET_ANYWHERE}/x"], r"root: the environment variable NOT_SET_ANYWHERE is not set"),
         (["experiment="], r"setting 'experiment'"),
-        (["animate.variants={a: {samplr: {}}}"], r"unknown setting 'animate.variants.a.samplr'; did you mean 'sampler'"),
+        (
+            ["animate.variants={a: {samplr: {}}}"],
+            r"unknown setting 'animate.variants.a.samplr'; did you mean 'sampler'",
+        ),
         (["animate.variants={a: {sampler: {stepz: 2}}}"], r"unknown setting 'animate.variants.a.sampler.stepz'"),
         (["animate.variants.A.alignment=nobody"], r"setting 'animate.variants.A.alignment': .*'nobody'"),
         (["animate.variants.a.max_frames=0"], r"setting 'animate.variants.a': max_frames must be at least 1"),
