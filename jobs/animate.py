@@ -69,6 +69,7 @@ def run(config: Config, run: Run) -> str:
     settings = config.animate
     if config.perception is None:
         raise ConfigError("perception: animate needs InsightFace and DWPose; set perception.faces and perception.pose")
+    perception = config.perception.without_judge()
     require_resources("animate", settings.cpus_per_actor, settings.gpus_per_actor)
     store = Store(config.root)
     pairs, model = _pairs(store, settings), _model(store, settings.model)
@@ -77,18 +78,17 @@ def run(config: Config, run: Run) -> str:
         {
             "version": VERSION,
             "model": model.identity,
-            "settings": asdict(settings.settings),
             "fps": settings.fps,
             "precision": settings.precision,
             "encoders": asdict(config.encoders),
-            "perception": asdict(config.perception),
+            "perception": asdict(perception),
         }
     )
     job = AnimateJob(
         root=config.root,
         settings=settings,
         encoders=config.encoders,
-        perception=config.perception,
+        perception=perception,
         model_folder=str(model.folder),
         key=key,
     )
@@ -144,23 +144,22 @@ def training_remark(steps: int | None, encoders: EncoderSettings) -> str:
 def _animate(store: Store, job: AnimateJob, pairs: list[Pair]) -> list[dict[str, Any]]:
     """A row for each pair and variant, in the order of the pairs: of an earlier run, or made now."""
     settings = job.settings
-    variants = settings.face_optimisation
-    wanted: list[dict[str, Any]] = [{"pair": pair, "optimised": each} for pair in pairs for each in variants]
+    wanted: list[dict[str, Any]] = [{"pair": pair, "variant": name} for pair in pairs for name in settings.variants]
     earlier = [job.finished(store, **item) for item in wanted]
     missing = [item for item, row in zip(wanted, earlier, strict=True) if row is None]
     made = run_actors(
         missing,
         AnimatePair,
         (job,),
-        lost=lambda item, error: job.failed(item["pair"], item["optimised"], error),
+        lost=lambda item, error: job.failed(**item, error=error),
         what="animating pairs",
         actors=settings.actors,
         cpus=settings.cpus_per_actor,
         gpus=settings.gpus_per_actor,
     )
-    now = {(row["pair_id"], row["face_optimisation"]): row for row in made}
+    now = {(row["pair_id"], row["variant"]): row for row in made}
     return [
-        now[item["pair"]["pair_id"], item["optimised"]] if row is None else _still_enough(job, item, row)
+        now[item["pair"]["pair_id"], item["variant"]] if row is None else _still_enough(job, item, row)
         for item, row in zip(wanted, earlier, strict=True)
     ]
 
@@ -170,7 +169,7 @@ def _still_enough(job: AnimateJob, item: dict[str, Any], row: dict[str, Any]) ->
     try:
         require_enough(row, job.settings)
     except PersonError as error:
-        return job.failed(item["pair"], item["optimised"], error)
+        return job.failed(**item, error=error)
     return row
 
 
@@ -188,8 +187,7 @@ def _commit(
         "model": model.identity,
         "steps": model.steps,
         "training": training,
-        "settings": asdict(settings.settings),
-        "variants": list(settings.face_optimisation),
+        "variants": [{"name": name, "settings": asdict(each)} for name, each in settings.variants.items()],
     }
     table = pa.Table.from_pylist(rows, schema=PREDICTIONS)
     build = {"seconds": seconds, "host": platform.node()}

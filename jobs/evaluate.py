@@ -6,6 +6,7 @@ import logging
 import platform
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ import pyarrow as pa
 from rich.console import Console
 from rich.table import Table
 
-from jobs.pairs.metrics import VARIANTS, Image, MeasurePair, Prediction, metrics_of, side_by_side, unmeasured
+from jobs.pairs.metrics import Image, MeasurePair, Prediction, metrics_of, side_by_side, unmeasured
 from jobs.pairs.settings import EvaluateSettings
 from jobs.pairs.verdicts import require_some
 from jobs.running import entry
@@ -28,12 +29,14 @@ from stableanimator.errors import ConfigError, InputError, row_error
 from stableanimator.media.pictures import Colour
 from stableanimator.media.side_by_side import sheet
 from stableanimator.media.video import VideoReader, write_mp4
+from stableanimator.metrics.protocol import METRICS as COLUMNS
 from stableanimator.metrics.protocol import ProtocolName, mean_over_frames
 from stableanimator.perception.settings import PerceptionSettings
 
 log = logging.getLogger(__name__)
 
-COLUMNS = ("l1", "psnr", "psnr_uint8", "ssim", "csim", "csim_truth", "face_found")
+Settings = dict[str, Any]
+"""Of a variant, as the manifest of its predictions has them."""
 
 
 def run(config: Config, run: Run) -> str:
@@ -41,11 +44,11 @@ def run(config: Config, run: Run) -> str:
 
     Raises:
         InputError: there is no such prediction set, or none of its rows could be measured.
-        ConfigError: there are no face models, or no node has an actor's cores.
+        ConfigError: there are no perception models, or no node has an actor's cores.
     """
     settings = config.evaluate
     if config.perception is None:
-        raise ConfigError("perception: CSIM needs InsightFace; set perception.faces to a pack of models")
+        raise ConfigError("perception: evaluate needs InsightFace and DWPose; set perception.faces and perception.pose")
     require_resources("evaluate", settings.cpus_per_actor, settings.gpus_per_actor)
     store = Store(config.root)
     predictions = store.open("predictions", settings.predictions)
@@ -53,15 +56,17 @@ def run(config: Config, run: Run) -> str:
     if lacking:
         raise InputError(f"{predictions.uri} was made by another version of animate; run animate again")
     _log_inputs(run, predictions)
-    background = tuple(predictions.manifest["settings"]["background"])
-    rows = _measure(predictions, settings, config.perception, background)
-    means = variant_means(rows)
-    for name, values in means.items():
-        run.metrics({f"{name}/{metric}": value for metric, value in values.items() if value is not None})
+    variants: dict[str, Settings] = {each["name"]: each["settings"] for each in predictions.manifest["variants"]}
+    rows = _measure(predictions, settings, config.perception, variants)
+    means = variant_means(rows, list(variants))
+    for name, of_variant in variants.items():
+        with run.below(name) as below:
+            _log_variant(below, name, of_variant, settings.protocol, means.get(name, {}))
+            _log_inputs(below, predictions)
     run.table("metrics", rows)
     print_means(means, settings.protocol)
     with tempfile.TemporaryDirectory() as folder:
-        files = _videos(predictions, settings.videos, background, Path(folder))
+        files = _videos(predictions, settings.videos, variants, Path(folder))
         for path in files:
             run.file(path, "side_by_side")
         collection = _commit(predictions, settings, rows, means, {path.name: path.read_bytes() for path in files})
@@ -74,27 +79,35 @@ def run(config: Config, run: Run) -> str:
 
 
 def _measure(
-    predictions: Collection, settings: EvaluateSettings, perception: PerceptionSettings, background: Colour
+    predictions: Collection, settings: EvaluateSettings, perception: PerceptionSettings, variants: dict[str, Settings]
 ) -> list[dict[str, Any]]:
+    """Rows of METRICS by pair, and of a pair in the order of the variants."""
+    backgrounds = {name: _background(each) for name, each in variants.items()}
     measured = run_actors(
         predictions.table("predictions").to_pylist(),
         MeasurePair,
-        (perception, settings.protocol, background),
+        (perception, settings.protocol, backgrounds),
         lost=unmeasured,
         what="measuring predictions",
         actors=settings.actors,
         cpus=settings.cpus_per_actor,
         gpus=settings.gpus_per_actor,
     )
-    table = pa.Table.from_pylist(list(measured), schema=METRICS)
-    return table.sort_by([("pair_id", "ascending"), ("face_optimisation", "ascending")]).to_pylist()
+    order = list(variants)
+    rows: list[dict[str, Any]] = pa.Table.from_pylist(list(measured), schema=METRICS).to_pylist()
+    return sorted(rows, key=lambda row: (row["pair_id"], order.index(row["variant"])))
 
 
-def variant_means(rows: list[dict[str, Any]]) -> dict[str, dict[str, float | None]]:
+def _background(settings: Settings) -> Colour:
+    red, green, blue = settings["background"]
+    return red, green, blue
+
+
+def variant_means(rows: list[dict[str, Any]], variants: Sequence[str]) -> dict[str, dict[str, float | None]]:
     """Means over frames of each variant (`mean_over_frames`), and the number of pairs that they stand for."""
     means: dict[str, dict[str, float | None]] = {}
-    for optimised, name in VARIANTS.items():
-        of_variant = [row for row in rows if row["face_optimisation"] == optimised]
+    for name in variants:
+        of_variant = [row for row in rows if row["variant"] == name]
         metrics = [each for each in map(metrics_of, of_variant) if each is not None]
         if metrics:
             means[name] = {"pairs": len(metrics), **mean_over_frames(metrics)}
@@ -102,15 +115,32 @@ def variant_means(rows: list[dict[str, Any]]) -> dict[str, dict[str, float | Non
 
 
 def print_means(means: dict[str, dict[str, float | None]], protocol: ProtocolName) -> None:
-    """A small table on stdout, one line for each variant."""
-    table = Table("variant", "pairs", *COLUMNS, title=f"means over frames, protocol {protocol}")
-    for name, values in means.items():
-        table.add_row(name, f"{values['pairs']:.0f}", *(_shown(values[column]) for column in COLUMNS))
-    Console(width=120).print(table)
+    """A table on stdout, the variants side by side."""
+    table = Table("mean", *means, title=f"means over frames, protocol {protocol}")
+    for column in ("pairs", *COLUMNS):
+        table.add_row(column, *(_shown(values[column]) for values in means.values()))
+    Console(width=max(120, 20 * len(means))).print(table)
 
 
 def _shown(value: float | None) -> str:
     return "–" if value is None else f"{value:.4g}"
+
+
+def _log_variant(
+    run: Run, name: str, settings: Settings, protocol: ProtocolName, means: dict[str, float | None]
+) -> None:
+    """What MLflow compares: the same names of parameters and metrics in every variant's run."""
+    run.params(flat(settings) | {"protocol": protocol})
+    run.metrics({metric: value for metric, value in means.items() if value is not None})
+    run.tag("variant", name)
+
+
+def flat(settings: Settings, above: str = "") -> Settings:
+    """Settings by their keys, as `sampler.steps`."""
+    result: Settings = {}
+    for name, value in settings.items():
+        result |= flat(value, f"{above}{name}.") if isinstance(value, dict) else {above + name: value}
+    return result
 
 
 def _log_inputs(run: Run, predictions: Collection) -> None:
@@ -121,7 +151,7 @@ def _log_inputs(run: Run, predictions: Collection) -> None:
     run.tag("training", predictions.manifest["training"])
 
 
-def _videos(predictions: Collection, count: int, background: Colour, folder: Path) -> list[Path]:
+def _videos(predictions: Collection, count: int, variants: dict[str, Settings], folder: Path) -> list[Path]:
     """Side-by-side videos of the first `count` pairs that are done, and a sheet of their middle frames."""
     pairs: dict[str, list[Prediction]] = {}
     for row in predictions.table("predictions").to_pylist():
@@ -130,15 +160,15 @@ def _videos(predictions: Collection, count: int, background: Colour, folder: Pat
     files: list[Path] = []
     strips: list[Image] = []
     note = predictions.manifest["training"]
-    for number, variants in enumerate(list(pairs.values())[:count]):
+    for number, rows in enumerate(list(pairs.values())[:count]):
         try:
-            frames = list(side_by_side(variants, background))
+            frames = list(side_by_side(rows, _background(variants[rows[0]["variant"]])))
         except Exception as error:
             why = row_error(error, UNEXPECTED)
-            log.warning("no side-by-side video of %s: %s", variants[0]["pair_id"], why)
+            log.warning("no side-by-side video of %s: %s", rows[0]["pair_id"], why)
             continue
         files.append(folder / f"{number:03d}.mp4")
-        with VideoReader(variants[0]["prediction_uri"]) as video:
+        with VideoReader(rows[0]["prediction_uri"]) as video:
             write_mp4(files[-1], frames, video.info.fps)
         strips.append(frames[len(frames) // 2])
     if strips:

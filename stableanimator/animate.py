@@ -32,7 +32,7 @@ from stableanimator.driving import BODY, align_driving, face_points, joints_in_p
 from stableanimator.errors import CheckpointError
 from stableanimator.media.framing import Framing, Size, nearest_size
 from stableanimator.media.tensors import to_pictures, to_tensor
-from stableanimator.models.animator import Animator, Conditioning, added_time_ids
+from stableanimator.models.animator import CONDITIONS, Animator, Conditioning, added_time_ids
 from stableanimator.models.encoders import Encoders
 from stableanimator.models.guidance import guidance_scales, guided
 from stableanimator.models.settings import FrameRates, MicroConditions
@@ -200,8 +200,8 @@ def animate(
         settings.branches,
     )
     hook = None
-    if settings.face_optimisation is not None:
-        hook = _face_hook(models, reference, poses, size, settings.face_optimisation)
+    if settings.face_optimisation:
+        hook = _face_hook(models, reference, poses, size, settings.hjb)
     factor, sampler = models.encoders.factor, settings.sampler
     shape = (1, len(poses), models.encoders.latent_channels, size[0] // factor, size[1] // factor)
     latents = sample(
@@ -223,7 +223,7 @@ def _check(models: Models, reference: Reference, driven: Driven, settings: Anima
     width = models.animator.settings.face_encoder.embedding_width
     if reference.face_embedding.shape != (width,):
         raise ValueError(f"face embedding is {reference.face_embedding.shape}, the model reads {width} values")
-    if settings.face_optimisation is not None and models.arcface is None:
+    if settings.face_optimisation and models.arcface is None:
         raise ValueError("face optimisation needs ArcFace")
 
 
@@ -248,6 +248,7 @@ def _condition(
         face_embedding=torch.from_numpy(reference.face_embedding)[None],
         pose=to_tensor(skeletons)[None],
         added_time_ids=added_time_ids(micro, 1),
+        keep=torch.tensor([[name != "face" or settings.face for name in CONDITIONS]]),
     ).to(models.device)
 
 

@@ -41,8 +41,14 @@ class AnimateSettings:
     """One transform a clip, one a frame, or the clip's rotation and scale with a place for each frame (`steady`). The
     paper aligns image by image; one a clip keeps the motion of the whole person, and is nearer to the truth on clips;
     `steady` is for driving cameras that move."""
-    face_optimisation: FaceOptimisationSettings | None = field(default_factory=FaceOptimisationSettings)
-    """HJB face optimisation (SA++ Algorithm 1); null: plain sampling."""
+    face: bool = True
+    """Whether the networks are shown the reference's face embedding. Off: the face tokens are zeros, as in guidance's
+    unconditional branch. No training drops them, so what is lost without them is the face and what the networks do
+    when they lack it."""
+    face_optimisation: bool = True
+    """HJB face optimisation (SA++ Algorithm 1) on, or plain sampling."""
+    hjb: FaceOptimisationSettings = field(default_factory=FaceOptimisationSettings)
+    """Steps and rate of HJB face optimisation; nothing reads them where it is off."""
 
     def __post_init__(self) -> None:
         check_sizes("sizes", self.sizes)

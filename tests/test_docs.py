@@ -41,7 +41,7 @@ def test_the_defaults_that_model_md_states_are_the_defaults(full: str) -> None:
 
 def test_every_ablation_of_model_md_changes_a_setting(full: str) -> None:
     ablations = re.findall(r"`([a-z_.]+=[^`]+)`", _section("Ablations"))
-    assert len(ablations) == 11
+    assert len(ablations) == 12
     defaults = dump(load(full))
     for setting in ablations:
         assert dump(load(full, [setting])) != defaults, setting

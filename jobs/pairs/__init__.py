@@ -1,6 +1,7 @@
 """A row of a pairs table: the batch work of `animate` and `evaluate`.
 
 pairs_table                    the table, and what can be said of a row before any file is opened
+people                         the people of a frame and their joints
 inputs, drives                 a row to what the inference path takes; driving poses, those of a table too
 animate                        the actor that holds the models; a row to an mp4
 verdicts                       when a prediction, or a whole job, is not good enough

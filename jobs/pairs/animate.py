@@ -6,7 +6,7 @@ import re
 import tempfile
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +17,13 @@ import torch
 
 from jobs.pairs.drives import Drive
 from jobs.pairs.inputs import PairReader, assign
-from jobs.pairs.metrics import VARIANTS
 from jobs.pairs.pairs_table import Pair, check_pair
 from jobs.pairs.settings import AnimateJobSettings
 from jobs.pairs.verdicts import require_enough
 from pipelines.storage.store import Store, fingerprint
 from pipelines.storage.tables import PREDICTIONS
 from stableanimator.animate import Animation, Driven, Models, aligned, animate
+from stableanimator.diffusion.settings import FaceOptimisationSettings
 from stableanimator.driving import BODY
 from stableanimator.errors import CheckpointError, RowError
 from stableanimator.media.video import write_mp4
@@ -50,35 +50,43 @@ class AnimateJob:
     perception: PerceptionSettings
     model_folder: str
     key: str
-    """Fingerprint of everything but the pair that a prediction depends on."""
+    """Fingerprint of everything but pair and variant that a prediction depends on."""
 
-    def part_key(self, pair: Pair, optimised: bool) -> str:
+    def variant_key(self, variant: str) -> str:
+        """Fingerprint of everything but the pair: a variant's own settings, and not those of others."""
+        settings = self.settings.variants[variant]
+        if not settings.face_optimisation:
+            settings = replace(settings, hjb=FaceOptimisationSettings())  # nothing reads them
+        return fingerprint([self.key, variant, asdict(settings)])
+
+    def part_key(self, pair: Pair, variant: str) -> str:
         """Of the cached row of one pair and variant."""
-        return fingerprint([self.key, pair, VARIANTS[optimised]])
+        return fingerprint([self.variant_key(variant), pair])
 
-    def video_path(self, pair: Pair, name: str) -> str:
+    def video_path(self, pair: Pair, variant: str, what: str) -> str:
         """Below the root: readable, and different for pairs whose ids differ only in characters that files refuse."""
         readable = re.sub(r"[^A-Za-z0-9._-]+", "_", pair["pair_id"])[:80]
-        return f"predictions/videos/{self.key[:16]}/{readable}-{fingerprint(pair)[:8]}-{name}.mp4"
+        name = f"{readable}-{fingerprint(pair)[:8]}-{variant}{what}.mp4"
+        return f"predictions/videos/{self.variant_key(variant)[:16]}/{name}"
 
-    def finished(self, store: Store, pair: Pair, optimised: bool) -> dict[str, Any] | None:
+    def finished(self, store: Store, pair: Pair, variant: str) -> dict[str, Any] | None:
         """The row of an earlier run that succeeded, or None."""
-        rows = store.read_parts(FAMILY, self.part_key(pair, optimised), PREDICTIONS).to_pylist()
+        rows = store.read_parts(FAMILY, self.part_key(pair, variant), PREDICTIONS).to_pylist()
         return rows[0] if rows else None
 
-    def row(self, pair: Pair, optimised: bool, **columns: Any) -> dict[str, Any]:
+    def row(self, pair: Pair, variant: str, **columns: Any) -> dict[str, Any]:
         """A row of PREDICTIONS with what is known of every one."""
         known = {name: pair[name] for name in ("pair_id", "reference_uri", "truth_uri", "start", "end")}
-        known |= {"face_optimisation": optimised, "checkpoint": self.model_folder}
+        known |= {"variant": variant, "checkpoint": self.model_folder}
         return dict.fromkeys(PREDICTIONS.names) | known | columns
 
-    def failed(self, pair: Pair, optimised: bool, error: RowError) -> dict[str, Any]:
+    def failed(self, pair: Pair, variant: str, error: RowError) -> dict[str, Any]:
         """The row of a pair with which something is wrong. It is not remembered: its files may come back."""
-        return self.row(pair, optimised, status="failed", reason=error.reason, detail=error.detail)
+        return self.row(pair, variant, status="failed", reason=error.reason, detail=error.detail)
 
 
 class AnimatePair:
-    """`actor({"pair": row of PAIRS, "optimised": bool})` writes a video and its row, which it returns.
+    """`actor({"pair": row of PAIRS, "variant": its name})` writes a video and its row, which it returns.
 
     Raises:
         CheckpointError: model, encoders, face models or settings do not fit together.
@@ -89,11 +97,13 @@ class AnimatePair:
         self.job = job
         self.store = Store(job.root)
         settings = job.settings
-        self.reader = PairReader(job.perception, settings.settings.background)
+        self.reader = PairReader(job.perception)
         loaded = load_model_folder(job.model_folder)
-        if settings.settings.alignment == "learned" and loaded.aligner is None:
+        learned = [name for name, each in settings.variants.items() if each.alignment == "learned"]
+        if learned and loaded.aligner is None:
             raise CheckpointError(
-                f"{job.model_folder} has no aligner; train with train.aligner, or set animate.settings.alignment to svd"
+                f"{job.model_folder} has no aligner, which the variant {learned[0]} needs; train with train.aligner, "
+                "or set animate.settings.alignment to svd"
             )
         width = loaded.animator.settings.face_encoder.embedding_width
         if width != self.reader.faces.embedding_width:
@@ -109,7 +119,7 @@ class AnimatePair:
             )
         animator = loaded.animator.to(settings.device, getattr(torch, settings.precision))
         speed_up(animator.unet, compiled=settings.compile, channels_last=settings.channels_last)
-        with_hjb = True in settings.face_optimisation
+        with_hjb = any(each.face_optimisation for each in settings.variants.values())
         arcface = ArcFace.from_onnx(self.reader.faces.recogniser_path).to(settings.device) if with_hjb else None
         self.models = Models(
             animator=animator,
@@ -121,17 +131,17 @@ class AnimatePair:
 
     def __call__(self, item: dict[str, Any]) -> dict[str, Any]:
         """Raises RowError where something is wrong with the pair."""
-        pair, optimised = item["pair"], item["optimised"]
-        settings = self.job.settings.settings
+        pair, variant = item["pair"], item["variant"]
+        settings = self.job.settings.variants[variant]
         check_pair(pair)
         fps = self.job.settings.fps or self.models.rates.fps[0]
         drive = self.reader.drive(pair, fps, settings.max_frames)
-        whole = self.reader.reference(pair["reference_uri"])
+        whole = self.reader.reference(pair["reference_uri"], settings.background)
         reference, driving = assign(pair, whole, drive)
         driven = aligned(reference, driving, settings, self.models.aligner)
         row = self.job.row(
             pair,
-            optimised,
+            variant,
             status="done",
             frame_index=drive.frame_index,
             frames_left_out=drive.left_out,
@@ -140,8 +150,6 @@ class AnimatePair:
             cut_middle=driven.framing.middle,
         )
         require_enough(row, self.job.settings)
-        if not optimised:
-            settings = replace(settings, face_optimisation=None)
         started = time.monotonic()
         animation = animate(self.models, reference, driven, settings, seed=pair["seed"] or 0)
         row["seconds"] = time.monotonic() - started
@@ -150,14 +158,14 @@ class AnimatePair:
             row |= {"face_loss_before": last.before, "face_loss_after": last.after}
         people = (len(reference.keypoints), len(whole.keypoints))
         row["detail"] = "; ".join(_remarks(row, drive, driven, people, animation, self.models.rates)) or None
-        row["prediction_uri"] = self._write(pair, VARIANTS[optimised], animation.frames, drive.fps)
-        row["skeleton_uri"] = self._write(pair, "skeleton", animation.skeletons, drive.fps)
+        row["prediction_uri"] = self._write(self.job.video_path(pair, variant, ""), animation.frames, drive.fps)
+        skeletons = self.job.video_path(pair, variant, "-skeleton")
+        row["skeleton_uri"] = self._write(skeletons, animation.skeletons, drive.fps)
         table = pa.Table.from_pylist([row], schema=PREDICTIONS)
-        self.store.write_part(FAMILY, self.job.part_key(pair, optimised), "row", table)
+        self.store.write_part(FAMILY, self.job.part_key(pair, variant), "row", table)
         return row
 
-    def _write(self, pair: Pair, name: str, frames: npt.NDArray[np.uint8], fps: float) -> str:
-        path = self.job.video_path(pair, name)
+    def _write(self, path: str, frames: npt.NDArray[np.uint8], fps: float) -> str:
         with tempfile.TemporaryDirectory() as folder:
             local = Path(folder) / "video.mp4"
             write_mp4(local, frames, fps)

@@ -13,52 +13,43 @@ import numpy.typing as npt
 
 from jobs.pairs.drives import Drive, read_keypoints
 from jobs.pairs.pairs_table import Pair, misalignment
+from jobs.pairs.people import People
 from pipelines.measures.frames import steady_indices
-from pipelines.measures.people import PeopleSettings, count_people, keep_people
 from stableanimator.animate import Driving, Reference
 from stableanimator.driving import follow_people
 from stableanimator.errors import PersonError, RowError
 from stableanimator.media.pictures import Colour, read_image
 from stableanimator.media.video import VideoInfo, VideoReader
-from stableanimator.perception.dwpose import PersonDetector, WholeBodyPose
 from stableanimator.perception.faces import Face, FaceAnalyser
 from stableanimator.perception.settings import PerceptionSettings
 from stableanimator.perception.skeleton import VISIBLE
 
 Array = npt.NDArray[np.float32]
 
-_PEOPLE = PeopleSettings()
-
 _WINDOW = 32
 """Driving frames in memory at a time."""
 
 
 class PairReader:
-    """Holds the perception models of an actor. `background` shows through transparent parts of references.
+    """Holds the perception models of an actor.
 
     Raises:
         WeightsError: one of their files is missing or unreadable.
     """
 
-    def __init__(self, settings: PerceptionSettings, background: Colour) -> None:
-        self._background = background
+    def __init__(self, settings: PerceptionSettings) -> None:
         self.faces = FaceAnalyser(settings.faces, settings.threads, settings.device)
-        self._detector = PersonDetector.from_settings(settings.pose, settings.threads, settings.device)
-        self._pose = WholeBodyPose(settings.pose.pose, settings.threads, settings.device)
+        self.people = People(settings)
 
-    def people(self, frame: npt.NDArray[np.uint8]) -> Array:
-        """Poses [P, 133, 3] of the people who matter in a frame, as curation counts them: the largest first."""
-        boxes, _ = keep_people(*self._detector(frame), _PEOPLE)
-        return self._pose(frame, boxes[: count_people(boxes, _PEOPLE.main_area_share)])
-
-    def reference(self, uri: str) -> Reference:
-        """The people of a reference picture, first the one with the main face.
+    def reference(self, uri: str, background: Colour) -> Reference:
+        """The people of a reference picture, first the one with the main face; `background` shows through transparent
+        parts.
 
         Raises:
             PersonError: `no_reference_face`, `no_reference_person`.
             DecodeError: the picture cannot be read.
         """
-        picture = read_image(uri, self._background)
+        picture = read_image(uri, background)
         faces = self.faces(picture)
         if not faces:
             raise PersonError("no_reference_face", uri)

@@ -2,35 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, fields
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from jobs.pairs.people import People
 from stableanimator.errors import DecodeError, RowError
 from stableanimator.media.framing import Framing
 from stableanimator.media.pictures import Colour, read_image
 from stableanimator.media.side_by_side import strip
 from stableanimator.media.video import VideoReader
-from stableanimator.metrics.identity import Analyser
-from stableanimator.metrics.protocol import PairMetrics, ProtocolName, evaluate
+from stableanimator.metrics.protocol import Judges, PairMetrics, ProtocolName, evaluate
 from stableanimator.perception.faces import FaceAnalyser
+from stableanimator.perception.held_out import HeldOutRecogniser
 from stableanimator.perception.settings import PerceptionSettings
 
 Image = npt.NDArray[np.uint8]
 Prediction = dict[str, Any]
 """A row of the PREDICTIONS table."""
 
-VARIANTS = {False: "plain", True: "hjb"}
-"""Names of the variants by `face_optimisation`."""
-
 _WINDOW = 32
 """Frames of each video in memory at a time."""
 
 
-def measure(prediction: Prediction, analyser: Analyser, protocol: ProtocolName, background: Colour) -> dict[str, Any]:
+def measure(prediction: Prediction, judges: Judges, protocol: ProtocolName, background: Colour) -> dict[str, Any]:
     """A row of the METRICS table; `background` is what the reference was put on.
 
     Raises:
@@ -39,7 +37,7 @@ def measure(prediction: Prediction, analyser: Analyser, protocol: ProtocolName, 
     if prediction["status"] != "done":
         raise RowError(prediction["reason"], prediction["detail"] or "")
     reference = read_image(prediction["reference_uri"], background)
-    return _named(prediction) | asdict(evaluate(frame_pairs(prediction), reference, analyser, protocol))
+    return _named(prediction) | asdict(evaluate(frame_pairs(prediction), reference, judges, protocol))
 
 
 def unmeasured(prediction: Prediction, error: RowError) -> dict[str, Any]:
@@ -48,22 +46,29 @@ def unmeasured(prediction: Prediction, error: RowError) -> dict[str, Any]:
 
 
 def _named(prediction: Prediction) -> dict[str, Any]:
-    return {name: prediction[name] for name in ("pair_id", "face_optimisation")}
+    return {name: prediction[name] for name in ("pair_id", "variant")}
 
 
 class MeasurePair:
-    """An actor: holds the face models, and measures one prediction.
+    """An actor: holds the networks that judge, and measures one prediction. `backgrounds` are those of the variants.
 
     Raises:
-        WeightsError: its files are missing or unreadable.
+        WeightsError: their files are missing or unreadable, or the held-out recogniser is the pack's own.
     """
 
-    def __init__(self, perception: PerceptionSettings, protocol: ProtocolName, background: Colour) -> None:
-        self.protocol, self.background = protocol, background
-        self._analyser = FaceAnalyser(perception.faces, perception.threads, perception.device)
+    def __init__(
+        self, perception: PerceptionSettings, protocol: ProtocolName, backgrounds: Mapping[str, Colour]
+    ) -> None:
+        self.protocol, self.backgrounds = protocol, backgrounds
+        faces, threads, device = perception.faces, perception.threads, perception.device
+        self._judges = Judges(
+            faces=FaceAnalyser(faces, threads, device),
+            held_out=HeldOutRecogniser.from_settings(faces, threads, device),
+            people=People(perception),
+        )
 
     def __call__(self, prediction: Prediction) -> dict[str, Any]:
-        return measure(prediction, self._analyser, self.protocol, self.background)
+        return measure(prediction, self._judges, self.protocol, self.backgrounds[prediction["variant"]])
 
 
 def metrics_of(row: dict[str, Any]) -> PairMetrics | None:
@@ -108,7 +113,7 @@ def side_by_side(variants: Sequence[Prediction], background: Colour) -> Iterator
         RowError: one of the videos cannot be read.
     """
     first = variants[0]
-    videos = {VARIANTS[bool(row["face_optimisation"])]: _frames(row["prediction_uri"]) for row in variants}
+    videos = {row["variant"]: _frames(row["prediction_uri"]) for row in variants}
     with VideoReader(first["prediction_uri"]) as video:
         size = (video.info.height, video.info.width)
     picture = read_image(first["reference_uri"], background)
@@ -117,7 +122,8 @@ def side_by_side(variants: Sequence[Prediction], background: Colour) -> Iterator
     columns = {"driven by": _frames(first["skeleton_uri"]), **videos}
     if first["truth_uri"] is not None:
         columns["truth"] = true_frames(first, size)
-    for frames in zip(*columns.values(), strict=True):
+    # Variants may differ in `max_frames`; what all of them have is shown.
+    for frames in zip(*columns.values(), strict=False):
         yield strip({"reference": reference, **dict(zip(columns, frames, strict=True))})
 
 

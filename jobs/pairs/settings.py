@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import re
+from dataclasses import dataclass, field, replace
 
 from stableanimator.animate_settings import AnimateSettings
 from stableanimator.metrics.protocol import ProtocolName
 from stableanimator.models.settings import Precision
+
+_VARIANT_NAME = re.compile(r"[A-Za-z0-9_-]{1,40}")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -25,15 +28,17 @@ class AnimateJobSettings:
     densest rate that the model was trained at. A video of a lower rate keeps its own. The mp4 plays at the same rate,
     so that it lasts as long as what drives it, and the model is told it, unless it knows one `fps_id` alone."""
     settings: AnimateSettings = field(default_factory=AnimateSettings)
-    """The inference path."""
+    """The inference path, as far as all variants share it."""
+    variants: dict[str, AnimateSettings] = field(default_factory=dict)
+    """What is made of every pair, with the same seed, by name (letters, digits, `_` and `-`). A configuration says of
+    each what differs from `settings`: any of them, or nothing. Where none is named there are two: `plain` without HJB
+    face optimisation and `hjb` with it."""
     min_person_share: float = 0.5
     """Share of the driving frames in which the person must be found, 0 to 1: with less a pair fails. Frames without the
     person have an empty skeleton, and the model invents what they show."""
     min_joints_in_picture: float = 0.25
     """Share of the driven joints that must lie in the picture, 0 to 1, of those that the reference shows: with less a
     pair fails. A quarter is a head with shoulders of a whole body."""
-    face_optimisation: tuple[bool, ...] = (False, True)
-    """Variants to make of every pair, with the same seed: without HJB face optimisation, with it, or both."""
     precision: Precision = "float16"
     """Of the denoiser's weights; released: float16. That of the encoders is `encoders.precision`. Use float32 on a
     CPU."""
@@ -57,10 +62,13 @@ class AnimateJobSettings:
         for name in ("min_person_share", "min_joints_in_picture"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"{name} must lie in [0, 1]")
-        if not self.face_optimisation or len(set(self.face_optimisation)) != len(self.face_optimisation):
-            raise ValueError("face_optimisation names the variants: [false], [true] or [false, true]")
-        if True in self.face_optimisation and self.settings.face_optimisation is None:
-            raise ValueError("face_optimisation asks for HJB, and settings.face_optimisation is null")
+        for name in self.variants:
+            if not _VARIANT_NAME.fullmatch(name):
+                raise ValueError(f"variants: a name is of letters, digits, _ and -, at most 40, not {name!r}")
+        if not self.variants:
+            both = {"plain": False, "hjb": True}
+            of_each = {name: replace(self.settings, face_optimisation=on) for name, on in both.items()}
+            object.__setattr__(self, "variants", of_each)
         _check_actors(self.actors, self.cpus_per_actor, self.gpus_per_actor)
 
     @property

@@ -75,7 +75,7 @@ def load(path: str, overrides: Sequence[str] = ()) -> Config:
     for override in overrides:
         _apply(tree, override)
     try:
-        config = Config.model_validate(_expand(tree, ""))
+        config = Config.model_validate(_with_variants(_expand(tree, "")))
     except ValidationError as error:
         raise ConfigError(_explain(error)) from error
     _check_paths(config, "")
@@ -87,7 +87,7 @@ def _read(path: Path, readers: tuple[Path, ...]) -> dict[str, Any]:
     if path.resolve() in readers:
         raise ConfigError(f"--config {path} extends itself; take the key extends out of one of the files")
     try:
-        tree = yaml.safe_load(path.read_text())
+        tree = yaml.load(path.read_text(), _Loader)
     except OSError as error:
         raise ConfigError(f"--config {path}: {error.strerror}; give the path of a YAML file") from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
@@ -109,9 +109,58 @@ def _on_top(base: dict[str, Any], tree: dict[str, Any]) -> dict[str, Any]:
     return merged
 
 
+class _Loader(yaml.SafeLoader):
+    """YAML in which no key occurs twice: PyYAML takes the last and says nothing."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen: set[str] = set()
+        for key, _ in node.value:
+            if isinstance(key, yaml.ScalarNode) and key.value in seen:
+                raise yaml.constructor.ConstructorError(None, None, f"{key.value!r} occurs twice", key.start_mark)
+            seen.add(key.value if isinstance(key, yaml.ScalarNode) else "")
+        return super().construct_mapping(node, deep)
+
+
+def _with_variants(tree: dict[str, Any]) -> dict[str, Any]:
+    """Each of `animate.variants`, which say what differs, on top of `animate.settings`."""
+    animate = tree.get("animate")
+    if not isinstance(animate, dict) or "variants" not in animate:
+        return tree
+    variants, shared = animate["variants"], animate.get("settings") or {}
+    if not isinstance(variants, dict) or not variants:
+        raise ConfigError(
+            "setting 'animate.variants': name at least one, as `name: {what differs in animate.settings}`"
+        )
+    for name, differs in variants.items():
+        if not isinstance(name, str):
+            raise ConfigError(f"setting 'animate.variants': YAML reads a name as {name!r}; put it in quotes")
+        if differs is not None and not isinstance(differs, dict):
+            key = f"animate.variants.{name}"
+            raise ConfigError(f"setting {key!r}: must hold settings, as `key: value` (got {differs!r})")
+    if not isinstance(shared, dict):
+        return tree  # which is refused for that
+    resolved = {name: _on_top(shared, differs or {}) for name, differs in variants.items()}
+    return tree | {"animate": animate | {"variants": resolved}}
+
+
 def dump(config: Config) -> dict[str, Any]:
-    """The resolved settings as plain YAML types: what is printed, logged and sent with a job."""
-    return config.model_dump(mode="json")
+    """The resolved settings as plain YAML types: what is printed, logged and sent with a job.
+
+    Of a variant it holds what differs, so that whoever reads it and replaces a shared setting changes all variants.
+    """
+    tree = config.model_dump(mode="json")
+    animate = tree["animate"]
+    animate["variants"] = {name: _differs(animate["settings"], each) for name, each in animate["variants"].items()}
+    return tree
+
+
+def _differs(base: dict[str, Any], tree: dict[str, Any]) -> dict[str, Any]:
+    """What of `tree` is not as in `base`: what `_on_top` needs to make the one of the other."""
+    return {
+        name: _differs(base[name], value) if isinstance(value, dict) else value
+        for name, value in tree.items()
+        if value != base[name]
+    }
 
 
 def _apply(tree: dict[str, Any], override: str) -> None:
@@ -127,9 +176,10 @@ def _apply(tree: dict[str, Any], override: str) -> None:
             raise ConfigError(f"argument {override!r}: {name!r} holds a value, not settings")
         tree = child
     try:
-        tree[last] = yaml.safe_load(text)
+        tree[last] = yaml.load(text, _Loader)
     except yaml.YAMLError as error:
-        raise ConfigError(f"argument {override!r}: the value is not YAML") from error
+        why = f": {error.problem}" if isinstance(error, yaml.MarkedYAMLError) else ""
+        raise ConfigError(f"argument {override!r}: the value is not YAML{why}") from error
 
 
 def _variable(name: str, key: str) -> str:
@@ -179,7 +229,11 @@ def _explain(error: ValidationError) -> str:
     unknown = [fault for fault in faults if fault["type"] in _UNKNOWN_KEY]
     fault = (unknown or faults)[0]
     # A union's location also names the member that was tried; keys alone are what a user wrote.
-    location = tuple(part for part in fault["loc"] if not (isinstance(part, str) and part[:1].isupper()))
+    location = tuple(
+        part
+        for place, part in enumerate(fault["loc"])
+        if fault["loc"][:place] == ("animate", "variants") or not (isinstance(part, str) and part[:1].isupper())
+    )
     key = ".".join(str(part) for part in location)
     if unknown:
         known = _fields(_settings_at(location[:-1]))

@@ -85,6 +85,8 @@ def print_plan(verb: str, config: Config) -> None:
     """
     print(yaml.safe_dump(dump(config), sort_keys=False, allow_unicode=True))
     print(resources(verb, config))
+    if verb == "animate":
+        print(f"animate makes of every pair: {', '.join(config.animate.variants)}")
     if verb == "curate":
         from jobs.running.curate_plan import curate_plan  # here: the measures' libraries take seconds
 

@@ -24,6 +24,7 @@ from stableanimator.errors import ConfigError
 _ROLE = "sa.role"
 _KEY = "sa.key"
 _PARENT = "mlflow.parentRunId"
+_NAME = "mlflow.runName"
 _EXISTS = "RESOURCE_ALREADY_EXISTS"
 _LOCK_S = 300.0
 """Seconds for which a job waits for others that are beginning; each takes one or two."""
@@ -109,6 +110,23 @@ class Run:
         tags = [InputTag(key="mlflow.data.context", value=context)]
         self._client.log_inputs(self.run_id, [DatasetInput(dataset=dataset, tags=tags)])
         self.tag(f"dataset.{name}", digest)
+
+    @contextlib.contextmanager
+    def below(self, name: str) -> Iterator[Run]:
+        """A run of its own under this one, for what is to be compared with its siblings. One of the same name that an
+        earlier attempt left is continued."""
+        experiment = self._client.get_run(self.run_id).info.experiment_id
+        known = self._client.search_runs(
+            [experiment], f"tags.`{_PARENT}` = '{self.run_id}' and tags.`{_NAME}` = '{name}'"
+        )
+        tags = {_PARENT: self.run_id, "sa.git_commit": git_commit()}
+        found = known[0] if known else self._client.create_run(experiment, tags=tags, run_name=name)
+        ended = RunStatus.FAILED
+        try:
+            yield Run(self.uri, found.info.run_id)
+            ended = RunStatus.FINISHED
+        finally:
+            self._client.set_terminated(found.info.run_id, RunStatus.to_string(ended))
 
 
 def resume(run_id: str, uri: str | None = None) -> Run:

@@ -266,7 +266,7 @@ PREDICTIONS = pa.schema(  # written by jobs.animate: one row for each pair and v
         ("frames_with_person", pa.int32()),  # frames in which the driving person is found; of several the least so
         ("joints_in_picture", pa.float64()),  # share of the driven joints that the reference shows too, 0 to 1
         ("cut_middle", pa.list_(pa.float64())),  # x, y of the middle of the reference's cut, shares of its sides
-        ("face_optimisation", pa.bool_()),
+        ("variant", pa.string()),  # its name in animate.variants
         ("face_loss_before", pa.float64()),  # HJB loss before and after the last optimised step; null without it
         ("face_loss_after", pa.float64()),
         ("seconds", pa.float64()),
@@ -277,7 +277,7 @@ PREDICTIONS = pa.schema(  # written by jobs.animate: one row for each pair and v
 METRICS = pa.schema(  # written by jobs.evaluate: one row for each pair and variant
     [
         ("pair_id", pa.string()),
-        ("face_optimisation", pa.bool_()),  # the variant: with HJB face optimisation or without
+        ("variant", pa.string()),  # its name in animate.variants
         ("frames", pa.int32()),
         ("l1", pa.float64()),  # disco: mean absolute difference on 0..255 over H*W; standard: on 0..1
         ("psnr", pa.float64()),  # dB, computed in float64 (the literature's PSNR*)
@@ -285,7 +285,15 @@ METRICS = pa.schema(  # written by jobs.evaluate: one row for each pair and vari
         ("ssim", pa.float64()),
         ("csim", pa.float64()),  # ArcFace cosine of prediction and reference, mean over frames with a face
         ("csim_truth", pa.float64()),  # the same, prediction and true frame
+        ("csim_held_out", pa.float64()),  # csim by a recogniser that nothing is optimised against; null: none is named
+        ("csim_truth_held_out", pa.float64()),  # csim_truth by the same
         ("face_found", pa.float64()),  # share of predicted frames with a face
+        ("pck_05", pa.float64()),  # share of the true joints found again within 5 % of the person's stature, 0 to 1
+        ("pck_10", pa.float64()),  # within 10 %
+        ("pck_moved_05", pa.float64()),  # the same of joints over 10 % from where the first true frame has them
+        ("pck_moved_10", pa.float64()),
+        ("joints", pa.int32()),  # joints of the true person in all frames: what pck_05 and pck_10 are shares of
+        ("joints_moved", pa.int32()),  # what pck_moved_05 and pck_moved_10 are shares of
         ("reason", pa.string()),  # why there are no metrics, or not all; null otherwise
         ("detail", pa.string()),  # the same for people
     ]

@@ -4,13 +4,15 @@ The papers do not say which pair of faces CSIM compares, nor with which network.
 with the reference picture (`csim`) and with the true frame (`csim_truth`), and both are reported. A frame in which no
 face is found has no cosine: it is left out of the mean and lowers `face_found`; it never counts as zero.
 
-HJB face optimisation raises the cosine of the very network that scores it here; compare scores with and without it
-knowing that.
+HJB face optimisation raises the cosine of the very network that gives `csim`. So the same faces are also embedded by a
+second recogniser, against which nothing is optimised, where the settings name one (`csim_held_out`,
+`csim_truth_held_out`): compare results with and without face optimisation by these.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -23,10 +25,26 @@ Analyser = Callable[[npt.NDArray[np.uint8]], "list[Face]"]
 """A frame, uint8 RGB [H, W, 3], to its faces, main face first: what `perception.faces.FaceAnalyser` is."""
 
 
-def main_embedding(analyser: Analyser, frame: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32] | None:
-    """Embedding [E] of the frame's main face, or None where no face is found."""
+Recogniser = Callable[[npt.NDArray[np.uint8], npt.NDArray[np.float32]], npt.NDArray[np.float32]]
+"""A frame, uint8 RGB [H, W, 3], and the five landmarks [5, 2] of a face in it, pixels, to the face's embedding [E]."""
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Who the main face of a frame is, by either recogniser; None where no face is found, or none is named."""
+
+    own: npt.NDArray[np.float32] | None = None
+    """[E] by the analyser's own recogniser."""
+    held_out: npt.NDArray[np.float32] | None = None
+    """[E'] by the one against which nothing is optimised."""
+
+
+def main_identity(analyser: Analyser, held_out: Recogniser | None, frame: npt.NDArray[np.uint8]) -> Identity:
+    """Both embeddings of the frame's main face, found once."""
     faces = analyser(frame)
-    return faces[0].embedding if faces else None
+    if not faces:
+        return Identity()
+    return Identity(faces[0].embedding, held_out(frame, faces[0].landmarks) if held_out is not None else None)
 
 
 def cosine(

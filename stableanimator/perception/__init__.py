@@ -1,6 +1,7 @@
 """What looks at frames.
 
 faces, arcface                 InsightFace; ArcFace as a differentiable function of a picture
+held_out                       the recogniser that judges results and nothing else
 dwpose, skeleton               133 keypoints of each person; OpenPose-18 and the skeleton picture
 person_boxes                   where somebody is in a picture, from the keypoints
 point_tracks, cotracker_tracks, point_seeds    tracks of points by KLT or CoTracker, and where they begin

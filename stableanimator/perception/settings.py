@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
-from stableanimator.paths import AbsolutePath
+from stableanimator.paths import AbsolutePath, is_absolute
 
 Device = Literal["cpu", "cuda"]
 
@@ -38,8 +38,16 @@ class FaceSettings:
     trained on, and at half the size, for a quarter more time, it is not."""
     min_score: float = 0.5
     """Detection score from which a face counts, 0 to 1; InsightFace's default."""
+    held_out: str | None = None
+    """A second recogniser, which judges results and nothing else: an absolute path or `package://` URI of an ONNX file
+    with ArcFace's interface, or the name of another pack below `pack_root`. Face optimisation raises the cosine of the
+    pack's own recogniser; a gain under this one is a gain. Null: none."""
 
     def __post_init__(self) -> None:
+        if self.held_out is not None and "/" in self.held_out and not is_absolute(self.held_out):
+            raise ValueError(f"held_out is {self.held_out!r}, a relative path; give an absolute one, a URI or a pack")
+        if self.held_out in ("", self.pack):
+            raise ValueError(f"held_out is {self.held_out!r}; name a recogniser that is not the pack's own, or null")
         if not self.detector_sizes or any(size < 32 or size % 32 for size in self.detector_sizes):
             raise ValueError(f"detector_sizes is {self.detector_sizes}; give multiples of 32, the detector's stride")
         _check_share("min_score", self.min_score)
@@ -79,6 +87,11 @@ class PerceptionSettings:
 
     def __post_init__(self) -> None:
         _check_positive("threads", self.threads)
+
+    def without_judge(self) -> PerceptionSettings:
+        """The same without `faces.held_out`. What is judged is made with these, so that it cannot know its judge, and
+        another judge makes nothing anew."""
+        return replace(self, faces=replace(self.faces, held_out=None))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

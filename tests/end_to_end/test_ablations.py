@@ -36,7 +36,7 @@ from stableanimator.training import (
 TINY = Path(__file__).resolve().parents[2] / "jobs" / "configs" / "tiny.yaml"
 SHORT = (
     "train.step.frames=2", "train.step.conditioning_dropout=0", "animate.settings.sizes=[[64, 64]]",
-    "animate.settings.sampler.steps=2", "animate.settings.face_optimisation=null", "animate.face_optimisation=[false]",
+    "animate.settings.sampler.steps=2", "animate.settings.face_optimisation=off",
 )  # fmt: skip
 SIDE, FACTOR, FRAMES = 64, 8, 2
 

@@ -30,8 +30,8 @@ SHORT = (  # the real settings with fewer steps: what is tested is that every pa
     "align.engine.zero_stage=0",
     "align.evaluation.drives_per_clip=2", "align.evaluation.worst=1",
     "train.loop.steps=4", "train.loop.engine.checkpoint_every=4", "train.loop.engine.validate_every=4",
-    "animate.settings.sampler.steps=2", "animate.settings.face_optimisation.denoising_steps=1",
-    "animate.settings.face_optimisation.optimisation_steps=3",
+    "animate.settings.sampler.steps=2", "animate.settings.hjb.denoising_steps=1",
+    "animate.settings.hjb.optimisation_steps=3",
 )  # fmt: skip
 
 
@@ -140,14 +140,14 @@ def test_from_urls_to_mlflow(served: tuple[Path, str, int], tmp_path: Path, monk
 
     predictions = store.open("predictions").table("predictions").to_pylist()
     pairs = store.open("benchmarks").table("pairs").num_rows
-    assert sorted(row["face_optimisation"] for row in predictions) == [False] * pairs + [True] * pairs
+    assert sorted(row["variant"] for row in predictions) == ["hjb"] * pairs + ["plain"] * pairs
     for row in predictions:
         assert row["status"] == "done", row["detail"]
         with av.open(row["prediction_uri"]) as video:
             assert video.streams.video[0].codec_context.name == "h264"
             assert sum(1 for _ in video.decode(video=0)) == len(row["frame_index"])
     for row in predictions:
-        if row["face_optimisation"]:
+        if row["variant"] == "hjb":
             assert row["face_loss_after"] < row["face_loss_before"]
 
     client = MlflowClient(tracking_uri=f"sqlite:///{tmp_path}/mlflow.db")
@@ -155,11 +155,16 @@ def test_from_urls_to_mlflow(served: tuple[Path, str, int], tmp_path: Path, monk
     assert experiment is not None
     runs = client.search_runs([experiment.experiment_id])
     children = {run.info.run_name: run for run in runs if "mlflow.parentRunId" in run.data.tags}
+    variants = {name: children.pop(name) for name in ("plain", "hjb")}
+    assert {run.data.tags["mlflow.parentRunId"] for run in variants.values()} == {children["evaluate"].info.run_id}
     assert set(children) == set(LINE)
     assert len({run.data.tags["mlflow.parentRunId"] for run in children.values()}) == 1
     assert all(run.info.status == "FINISHED" for run in children.values())
     assert children["encode"].data.tags["dataset.release"] == release.id
-    assert {"plain/psnr", "hjb/psnr"} <= set(children["evaluate"].data.metrics)
+    for run in variants.values():
+        assert {"psnr", "pck_10"} <= set(run.data.metrics)
+    metrics = store.open("metrics").table("metrics").to_pylist()
+    assert all(row["joints"] > 0 and (row["csim"] is None) == (row["csim_held_out"] is None) for row in metrics)
     _assert_found_once(client, children["align"])
     assert {"dis_learned_clip", "dis_svd_literal_frame"} <= set(children["alignment_table"].data.metrics)
     table = {artifact.path for artifact in client.list_artifacts(children["alignment_table"].info.run_id)}

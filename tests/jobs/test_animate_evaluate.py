@@ -132,7 +132,7 @@ def config(real_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Config:
                 max_frames=3,
                 sampler=SamplerSettings(steps=2),
                 alignment="svd",
-                face_optimisation=FaceOptimisationSettings(denoising_steps=1, optimisation_steps=2),
+                hjb=FaceOptimisationSettings(denoising_steps=1, optimisation_steps=2),
             ),
         ),
         evaluate=EvaluateSettings(cpus_per_actor=0.5),
@@ -157,10 +157,10 @@ def animated(config: Config, tracking_server: str) -> str:
 def test_every_pair_and_variant_is_a_row_and_what_worked_is_a_video(config: Config, animated: str) -> None:
     table = Store(config.root).open("predictions").table("predictions")
     assert table.schema == PREDICTIONS
-    rows = {(row["pair_id"], row["face_optimisation"]): row for row in table.to_pylist()}
+    rows = {(row["pair_id"], row["variant"]): row for row in table.to_pylist()}
     assert len(rows) == 14
     reasons = {key: (row["status"], row["reason"]) for key, row in rows.items()}
-    for variant in (False, True):
+    for variant in ("plain", "hjb"):
         assert reasons["good", variant] == ("done", None)
         assert reasons["no face/here", variant] == ("failed", "no_reference_face")
         assert reasons["lost", variant] == ("failed", "not_found")
@@ -168,19 +168,19 @@ def test_every_pair_and_variant_is_a_row_and_what_worked_is_a_video(config: Conf
         assert reasons["strip", variant] == ("failed", "no_reference_face")
         assert reasons["seldom", variant] == ("failed", "person_seldom_found")
         assert reasons["relative", variant] == ("failed", "relative_path")
-    good, optimised = rows["good", False], rows["good", True]
+    good, optimised = rows["good", "plain"], rows["good", "hjb"]
     assert good["frame_index"][0] == 10
     assert len(good["frame_index"]) == 3
     assert good["detail"].startswith("driven by the first 3 of")
     assert good["frames_left_out"] > 0
     assert (good["frames_with_person"], good["cut_middle"]) == (3, [0.5, 0.5])  # a square
     assert good["joints_in_picture"] > 0.9
-    side = rows["side", False]
+    side = rows["side", "plain"]
     assert side["cut_middle"] == [pytest.approx(5 / 6, abs=0.01), 0.5]
     assert side["joints_in_picture"] > 0.9
     assert (side["frames_with_person"], side["frames_left_out"]) == (2, 0)
     assert side["detail"] == "the driving person is found in 2 of 3 frames"
-    assert "1 of 3 frames" in rows["seldom", True]["detail"]
+    assert "1 of 3 frames" in rows["seldom", "hjb"]["detail"]
     for row in (good, optimised):
         for uri in (row["prediction_uri"], row["skeleton_uri"]):
             with VideoReader(uri) as video:
@@ -216,14 +216,30 @@ def test_evaluate_logs_both_variants_and_the_dataset(config: Config, animated: s
     rows = table.to_pylist()
     assert [row["reason"] for row in rows if row["pair_id"] == "lost"] == ["not_found"] * 2
     assert all("gone.mp4" in row["detail"] for row in rows if row["pair_id"] == "lost")
-    logged = mlflow.tracking.MlflowClient(tracking_server).get_run(run_id)
-    for row in rows:
-        variant = "hjb" if row["face_optimisation"] else "plain"
-        if row["pair_id"] in ("good", "side"):  # both of three frames
-            both = [each["psnr"] for each in rows if each["psnr"] and each["face_optimisation"] == (variant == "hjb")]
-            assert logged.data.metrics[f"{variant}/psnr"] == pytest.approx(sum(both) / 2)
-            assert 3 < row["psnr"] < 25  # random networks
-            assert row["psnr_uint8"] > 24.17
+    client = mlflow.tracking.MlflowClient(tracking_server)
+    logged = client.get_run(run_id)
+    below = {
+        each.info.run_name: each
+        for each in client.search_runs([logged.info.experiment_id], f"tags.`mlflow.parentRunId` = '{run_id}'")
+    }
+    assert set(below) == {"plain", "hjb"}
+    assert below["plain"].data.metrics.keys() == below["hjb"].data.metrics.keys()  # what MLflow compares
+    changed = {name for name, value in below["plain"].data.params.items() if below["hjb"].data.params[name] != value}
+    assert changed == {"face_optimisation"}
+    assert below["hjb"].data.params["hjb.optimisation_steps"] == "2"
+    for name, each in below.items():
+        assert (each.data.tags["variant"], each.info.status) == (name, "FINISHED")
+        both = [row["psnr"] for row in rows if row["psnr"] and row["variant"] == name]  # both of three frames
+        assert each.data.metrics["psnr"] == pytest.approx(sum(both) / 2)
+        assert each.data.tags["dataset.benchmark"] == logged.data.tags["dataset.benchmark"]
+    measured = [row for row in rows if row["pair_id"] in ("good", "side")]
+    assert len(measured) == 4
+    for row in measured:
+        assert 3 < row["psnr"] < 25  # random networks
+        assert row["psnr_uint8"] > 24.17
+        assert row["csim_held_out"] is None  # none is named
+        assert row["joints"] > 0
+        assert 0 <= row["pck_05"] <= row["pck_10"] <= 1
     pairs = Store(config.root).open("predictions").manifest["pairs"]
     assert logged.data.tags["dataset.benchmark"] == pairs["sha256"]
     files = sorted(path.name for path in Path(config.root, collection.folder).glob("*.*"))
@@ -252,12 +268,29 @@ def test_a_raised_bar_fails_what_was_made_without_making_it_again(
     assert {path: path.stat().st_mtime_ns for path in before} == before
 
 
+def test_another_variant_or_judge_makes_no_other_anew(config: Config, animated: str, tracking_server: str) -> None:
+    before = {path: path.stat().st_mtime_ns for path in Path(config.root, "predictions/videos").rglob("*.mp4")}
+    assert config.perception is not None
+    variants = {**config.animate.variants, "face_off": replace(config.animate.variants["plain"], face=False)}
+    held_out = replace(config.perception.faces, held_out="/w/another.onnx")
+    job = replace(config.animate, variants=variants)
+    update = {"animate": job, "perception": replace(config.perception, faces=held_out)}
+    with tracking.job_run("animate", "test", "g") as run:
+        assert animate.run(config.model_copy(update=update), run).startswith("6 videos of 7 pairs")
+    after = {path: path.stat().st_mtime_ns for path in Path(config.root, "predictions/videos").rglob("*.mp4")}
+    assert before.items() <= after.items()
+    new = [path.name for path in after.keys() - before.keys()]
+    assert len(new) == 4
+    assert all("-face_off" in name for name in new)
+    assert [each["name"] for each in Store(config.root).open("predictions").manifest["variants"]] == list(variants)
+
+
 def test_a_model_without_aligner_is_one_line_for_the_user(config: Config, tracking_server: str) -> None:
-    settings = config.animate.settings
-    job = replace(config.animate, settings=replace(settings, alignment="learned"))
+    learned = replace(config.animate.settings, alignment="learned")
+    job = replace(config.animate, variants={"svd": config.animate.settings, "ours": learned})
     with (
         tracking.job_run("animate", "test", "d") as run,
-        pytest.raises(Exception, match="has no aligner") as caught,
+        pytest.raises(Exception, match="has no aligner, which the variant ours needs") as caught,
     ):
         animate.run(config.model_copy(update={"animate": job}), run)
     assert isinstance(entry.user_error(caught.value), CheckpointError)

@@ -136,9 +136,9 @@ PLAIN = AnimateSettings(
     sizes=((32, 32),),
     sampler=SamplerSettings(steps=3, sigma_max=20.0, s_churn=1.0),
     alignment="svd",
-    face_optimisation=None,
+    face_optimisation=False,
 )
-HJB = replace(PLAIN, face_optimisation=FaceOptimisationSettings(denoising_steps=2, optimisation_steps=4))
+HJB = replace(PLAIN, face_optimisation=True, hjb=FaceOptimisationSettings(denoising_steps=2, optimisation_steps=4))
 
 
 def animate(
@@ -220,6 +220,16 @@ def test_every_input_reaches_the_frames(
     else:
         reference = replace(reference, picture=255 - reference.picture)
     assert (animate(models, reference, driving, PLAIN, seed=5).frames != plain.frames).mean() > 0.01
+
+
+def test_without_the_face_nothing_of_it_reaches_the_frames(
+    models: Models, reference: Reference, driving: Driving, plain: Animation
+) -> None:
+    off = replace(PLAIN, face=False)
+    without = animate(models, reference, driving, off, seed=5).frames
+    other = replace(reference, face_embedding=-reference.face_embedding)
+    np.testing.assert_array_equal(animate(models, other, driving, off, seed=5).frames, without)
+    assert (without != plain.frames).mean() > 0.01
 
 
 def test_what_does_not_fit_is_refused(models: Models, reference: Reference, driving: Driving) -> None:

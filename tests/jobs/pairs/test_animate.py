@@ -59,7 +59,7 @@ MODEL = ModelSettings(
     skeleton="ours",
 )
 SETTINGS = AnimateSettings(
-    sizes=((32, 32),), max_frames=40, sampler=SamplerSettings(steps=1), alignment="svd", face_optimisation=None
+    sizes=((32, 32),), max_frames=40, sampler=SamplerSettings(steps=1), alignment="svd", face_optimisation=False
 )
 SYNTHETIC = "package://stableanimator.synthetic/weights"
 PERCEPTION = PerceptionSettings(
@@ -108,7 +108,7 @@ def _actor(folder: Path, rates: FrameRates, fps: float | None) -> AnimatePair:
     torch.manual_seed(0)
     save_model_folder(folder / "model", Animator(MODEL), None, rates, {"encoders": Encoders(ENCODERS).fingerprint})
     settings = AnimateJobSettings(
-        fps=fps, settings=SETTINGS, face_optimisation=(False,), precision="float32", gpus_per_actor=0
+        fps=fps, settings=SETTINGS, variants={"plain": SETTINGS}, precision="float32", gpus_per_actor=0
     )
     return AnimatePair(
         AnimateJob(
@@ -130,7 +130,7 @@ def actor(tmp_path_factory: pytest.TempPathFactory) -> AnimatePair:
 
 def _animate(actor: AnimatePair, person: Path, drive: str, **columns: Any) -> dict[str, Any]:
     pair = dict.fromkeys(PAIRS.names) | {"pair_id": Path(drive).stem, "reference_uri": str(person), "seed": 1}
-    return actor({"pair": pair | {"driving_uri": drive} | columns, "optimised": False})
+    return actor({"pair": pair | {"driving_uri": drive} | columns, "variant": "plain"})
 
 
 @pytest.mark.parametrize("name", list(STAMPS))

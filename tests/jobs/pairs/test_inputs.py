@@ -90,17 +90,16 @@ def test_real_pictures_and_clips_become_people(real_data: Path) -> None:
                 detector=str(weights / "dwpose" / "yolox_nano_640.onnx"),
                 pose=str(weights / "dwpose" / "simplepose_as_wholebody133.onnx"),
             ),
-        ),
-        WHITE,
+        )
     )
-    reference = reader.reference(str(media / "images" / "full_body_1.jpg"))
+    reference = reader.reference(str(media / "images" / "full_body_1.jpg"), WHITE)
     (face, *_) = reader.faces(reference.picture)
     nose = reference.keypoints[0, 0]
     assert nose[2] > 0.3
     assert (face.box[:2] < nose[:2]).all()
     assert (nose[:2] < face.box[2:]).all()
     with pytest.raises(PersonError, match="no_reference_face"):
-        reader.reference(str(media / "images" / "dog.jpg"))
+        reader.reference(str(media / "images" / "dog.jpg"), WHITE)
     clip = str(media / "videos" / "lp_d18.mp4")
     drive = reader.drive(EMPTY | {"driving_uri": clip, "start": 10, "end": 30}, 5.0, 3)
     assert drive.frame_index[0] == 10

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from jobs.pairs.metrics import frame_pairs, measure, metrics_of, side_by_side, u
 from stableanimator.errors import RowError
 from stableanimator.media.pictures import WHITE
 from stableanimator.media.video import VideoReader, write_mp4
+from stableanimator.metrics.protocol import Judges
 from stableanimator.perception.faces import Face, FaceAnalyser
 from stableanimator.perception.settings import FaceSettings
 
@@ -21,6 +23,14 @@ from stableanimator.perception.settings import FaceSettings
 def _no_faces(frame: np.ndarray) -> list[Face]:
     """An analyser for pictures of which is known that they show nobody."""
     return []
+
+
+def _nobody(frame: np.ndarray) -> np.ndarray:
+    """The same of people."""
+    return np.zeros((0, 133, 3), np.float32)
+
+
+JUDGES = Judges(faces=_no_faces, held_out=None, people=_nobody)
 
 
 def _waves(frames: int, height: int, width: int) -> list[np.ndarray]:
@@ -41,7 +51,7 @@ def prediction(tmp_path: Path) -> dict[str, Any]:
         "status": "done",
         "reason": None,
         "detail": None,
-        "face_optimisation": False,
+        "variant": "plain",
         "cut_middle": [0.5, 0.5],
         "prediction_uri": str(tmp_path / "prediction.mp4"),
         "skeleton_uri": str(tmp_path / "prediction.mp4"),
@@ -53,8 +63,8 @@ def prediction(tmp_path: Path) -> dict[str, Any]:
 
 @pytest.mark.parametrize("protocol", ["disco", "standard"])
 def test_a_prediction_that_is_the_truth_is_perfect(prediction: dict[str, Any], protocol: Any) -> None:
-    row = measure(prediction, _no_faces, protocol, WHITE)
-    assert (row["pair_id"], row["face_optimisation"], row["frames"]) == ("a", False, 4)
+    row = measure(prediction, JUDGES, protocol, WHITE)
+    assert (row["pair_id"], row["variant"], row["frames"]) == ("a", "plain", 4)
     assert (row["l1"], row["psnr"], row["psnr_uint8"]) == (0, 100, 100)
     assert row["ssim"] == pytest.approx(1)
     assert (row["csim"], row["face_found"], row["reason"]) == (None, 0, "no_reference_face")
@@ -84,10 +94,10 @@ def test_what_is_wrong_with_a_pair_is_its_reason(prediction: dict[str, Any], tmp
         ({"status": "failed", "reason": "no_driving_person", "detail": "in none of 9 frames"}, "no_driving_person"),
     ):
         with pytest.raises(RowError) as caught:
-            measure(prediction | columns, _no_faces, "disco", WHITE)
+            measure(prediction | columns, JUDGES, "disco", WHITE)
         row = unmeasured(prediction, caught.value)
         assert row == {
-            "pair_id": "a", "face_optimisation": False, "reason": reason, "detail": caught.value.detail
+            "pair_id": "a", "variant": "plain", "reason": reason, "detail": caught.value.detail
         }  # fmt: skip
         assert row["detail"]
         assert metrics_of(row) is None
@@ -101,25 +111,26 @@ def test_a_reference_is_seen_on_the_background_that_it_was_put_on(prediction: di
         shown.append(frame)
         return []
 
-    measure(prediction, looks, "disco", (0, 255, 0))
+    measure(prediction, replace(JUDGES, faces=looks), "disco", (0, 255, 0))
     assert (shown[0] == (0, 255, 0)).all()
     strip = next(iter(side_by_side([prediction], (0, 255, 0))))
     assert (strip[24:, :288] == (0, 255, 0)).all()
 
 
 def test_without_truth_there_are_no_picture_metrics(prediction: dict[str, Any]) -> None:
-    row = measure(prediction | {"truth_uri": None}, _no_faces, "disco", WHITE)
+    row = measure(prediction | {"truth_uri": None}, JUDGES, "disco", WHITE)
     assert (row["frames"], row["l1"], row["psnr"]) == (4, None, None)
 
 
 def test_side_by_side_shows_every_frame_of_every_column(prediction: dict[str, Any]) -> None:
-    frames = list(side_by_side([prediction, prediction | {"face_optimisation": True}], WHITE))
+    variants = [prediction | {"variant": name} for name in ("plain", "hjb", "face_off")]
+    frames = list(side_by_side(variants, WHITE))
     assert len(frames) == 4
-    # reference, driven by, plain, hjb, truth: each 288 wide at 192 high (32x48 six times), and a gap of 4
-    assert frames[0].shape == (24 + 192, 5 * (288 + 4), 3)
+    # reference, driven by, three variants, truth: each 288 wide at 192 high (32x48 six times), and a gap of 4
+    assert frames[0].shape == (24 + 192, 6 * (288 + 4), 3)
     with VideoReader(prediction["prediction_uri"]) as video:
         third = video.read([2])[0].repeat(6, 0).repeat(6, 1)
-    for column in range(1, 5):
+    for column in range(1, 6):
         np.testing.assert_array_equal(frames[2][24:, column * 292 : column * 292 + 288], third)
 
 
@@ -132,18 +143,18 @@ def test_csim_of_a_clip_with_itself_and_with_another_person(real_data: Path, tmp
     row = {
         "pair_id": "a",
         "status": "done",
-        "face_optimisation": True,
+        "variant": "hjb",
         "cut_middle": [0.5, 0.5],
         "prediction_uri": str(tmp_path / "copy.mp4"),
         "reference_uri": f"{clip}#frame=0",
         "truth_uri": clip,
         "frame_index": [0, 5, 10],
     }
-    analyser = FaceAnalyser(weights)
-    same = measure(row, analyser, "disco", WHITE)
+    judges = replace(JUDGES, faces=FaceAnalyser(weights))
+    same = measure(row, judges, "disco", WHITE)
     assert same["face_found"] == 1
     assert same["csim"] > 0.8
     assert same["csim_truth"] > 0.95
     assert same["psnr"] > 38
     other = str(real_data / "media" / "images" / "full_body_1.jpg")
-    assert measure(row | {"reference_uri": other}, analyser, "disco", WHITE)["csim"] < 0.4
+    assert measure(row | {"reference_uri": other}, judges, "disco", WHITE)["csim"] < 0.4

@@ -85,6 +85,19 @@ def test_what_is_dumped_loads_to_the_same_settings(config: Path, tmp_path: Path)
         (["align.evaluation_pairs=5"], r"unknown setting 'align.evaluation_pairs'; did you mean"),
         (["root=${NOT_SET_ANYWHERE}/x"], r"root: the environment variable NOT_SET_ANYWHERE is not set"),
         (["experiment="], r"setting 'experiment'"),
+        (
+            ["animate.variants={a: {samplr: {}}}"],
+            r"unknown setting 'animate.variants.a.samplr'; did you mean 'sampler'",
+        ),
+        (["animate.variants={a: {sampler: {stepz: 2}}}"], r"unknown setting 'animate.variants.a.sampler.stepz'"),
+        (["animate.variants.A.alignment=nobody"], r"setting 'animate.variants.A.alignment': .*'nobody'"),
+        (["animate.variants.a.max_frames=0"], r"setting 'animate.variants.a': max_frames must be at least 1"),
+        (["animate.variants.a=3"], r"setting 'animate.variants.a': must hold settings, as `key: value` \(got 3\)"),
+        (["animate.variants={}"], r"setting 'animate.variants': name at least one"),
+        (["animate.variants=[plain, hjb]"], r"setting 'animate.variants': name at least one"),
+        (["animate.variants={off: {}}"], r"setting 'animate.variants': YAML reads a name as False"),
+        (["animate.variants={a b: {}}"], r"variants: a name is of letters, digits, _ and -, at most 40, not 'a b'"),
+        (["animate.variants={a: {}, a: {}}"], r"the value is not YAML: 'a' occurs twice"),
         (["encode=5"], r"setting 'encode': must hold settings, as `key: value` \(got 5\)"),
     ],
 )
@@ -105,7 +118,8 @@ def _numbers(kind: Any, above: str = "") -> Iterator[tuple[str, Any]]:
     for name in kind.model_fields if issubclass(kind, Config) else [field.name for field in dataclasses.fields(kind)]:
         settings = [each for each in (hints[name], *typing.get_args(hints[name])) if dataclasses.is_dataclass(each)]
         if settings:
-            yield from _numbers(settings[0], f"{above}{name}.")
+            one = ".one" if typing.get_origin(hints[name]) is dict else ""
+            yield from _numbers(settings[0], f"{above}{name}{one}.")
         elif float in _types(hints[name]):
             yield above + name, hints[name]
 
@@ -124,6 +138,59 @@ def test_no_setting_takes_a_number_that_is_none(config: Path) -> None:
         with pytest.raises(ConfigError, match="finite number") as caught:
             load(str(config), [*needed, override])
         assert f"setting '{key}" in str(caught.value)
+
+
+VARIANTS = """
+experiment: x
+root: /data/x
+animate:
+  settings: {max_frames: 8, sampler: {steps: 9, s_churn: 1.0}}
+  variants:
+    plain: {face_optimisation: off}
+    as_they_are:
+    face_off: {face: off, sampler: {steps: 3}}
+"""
+
+
+def test_a_variant_says_what_differs_from_the_shared_settings(tmp_path: Path) -> None:
+    path = tmp_path / "variants.yaml"
+    path.write_text(VARIANTS)
+    loaded = load(str(path), ["animate.settings.max_frames=4"]).animate
+    assert list(loaded.variants) == ["plain", "as_they_are", "face_off"]
+    shared = loaded.settings
+    assert (shared.max_frames, shared.sampler.steps, shared.face, shared.face_optimisation) == (4, 9, True, True)
+    assert loaded.variants["as_they_are"] == shared
+    assert loaded.variants["plain"] == dataclasses.replace(shared, face_optimisation=False)
+    fewer = dataclasses.replace(shared.sampler, steps=3)
+    assert loaded.variants["face_off"] == dataclasses.replace(shared, face=False, sampler=fewer)
+
+
+def test_what_is_dumped_of_a_variant_is_what_differs(tmp_path: Path) -> None:
+    import yaml
+
+    path = tmp_path / "variants.yaml"
+    path.write_text(VARIANTS)
+    dumped = dump(load(str(path)))
+    assert dumped["animate"]["variants"] == {
+        "plain": {"face_optimisation": False},
+        "as_they_are": {},
+        "face_off": {"face": False, "sampler": {"steps": 3}},
+    }
+    path.write_text(yaml.safe_dump(dumped))
+    assert load(str(path), ["animate.settings.max_frames=2"]).animate.variants["face_off"].max_frames == 2
+
+
+def test_without_variants_there_is_one_without_face_optimisation_and_one_with_it(config: Path) -> None:
+    loaded = load(str(config), ["animate.settings.max_frames=5"]).animate
+    each = {name: (one.max_frames, one.face_optimisation) for name, one in loaded.variants.items()}
+    assert each == {"plain": (5, False), "hjb": (5, True)}
+
+
+def test_a_key_that_occurs_twice_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "twice.yaml"
+    path.write_text(VARIANTS.replace("    as_they_are:", "    plain: {face: off}"))
+    with pytest.raises(ConfigError, match=r"twice\.yaml is not YAML: 'plain' occurs twice .* line 8"):
+        load(str(path))
 
 
 @pytest.mark.parametrize("name", ["tiny", "full", "real_clips"])

@@ -76,6 +76,21 @@ def test_a_worker_logs_into_the_drivers_run(client: MlflowClient) -> None:
     assert client.get_metric_history(run.run_id, "loss")[0].step == 9
 
 
+def test_runs_below_a_run_are_found_again_by_name(client: MlflowClient) -> None:
+    with tracking.job_run("evaluate", "dance", "key") as run:
+        with pytest.raises(KeyError), run.below("plain"):
+            raise KeyError
+        with run.below("plain") as plain, run.below("hjb") as hjb:
+            plain.metrics({"psnr": 20.0})
+            hjb.metrics({"psnr": 21.0})
+    (experiment,) = {client.get_run(each.run_id).info.experiment_id for each in (run, plain, hjb)}
+    found = client.search_runs([experiment], f"tags.`mlflow.parentRunId` = '{run.run_id}'")
+    by_name = {each.info.run_name: (each.info.status, each.data.metrics) for each in found}
+    assert by_name == {"plain": ("FINISHED", {"psnr": 20.0}), "hjb": ("FINISHED", {"psnr": 21.0})}
+    assert len(found) == 2
+    assert not client.get_run(run.run_id).data.metrics
+
+
 TOGETHER = """
 import multiprocessing, sys
 from jobs.running import tracking

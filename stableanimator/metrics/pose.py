@@ -1,0 +1,170 @@
+"""Whether the result moves as the truth does: joints of the true frames that are found again in the generated ones.
+
+PCK (percentage of correct keypoints; Yang and Ramanan, PAMI 2013) over OpenPose's 18 joints, found in both by one pose
+network: of the joints that the truth shows, the share that the result has within 5 or 10 % of the person's stature. A
+joint that is not found in the result is missed. Joints that moved are counted by themselves too, since a result that
+stands still has all others. Of several people the one counts who is largest in the first true frame with anybody.
+
+F frames   P people of a frame   J the 18 joints (x, y, score), pixels
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+import numpy.typing as npt
+
+from stableanimator.perception.person_boxes import visible
+from stableanimator.perception.skeleton import OPENPOSE_JOINTS, to_openpose18
+
+Array = npt.NDArray[np.floating]
+
+PeopleFinder = Callable[[npt.NDArray[np.uint8]], npt.NDArray[np.float32]]
+"""A frame, uint8 RGB [H, W, 3], to its people's keypoints [P, 133, 3], the largest person first."""
+
+NEAR, NEARER = 0.1, 0.05
+"""How near is near enough, in statures."""
+MOVED = 0.1
+"""How far from its place in the first frame a joint must be to be one that moved, in statures."""
+
+_LENGTHS: tuple[tuple[float, tuple[tuple[str, ...], ...]], ...] = (
+    (
+        0.871,
+        (("nose", "neck", "hips", "right_knee", "right_ankle"), ("nose", "neck", "hips", "left_knee", "left_ankle")),
+    ),
+    (0.288, (("neck", "hips"),)),
+    (0.259, (("right_shoulder", "left_shoulder"),)),
+    (0.037, (("right_eye", "left_eye"),)),
+)
+"""Lengths along joints, in statures, the best first; of several chains the longer counts. Heights over the ground of
+Drillis and Contini (1966; Winter, Biomechanics and Motor Control of Human Movement, figure 4.1): ankles 0.039, knees
+0.285, hips 0.530, shoulders 0.818, chin 0.870, eyes 0.936, the nose between these two at 0.91; shoulders 0.259 wide.
+The eyes are 63 mm apart in a person of 1.71 m."""
+_FORESHORTENED = 90
+"""Percentile over frames that stands for a length: turned away from the picture it is only ever shorter, and what is
+longer than in nine of ten frames was found in the wrong place."""
+_OFTEN = 0.5
+"""Share of the person's frames that must show a length, or the next one is measured."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PoseAgreement:
+    """Shares of joints that are found again, 0 to 1; None where there is no joint to find."""
+
+    joints: int
+    """Of the true person in all frames: what `pck_05` and `pck_10` are shares of."""
+    joints_moved: int
+    """Those of them that are over `MOVED` from where the first frame that shows the person has them."""
+    pck_05: float | None
+    """Found within 5 % of the stature."""
+    pck_10: float | None
+    """Within 10 %."""
+    pck_moved_05: float | None
+    """The same of `joints_moved`."""
+    pck_moved_10: float | None
+
+
+def pose_agreement(generated: Sequence[Array], truth: Sequence[Array]) -> PoseAgreement:
+    """How much of the true motion the result has.
+
+    Args:
+        generated: [F] of [P, 133, 3], people of the generated frames.
+        truth: [F] of [P, 133, 3], people of the true frames in pixels of the same size, the largest first.
+
+    Returns:
+        Shares over the visible joints of all frames. Without any frame, without a person in the truth, or where nothing
+        tells the person's stature, there are no joints.
+    """
+    true = main_person(truth)
+    unit = stature(true)
+    if unit is None:
+        return PoseAgreement(joints=0, joints_moved=0, pck_05=None, pck_10=None, pck_moved_05=None, pck_moved_10=None)
+    shown = visible(true)
+    first = true[shown.any(-1)][0]
+    moved = shown & visible(first) & (_distances(true, first) > MOVED * unit)
+    apart = (
+        np.stack([_nearest(to_openpose18(people), pose) for people, pose in zip(generated, true, strict=True)]) / unit
+    )
+    return PoseAgreement(
+        joints=int(shown.sum()),
+        joints_moved=int(moved.sum()),
+        pck_05=_share(apart <= NEARER, shown),
+        pck_10=_share(apart <= NEAR, shown),
+        pck_moved_05=_share(apart <= NEARER, moved),
+        pck_moved_10=_share(apart <= NEAR, moved),
+    )
+
+
+def main_person(frames: Sequence[Array]) -> npt.NDArray[np.float64]:
+    """[F, 18, 3] of who comes first in the first frame with people; in each later one, of who is nearest to where they
+    were seen last, by the median of the joints that both show. NaN with score 0 in frames without anybody."""
+    result = np.full((len(frames), len(OPENPOSE_JOINTS), 3), np.nan)
+    result[..., 2] = 0
+    last: Array | None = None
+    for row, people in zip(result, frames, strict=True):
+        if len(people):
+            joints = to_openpose18(people)
+            last = joints[0 if last is None else int(np.argmin([_apart(each, last) for each in joints]))]
+            row[:] = last
+    return result
+
+
+def stature(poses: Array) -> float | None:
+    """How tall a person would stand in these frames, pixels, ground to crown, from what is seen of them.
+
+    Measured along the joints from the nose to the ankles, so that who sits or bends is as tall as who stands; where
+    fewer than half of the frames show that, by the trunk, by the width of the shoulders, or by the eyes, each with an
+    adult's share of the stature (`_LENGTHS`). One number for all frames: their 90th percentile.
+
+    Args:
+        poses: [F, 18, 3] of one person.
+
+    Returns:
+        None where no frame shows any of these lengths.
+    """
+    people = int(visible(poses).any(-1).sum())
+    measured = [(share, _lengths(poses, chains)) for share, chains in _LENGTHS]
+    for least in (_OFTEN * people, 1):
+        for share, lengths in measured:
+            if len(lengths) >= max(least, 1):
+                return float(np.percentile(lengths, _FORESHORTENED)) / share
+    return None
+
+
+def _lengths(poses: Array, chains: Sequence[Sequence[str]]) -> npt.NDArray[np.float64]:
+    """Of the longer chain in each frame that shows one, above 0."""
+    places = np.where(visible(poses)[..., None], poses[..., :2], np.nan).astype(np.float64)
+    by_name = {name: places[:, number] for number, name in enumerate(OPENPOSE_JOINTS)}
+    by_name["hips"] = (by_name["right_hip"] + by_name["left_hip"]) / 2
+    along = [sum(np.linalg.norm(by_name[a] - by_name[b], axis=-1) for a, b in pairwise(chain)) for chain in chains]
+    longest = np.fmax.reduce(along)
+    return longest[longest > 0]
+
+
+def _distances(poses: Array, others: Array) -> npt.NDArray[np.float64]:
+    """[..., J] between joints, pixels; infinite where either does not show one."""
+    both = visible(poses) & visible(others)
+    apart = np.linalg.norm(poses[..., :2].astype(np.float64) - others[..., :2], axis=-1)
+    return np.where(both, apart, np.inf)
+
+
+def _apart(pose: Array, other: Array) -> float:
+    """Median distance of the joints that both show; infinite where there are none."""
+    distances = _distances(pose, other)
+    there = distances[np.isfinite(distances)]
+    return float(np.median(there)) if len(there) else np.inf
+
+
+def _nearest(people: Array, pose: Array) -> npt.NDArray[np.float64]:
+    """[J] distances to the person of [P, 18, 3] who is nearest to a pose; infinite without people."""
+    if not len(people):
+        return np.full(len(pose), np.inf)
+    nearest = min(people, key=lambda each: _apart(each, pose))
+    return _distances(nearest, pose)
+
+
+def _share(near: npt.NDArray[np.bool_], of: npt.NDArray[np.bool_]) -> float | None:
+    return float(near[of].mean()) if of.any() else None
