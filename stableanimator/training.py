@@ -28,7 +28,7 @@ from stableanimator.diffusion.edm import add_noise, diffusion_loss, draw_sigmas
 from stableanimator.driving import align_driving, misalign_clip, skeleton_pictures
 from stableanimator.media.framing import Framing, Size
 from stableanimator.media.tensors import to_tensor
-from stableanimator.models.animator import Animator, Conditioning, added_time_ids, drop_conditions
+from stableanimator.models.animator import CONDITIONS, Animator, Conditioning, added_time_ids, drop_conditions
 from stableanimator.models.settings import FrameRates, MicroConditions
 from stableanimator.perception.settings import SkeletonStyle
 from stableanimator.training_settings import TrainingSettings
@@ -208,7 +208,7 @@ def training_loss(denoise: Denoise, batch: TrainingBatch, draws: StepDraws, sett
     sigma = draw_sigmas(draws.batch_size, settings.noise, generator(draws.seed, draws.step, 0))[list(draws.positions)]
     clips = range(len(streams))
     x = torch.cat([add_noise(batch.latents[i : i + 1], sigma[i : i + 1], streams[i]) for i in clips])
-    keep = torch.cat([_kept(settings.conditioning_dropout, stream) for stream in streams])
+    keep = torch.cat([_kept(settings, stream) for stream in streams])
     sigma = sigma.to(x.device)
     conditioning = replace(batch.conditioning, keep=keep.to(x.device))
     return diffusion_loss(denoise(x, sigma, conditioning), batch.latents, sigma, batch.face_mask, settings.loss)
@@ -221,14 +221,16 @@ def freeze_all_but(animator: Animator, trainable: Literal["all", "attention"]) -
             parameter.requires_grad_("attentions" in name)
 
 
-def _kept(probability: float, random: torch.Generator) -> Tensor:
-    """Which conditions of one clip are kept, [1, 4], by `drop_conditions`."""
+def _kept(settings: TrainingSettings, random: torch.Generator) -> Tensor:
+    """Which conditions of one clip are kept, [1, 4]: by `drop_conditions`, and the face by a draw of its own."""
     nothing = torch.zeros(1)
     one = Conditioning(
         reference_latent=nothing, clip_embedding=nothing, face_embedding=nothing, pose=nothing, added_time_ids=nothing
     )
-    keep = drop_conditions(one, probability, random).keep
+    keep = drop_conditions(one, settings.conditioning_dropout, random).keep
     assert keep is not None
+    if settings.face_dropout > 0:  # else nothing is drawn, and older trainings keep their random numbers
+        keep[:, CONDITIONS.index("face")] &= torch.rand(1, generator=random) >= settings.face_dropout
     return keep
 
 

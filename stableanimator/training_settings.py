@@ -24,6 +24,9 @@ class TrainingSettings:
     fps_id: float | None = None
     """Micro-condition, frames a second less one. Null: of each sample's own row; a number: the same for all, whatever
     their rates, as the released code has it (6)."""
+    face_dropout: float = 0.0
+    """Probability that a clip's face tokens are left out, drawn on its own. Released: never; a model that shall be
+    animated with `face: off` must have seen it. 0.15 is a usual value."""
     motion_bucket: float = 127.0
     """Micro-condition: how much motion, 0 to 255. Released: 127. The third one is the shard's own reference noise."""
     trainable: Literal["all", "attention"] = "all"
@@ -53,6 +56,8 @@ class TrainingSettings:
             raise ValueError("fps_id must not be negative")
         if not 0 <= self.conditioning_dropout <= 1 / 3:
             raise ValueError("conditioning_dropout must lie in 0 to 1/3: three cases share one draw")
+        if not 0 <= self.face_dropout <= 1:
+            raise ValueError("face_dropout must lie in 0 to 1")
 
     @property
     def needs_aligner(self) -> bool:

@@ -188,6 +188,23 @@ def test_conditions_are_dropped_as_often_as_asked() -> None:
     assert sum(cases.values()) == 600
 
 
+def test_the_face_is_dropped_alone_and_as_often_as_asked() -> None:
+    seen: list[Tensor] = []
+
+    def denoise(x: Tensor, sigma: Tensor, conditioning: Conditioning) -> Tensor:
+        assert conditioning.keep is not None
+        seen.append(conditioning.keep)
+        return x
+
+    settings = replace(SETTINGS, face_dropout=0.3)
+    batch = _batch(4)
+    for step in range(250):
+        training_loss(denoise, batch, StepDraws(seed=1, step=step, batch_size=4, positions=range(4)), settings)
+    kept = torch.cat(seen).double().mean(0)
+    assert kept[CONDITIONS.index("face")].item() == pytest.approx(0.7, abs=0.05)  # three deviations of 1,000 draws
+    assert [kept[CONDITIONS.index(name)].item() for name in ("clip", "reference", "pose")] == [1, 1, 1]
+
+
 def test_only_attention_learns_when_asked() -> None:
     unet = UNetSettings(
         block_out_channels=(32, 32),
@@ -215,7 +232,12 @@ def test_only_attention_learns_when_asked() -> None:
 
 @pytest.mark.parametrize(
     ("field", "value", "message"),
-    [("frames", 0, "at least 1"), ("fps_id", -1.0, "not be negative"), ("conditioning_dropout", 0.4, "0 to 1/3")],
+    [
+        ("frames", 0, "at least 1"),
+        ("fps_id", -1.0, "not be negative"),
+        ("conditioning_dropout", 0.4, "0 to 1/3"),
+        ("face_dropout", 1.1, "0 to 1"),
+    ],
 )
 def test_settings_out_of_range_are_refused(field: str, value: float, message: str) -> None:
     with pytest.raises(ValueError, match=message):
