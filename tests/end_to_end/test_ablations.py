@@ -38,7 +38,7 @@ SHORT = (
     "train.step.frames=2", "train.step.conditioning_dropout=0", "animate.settings.sizes=[[64, 64]]",
     "animate.settings.sampler.steps=2", "animate.settings.face_optimisation=off",
 )  # fmt: skip
-SIDE, FACTOR, FRAMES = 64, 8, 2
+SIDE, FRAMES = 64, 2
 
 
 @pytest.fixture(scope="module")
@@ -69,14 +69,15 @@ def _pose(offset: float = 0.0) -> np.ndarray:
 
 def _batch(config: Config, aligner: Aligner) -> TrainingBatch:
     """Two clips of random latents; the face is seen in the upper left."""
-    random, side = np.random.default_rng(3), SIDE // FACTOR
+    random, side = np.random.default_rng(3), SIDE // config.model.pose_net.factor
+    channels = config.model.unet.latent_channels
     mask = np.zeros((FRAMES, side, side), np.float32)
     mask[:, :3, :3] = 1
     row = ShardRow(
-        latents=random.normal(size=(FRAMES, 4, side, side)).astype(np.float32),
+        latents=random.normal(size=(FRAMES, channels, side, side)).astype(np.float32),
         face_mask=mask,
         keypoints=np.stack([_pose(), _pose(3)])[:, None],
-        reference_latent=random.normal(size=(1, 4, side, side)).astype(np.float32),
+        reference_latent=random.normal(size=(1, channels, side, side)).astype(np.float32),
         clip_embedding=random.normal(size=(1, 1, config.model.unet.cross_attention_dim)).astype(np.float32),
         face_embedding=2 * random.normal(size=(1, config.model.face_encoder.embedding_width)).astype(np.float32),
         reference_keypoints=_pose()[None],
@@ -197,7 +198,10 @@ def test_without_id_fusion_no_face_is_read_and_otherwise_one_is(aligner: Aligner
 def test_without_refinement_face_tokens_know_nothing_of_the_picture(root: Path) -> None:
     for name, refined in (("on", True), ("off", False)):
         encoder = _untrained(_config(f"model.face_encoder.refine={name}")).face_encoder
-        embedding, picture = torch.randn(1, encoder.settings.embedding_width), torch.randn(1, 1, 32)
+        embedding, picture = (
+            torch.randn(1, encoder.settings.embedding_width),
+            torch.randn(1, 1, encoder.settings.cross_attention_dim),
+        )
         assert torch.equal(encoder(embedding, picture), encoder(embedding, -picture)) is not refined
         assert not torch.equal(encoder(embedding, picture), encoder(-embedding, picture))
 

@@ -27,7 +27,8 @@ def test_both_steps_learn_from_the_same_sample(widths: Widths, tmp_path: Path) -
         np.testing.assert_array_equal(getattr(stored, field.name), getattr(fresh, field.name))
     sample = make_sample(stored, widths.step, generator(0))
     factor = encoders.factor
-    assert sample.latents.shape == (1, widths.step.frames, 4, widths.size[0] // factor, widths.size[1] // factor)
+    shape = (1, widths.step.frames, encoders.latent_channels, widths.size[0] // factor, widths.size[1] // factor)
+    assert sample.latents.shape == shape
     assert sample.face_mask.any()
     assert (sample.conditioning.pose > -1).any()  # somebody is drawn
     assert torch.isfinite(sample.latents).all()
