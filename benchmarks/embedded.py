@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import cv2
@@ -225,7 +225,8 @@ def main() -> int:
     config = load(str(CONFIG), ["root=/nowhere"])
     loaded = load_model_folder(arguments.model)
     models = Models(animator=loaded.animator, rates=loaded.rates, encoders=Encoders(config.encoders))
-    settings, judge, cases = config.animate.variants["plain"], Judge(), list[Case]()
+    settings = replace(config.animate.variants["plain"], alignment="none")  # each clip drives itself
+    judge, cases = Judge(), list[Case]()
     figures: list[Figure] = []
     for framing in KINDS:
         scores: list[list[Scores]] = [[], [], []]
