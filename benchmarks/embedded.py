@@ -4,7 +4,8 @@ VAE, which nothing can exceed.
 
     python -m benchmarks.embedded --model FOLDER --clips 40 [--sheet page.png]
 
-Each clip drives its own first frame. Everything is judged on pictures enlarged to 256 pixels.
+Each clip drives its own first frame, which is not among the scored ones. Everything is judged on pictures enlarged to
+256 pixels.
 """
 
 from __future__ import annotations
@@ -106,7 +107,7 @@ def make_case(number: int, framing: str, models: Models, settings: AnimateSettin
     kinds = KINDS[framing]
     look = ClipSettings(width=192, height=192, fps=8.0, min_seconds=2.5, max_seconds=3.0)
     renderer = ClipRenderer(write_clip(kinds[number % len(kinds)], FIRST_SEED + 500_000 + number, look))
-    frames = np.stack([picture for picture, _ in zip(renderer, range(FRAMES), strict=False)])
+    frames = np.stack([picture for picture, _ in zip(renderer, range(FRAMES + 1), strict=False)])
     poses = [judge.people(frame) for frame in frames]
     faces = judge.faces(frames[0])
     if not faces or faces[0].embedding is None or not len(poses[0]):
@@ -114,14 +115,14 @@ def make_case(number: int, framing: str, models: Models, settings: AnimateSettin
     reference = Reference(
         picture=frames[0], keypoints=poses[0][:1], face_box=faces[0].box, face_embedding=faces[0].embedding
     )
-    driving = Driving(keypoints=follow_people(poses, 1), height=192, width=192, fps=8.0)
+    driving = Driving(keypoints=follow_people(poses, 1)[1:], height=192, width=192, fps=8.0)
     driven = aligned(reference, driving, settings)
     animation = animate(models, reference, driven, settings, seed=number)
-    truth = driven.framing.pictures(frames)
+    truth = driven.framing.pictures(frames[1:])
     encoders = models.encoders
     with torch.no_grad():
         ceiling = to_pictures(encoders.decode(encoders.encode(to_tensor(truth))))
-    repeat = np.repeat(truth[:1], len(truth), axis=0)
+    repeat = np.repeat(driven.framing.pictures(frames[:1]), len(truth), axis=0)
     return Case(framing, truth, animation.frames, repeat, ceiling, animation.skeletons)
 
 
@@ -209,8 +210,8 @@ def sheet(cases: Sequence[Case], shown: int = 6) -> Pictures:
     rows = []
     for framing in KINDS:
         for case in [case for case in cases if case.framing == framing][:shown]:
-            places = np.linspace(1, len(case.truth) - 1, 6).astype(int)
-            rows.append(np.hstack([case.truth[0], *case.truth[places]]))
+            places = np.linspace(0, len(case.truth) - 1, 6).astype(int)
+            rows.append(np.hstack([case.repeat[0], *case.truth[places]]))
             rows.append(np.hstack([case.repeat[0], *case.result[places]]))
             rows.append(np.hstack([np.zeros_like(case.truth[0]), *case.skeletons[places]]))
     return np.vstack(rows)
