@@ -15,9 +15,10 @@ from jobs.training.denoiser_task import DenoiserTask
 from jobs.training.loop import run_training
 from jobs.training.settings import WITHOUT_EFFECT, TrainSettings
 from pipelines.shards.reader import ShardRows, ShardShapes
-from pipelines.storage.store import Store
-from stableanimator.errors import ConfigError
+from pipelines.storage.store import Store, file_sha256
+from stableanimator.errors import ConfigError, WeightsError
 from stableanimator.models.settings import ModelSettings
+from stableanimator.paths import local_path
 
 
 def run(config: Config, run: Run) -> str:
@@ -43,6 +44,7 @@ def run(config: Config, run: Run) -> str:
         "shards": shards.id,
         "encoders": shards.manifest["encoders"],
         "aligner": aligner_id,
+        "start": start_weights(settings.start),
     }
     folder = run_folder.claim(config.root, "models", settings.name, content)
     task = DenoiserTask(settings, config.model, shards, folder_of_aligner, content)
@@ -66,9 +68,25 @@ def run(config: Config, run: Run) -> str:
     )
 
 
+def start_weights(folder: str | None) -> dict[str, str] | None:
+    """SHA-256 of the weights that a training starts from: a path may come to hold others.
+
+    Raises:
+        WeightsError: there are none.
+    """
+    if folder is None:
+        return None
+    weights = sorted(local_path(folder).glob("*.safetensors"))
+    if not weights:
+        raise WeightsError(f"train.start: {folder} is no model folder: it holds no weights; train one, or leave it out")
+    return {path.name: file_sha256(path) for path in weights}
+
+
 def deciding(settings: TrainSettings) -> dict[str, Any]:
-    """The settings on which the model depends, beside shards and aligner, which have ids of their own."""
-    fields = {name: value for name, value in asdict(settings).items() if name not in ("name", "shards", "aligner")}
+    """The settings on which the model depends, beside shards, aligner and start, which are named by their contents."""
+    fields = {
+        name: value for name, value in asdict(settings).items() if name not in ("name", "shards", "aligner", "start")
+    }
     engine = fields["loop"]["engine"]
     fields["loop"]["engine"] = {name: value for name, value in engine.items() if name not in WITHOUT_EFFECT}
     return fields

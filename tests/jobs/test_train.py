@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
-from jobs.train import check_model, deciding
+from jobs.train import check_model, deciding, start_weights
 from jobs.training.settings import TrainSettings
 from pipelines.shards.reader import ShardShapes
 from stableanimator.alignment.settings import MisalignmentSettings
-from stableanimator.errors import ConfigError
+from stableanimator.errors import ConfigError, WeightsError
 from stableanimator.models.settings import ModelSettings
 from stableanimator.training_settings import TrainingSettings
 
@@ -51,3 +53,17 @@ def test_what_does_not_fit_is_named(shapes: ShardShapes, settings: TrainSettings
 
 def test_shards_and_aligner_name_the_run_by_their_ids_alone() -> None:
     assert deciding(TrainSettings(shards="latest")) == deciding(TrainSettings(shards="abc", aligner=None, name="x"))
+
+
+def test_a_start_is_named_by_its_weights_and_not_by_its_place(tmp_path: Path) -> None:
+    for name in ("here", "there"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "unet.safetensors").write_bytes(b"weights")
+    here, there = (start_weights(str(tmp_path / name)) for name in ("here", "there"))
+    assert here == there == {"unet.safetensors": hashlib.sha256(b"weights").hexdigest()}
+    assert deciding(TrainSettings(start=str(tmp_path / "here"))) == deciding(TrainSettings())
+    (tmp_path / "there" / "unet.safetensors").write_bytes(b"others")
+    assert start_weights(str(tmp_path / "there")) != here
+    assert start_weights(None) is None
+    with pytest.raises(WeightsError, match="train.start: .* holds no weights"):
+        start_weights(str(tmp_path / "nowhere"))
