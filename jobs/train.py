@@ -78,7 +78,7 @@ def start_weights(folder: str | None) -> dict[str, str] | None:
         return None
     weights = sorted(local_path(folder).glob("*.safetensors"))
     if not weights:
-        raise WeightsError(f"train.start: {folder} is no model folder: it holds no weights; train one, or leave it out")
+        raise WeightsError(f"train.start: {folder} holds no weights; name the folder of a model, or leave it out")
     return {path.name: file_sha256(path) for path in weights}
 
 

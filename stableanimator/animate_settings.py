@@ -43,8 +43,8 @@ class AnimateSettings:
     `steady` is for driving cameras that move."""
     face: bool = True
     """Whether the networks are shown the reference's face embedding. Off: the face tokens are zeros, as in guidance's
-    unconditional branch. No training drops them, so what is lost without them is the face and what the networks do
-    when they lack it."""
+    unconditional branch. A model that was trained without `train.step.face_dropout` never saw that, and what is then
+    lost is the face and what the networks do when they lack it."""
     face_optimisation: bool = True
     """HJB face optimisation (SA++ Algorithm 1) on, or plain sampling."""
     hjb: FaceOptimisationSettings = field(default_factory=FaceOptimisationSettings)
