@@ -65,5 +65,5 @@ def test_a_start_is_named_by_its_weights_and_not_by_its_place(tmp_path: Path) ->
     (tmp_path / "there" / "unet.safetensors").write_bytes(b"others")
     assert start_weights(str(tmp_path / "there")) != here
     assert start_weights(None) is None
-    with pytest.raises(WeightsError, match="train.start: .* holds no weights"):
+    with pytest.raises(WeightsError, match=r"train.start: .* holds no weights"):
         start_weights(str(tmp_path / "nowhere"))
