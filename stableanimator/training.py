@@ -26,10 +26,11 @@ from stableanimator.alignment.similarity import Similarity
 from stableanimator.alignment.training_data.misalignment import random_misalignment
 from stableanimator.diffusion.edm import add_noise, diffusion_loss, draw_sigmas
 from stableanimator.driving import align_driving, misalign_clip, skeleton_pictures
-from stableanimator.media.framing import Framing, Size
+from stableanimator.media.framing import Framing, Size, box_mask
 from stableanimator.media.tensors import to_tensor
 from stableanimator.models.animator import CONDITIONS, Animator, Conditioning, added_time_ids, drop_conditions
 from stableanimator.models.settings import FrameRates, MicroConditions
+from stableanimator.perception.hands import hand_boxes
 from stableanimator.perception.settings import SkeletonStyle
 from stableanimator.training_settings import TrainingSettings
 
@@ -71,6 +72,8 @@ class TrainingBatch:
     """[B, F, C, h, w] true latents, float32."""
     face_mask: Tensor
     """[B, F, h, w] float32."""
+    hand_mask: Tensor
+    """[B, F, h, w] float32, 1 around the hands of everybody in the picture."""
     conditioning: Conditioning
     """Of the same clips and frames."""
 
@@ -79,6 +82,7 @@ class TrainingBatch:
         return TrainingBatch(
             latents=self.latents.to(device),
             face_mask=self.face_mask.to(device),
+            hand_mask=self.hand_mask.to(device),
             conditioning=self.conditioning.to(device),
         )
 
@@ -147,6 +151,7 @@ def make_sample(
     return TrainingBatch(
         latents=_tensor(row.latents[window]),
         face_mask=_tensor(row.face_mask[window]),
+        hand_mask=_tensor(hand_masks(row.keypoints[window], row.size, row.size[0] // row.latents.shape[-2])),
         conditioning=Conditioning(
             reference_latent=_tensor(row.reference_latent[reference]),
             clip_embedding=_tensor(row.clip_embedding[reference]),
@@ -179,6 +184,11 @@ def realigned(
     )
 
 
+def hand_masks(keypoints: Array, size: Size, factor: int) -> Array:
+    """[F, h, w] at latent size, 1 around the hands, of true poses [F, P, 133, 3] in a picture of `size`."""
+    return np.stack([box_mask(hand_boxes(people), size, factor) for people in keypoints]).astype(np.float32)
+
+
 def join(samples: Sequence[TrainingBatch]) -> TrainingBatch:
     """One batch of several, all of one size."""
     conditionings = [sample.conditioning for sample in samples]
@@ -190,6 +200,7 @@ def join(samples: Sequence[TrainingBatch]) -> TrainingBatch:
     return TrainingBatch(
         latents=torch.cat([sample.latents for sample in samples]),
         face_mask=torch.cat([sample.face_mask for sample in samples]),
+        hand_mask=torch.cat([sample.hand_mask for sample in samples]),
         conditioning=Conditioning(**joined),
     )
 
@@ -211,7 +222,8 @@ def training_loss(denoise: Denoise, batch: TrainingBatch, draws: StepDraws, sett
     keep = torch.cat([_kept(settings, stream) for stream in streams])
     sigma = sigma.to(x.device)
     conditioning = replace(batch.conditioning, keep=keep.to(x.device))
-    return diffusion_loss(denoise(x, sigma, conditioning), batch.latents, sigma, batch.face_mask, settings.loss)
+    predicted = denoise(x, sigma, conditioning)
+    return diffusion_loss(predicted, batch.latents, sigma, batch.face_mask, settings.loss, batch.hand_mask)
 
 
 def freeze_all_but(animator: Animator, trainable: Literal["all", "attention"]) -> None:

@@ -74,19 +74,26 @@ def candidates_of(own: Cut, lenders: Sequence[MeasuredClip], settings: EncodeSet
 
     With `same_person` they are frames of the lenders, a cut of each clip before a second of any. Without such a frame
     they are of the clip's own other cuts, and without these of its own cut, which is where `same_clip` takes them.
+    With `both`, half of them are as with `same_clip`, the larger half, and the others as with `same_person`.
 
     Args:
         own: with at least one usable frame.
         lenders: other clips of the same person, in the order in which they are asked.
     """
     count = settings.reference_count
-    if settings.references == "same_clip":
-        return own.candidates(count)
+    of_own_cut = {"same_clip": count, "same_person": 0, "both": (count + 1) // 2}[settings.references]
+    return own.candidates(of_own_cut) + _of_the_person(own, lenders, settings, count - of_own_cut)
+
+
+def _of_the_person(own: Cut, lenders: Sequence[MeasuredClip], settings: EncodeSettings, count: int) -> list[Candidate]:
+    """At most `count` candidates, as `same_person` has them."""
     lent = [_cuts(lender, own, settings) for lender in lenders]
     rounds = range(max((len(cuts) for cuts in lent), default=0))
     cuts = [cuts[turn] for turn in rounds for cuts in lent if turn < len(cuts)]
     if not cuts:
-        cuts = [cut for cut in _cuts(own.owner, own, settings) if not same_cut(cut.framing, own.framing)] or [own]
+        cuts = [cut for cut in _cuts(own.owner, own, settings) if not same_cut(cut.framing, own.framing)]
+    if not cuts and settings.references == "same_person":
+        cuts = [own]
     cuts = cuts[:count]
     shares = shared_out([len(cut.positions) for cut in cuts], count)
     return [candidate for cut, share in zip(cuts, shares, strict=True) for candidate in cut.candidates(share)]

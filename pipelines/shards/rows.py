@@ -32,6 +32,7 @@ from pipelines.shards.settings import EncodeSettings
 from pipelines.storage.tables import KEYPOINT_COUNT, SHARDS
 from stableanimator.diffusion.edm import augment_reference
 from stableanimator.errors import RowError
+from stableanimator.media.framing import box_mask
 from stableanimator.media.prefetch import Prefetch
 from stableanimator.media.tensors import to_tensor
 from stableanimator.media.video import VideoReader
@@ -84,7 +85,7 @@ class EncodedCrop:
         references = row_references(candidates, self.clip, window)
         present = [frame.face_in_picture(framing) for frame in frames]
         masks = [
-            face_mask(framing.boxes(frame.faces if there else frame.faces[:0]), framing.size, self.factor)
+            box_mask(framing.boxes(frame.faces if there else frame.faces[:0]), framing.size, self.factor)
             for frame, there in zip(frames, present, strict=True)
         ]
         people = row_people(measured, window, self.settings.max_people)
@@ -238,17 +239,6 @@ def table_of(row: dict[str, Any]) -> pa.Table:
         else:
             columns.append(pa.array([value], column.type))
     return pa.Table.from_arrays(columns, schema=SHARDS)
-
-
-def face_mask(faces: Array, size: tuple[int, int], factor: int) -> npt.NDArray[np.uint8]:
-    """[h, w] at latent size: 1 in every cell that a face's box [N, 4] touches, 0 elsewhere."""
-    height, width = size[0] // factor, size[1] // factor
-    mask = np.zeros((height, width), np.uint8)
-    for x0, y0, x1, y1 in faces / factor:
-        rows = slice(max(int(np.floor(y0)), 0), max(int(np.ceil(y1)), 0))
-        columns = slice(max(int(np.floor(x0)), 0), max(int(np.ceil(x1)), 0))
-        mask[rows, columns] = 1
-    return mask
 
 
 def people_array(frames: list[MeasuredFrame], people: int) -> Array:

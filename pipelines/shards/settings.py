@@ -10,7 +10,7 @@ from stableanimator.media.framing import Size, check_sizes
 Crop = Literal["centre", "person", "half_body"]
 """How a clip is cut: see `pipelines.shards.crops`."""
 
-References = Literal["same_clip", "same_person"]
+References = Literal["same_clip", "same_person", "both"]
 
 VERSION = 3
 """Raised by hand when the meaning of a shard row changes."""
@@ -37,7 +37,7 @@ class EncodeSettings:
     spacing of 1 to 4, which is (1, 2, 3, 4)."""
     references: References = "same_clip"
     """Where the candidate references of a row come from: frames of its own clip and cut, or of other clips of the same
-    person, each in one of `crops` and of the row's size (`pipelines.shards.references`)."""
+    person, each in one of `crops` and of the row's size, or half of them each (`pipelines.shards.references`)."""
     reference_count: int = 4
     """Candidate references of a cut of a clip at most, spread evenly over frames with a face."""
     same_person_cosine: float = 0.8

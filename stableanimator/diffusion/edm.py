@@ -87,9 +87,16 @@ def augment_reference(picture: Tensor, strength: float, generator: torch.Generat
 
 
 def diffusion_loss(
-    x_pred: Tensor, x_gt: Tensor, sigma: Tensor, face_mask: Tensor | None, settings: LossSettings
+    x_pred: Tensor,
+    x_gt: Tensor,
+    sigma: Tensor,
+    face_mask: Tensor | None,
+    settings: LossSettings,
+    hand_mask: Tensor | None = None,
 ) -> Tensor:
     """SA++ Eq. 25: the mean squared error of the predicted latents, with faces weighted by (1 + M).
+
+    Where `settings.hand_weight` is not 1, what lies around the hands has that weight as well.
 
     Args:
         x_pred: predicted clean latents [B, F, C, h, w].
@@ -97,6 +104,7 @@ def diffusion_loss(
         sigma: noise level of each clip [B].
         face_mask: M at latent size [B, F, h, w], 1 inside a face and 0 elsewhere; None reads as no face.
         settings: power of the mask and weight over sigma.
+        hand_mask: like `face_mask`, 1 around a hand; None reads as no hand.
 
     Returns:
         The loss of each clip, float32 [B].
@@ -104,6 +112,8 @@ def diffusion_loss(
     error = (x_pred.float() - x_gt.float()) ** 2
     if settings.face_mask and face_mask is not None:
         error = error * (1.0 + face_mask.float().unsqueeze(2)) ** settings.mask_power
+    if hand_mask is not None:
+        error = error * (1.0 + (settings.hand_weight - 1.0) * hand_mask.float().unsqueeze(2))
     loss = error.flatten(1).mean(1)
     return loss * edm_weight(sigma.float()) if settings.sigma_weight == "edm" else loss
 

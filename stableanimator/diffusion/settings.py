@@ -49,6 +49,13 @@ class LossSettings:
     """Power of (1 + M) on the squared error: 2 is Eq. 25, 1 is the released code."""
     sigma_weight: Literal["edm", "none"] = "edm"
     """`edm`: weight (1 + sigma^2) / sigma^2 (released); `none`: Eq. 25 as printed."""
+    hand_weight: float = 1.0
+    """Weight of errors around the hands (`stableanimator.perception.hands`), beside Eq. 25; 1: none of their own.
+    MimicMotion (arXiv 2406.19680) has 10."""
+
+    def __post_init__(self) -> None:
+        if self.hand_weight <= 0:
+            raise ValueError("hand_weight must be above 0")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

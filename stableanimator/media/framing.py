@@ -144,6 +144,20 @@ def _scaled(source: Size, size: Size, factor: float) -> Size:
     return max(round(source[0] * factor), size[0]), max(round(source[1] * factor), size[1])
 
 
+def box_mask(boxes: npt.NDArray[np.floating], size: Size, factor: int) -> npt.NDArray[np.uint8]:
+    """[h, w] at latent size: 1 in every cell that a box [N, 4] of a picture of `size` touches, 0 elsewhere.
+
+    Args:
+        factor: pixels of a cell, along one side.
+    """
+    mask = np.zeros((size[0] // factor, size[1] // factor), np.uint8)
+    for x0, y0, x1, y1 in boxes / factor:
+        rows = slice(max(int(np.floor(y0)), 0), max(int(np.ceil(y1)), 0))
+        columns = slice(max(int(np.floor(x0)), 0), max(int(np.ceil(x1)), 0))
+        mask[rows, columns] = 1
+    return mask
+
+
 def check_sizes(name: str, sizes: Sequence[Size], multiple: int = 8) -> None:
     """Raise ValueError unless there is a size and every side is a positive multiple of `multiple`."""
     if not sizes:

@@ -22,6 +22,7 @@ from stableanimator.training import (
     draw_window,
     freeze_all_but,
     generator,
+    hand_masks,
     join,
     make_sample,
     training_loss,
@@ -143,6 +144,19 @@ def test_eq_25_by_hand(power: int, inside: float) -> None:
     noise = (seen["x"] - batch.latents) / seen["sigma"].reshape(3, 1, 1, 1, 1)
     assert abs(float(noise.mean())) < 0.1  # 1152 standard normal numbers: standard deviation of the mean 0.03
     assert float(noise.std()) == pytest.approx(1, abs=0.1)
+
+
+def test_hands_are_marked_where_the_true_poses_have_them() -> None:
+    row = _row(people=2)
+    row.keypoints[:] = (np.nan, np.nan, 0.0)
+    row.keypoints[3, 1, [6, 8, 10]] = [(36, 4, 0.9), (36, 20, 0.9), (36, 36, 0.9)]  # the middle of the hand: y 41.3
+    mask = hand_masks(row.keypoints, (HEIGHT, WIDTH), 8)
+    expected = np.zeros((ROW_FRAMES, 6, 8), np.float32)
+    expected[3, 3:, 3:6] = 1  # 24 pixels wide: x 24 to 48, y 29.3 to 53.3
+    np.testing.assert_array_equal(mask, expected)
+    moved = MisalignmentSettings()
+    sample = make_sample(row, replace(SETTINGS, misalignment=moved, alignment="none", frames=ROW_FRAMES), generator(1))
+    np.testing.assert_array_equal(sample.hand_mask[0], expected)
 
 
 def test_a_step_is_the_same_in_one_pass_and_in_several() -> None:

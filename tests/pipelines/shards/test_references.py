@@ -5,7 +5,7 @@ import pytest
 
 from pipelines.shards.measured import MeasuredClip, MeasuredFrame
 from pipelines.shards.references import Candidate, Cut, candidates_of, row_references, usable_positions
-from pipelines.shards.settings import EncodeSettings
+from pipelines.shards.settings import Crop, EncodeSettings
 from stableanimator.media.framing import Framing
 
 INSIDE = (10.0, 10.0, 20.0, 20.0)
@@ -99,3 +99,18 @@ def test_without_another_clip_other_cuts_of_the_own_one_come_before_its_own() ->
         ]
     only = candidates_of(own, [], EncodeSettings(references="same_person", crops=("centre",), reference_count=2))
     assert [(each.crop, each.position) for each in only] == [("centre", 0), ("centre", 8)]
+
+
+def test_both_is_half_of_the_own_cut_and_half_of_the_person() -> None:
+    alone = _clip("a", [_standing(i, 64) for i in range(9)])
+    own = Cut(owner=alone, crop="centre", framing=Framing.cover((64, 128), (64, 64)), positions=list(range(9)))
+    lender = _clip("b", [_standing(i, 64) for i in range(9)])
+
+    def chosen(crops: tuple[Crop, ...], lenders: list[MeasuredClip]) -> list[tuple[str, str, int]]:
+        settings = EncodeSettings(references="both", crops=crops, reference_count=5, max_enlargement=3.0)
+        return [(each.owner.shot_id, each.crop, each.position) for each in candidates_of(own, lenders, settings)]
+
+    of_own_cut = [("a", "centre", 0), ("a", "centre", 4), ("a", "centre", 8)]
+    assert chosen(("centre",), [lender]) == [*of_own_cut, ("b", "centre", 0), ("b", "centre", 8)]
+    assert chosen(("centre", "half_body"), []) == [*of_own_cut, ("a", "half_body", 0), ("a", "half_body", 8)]
+    assert chosen(("centre",), []) == of_own_cut

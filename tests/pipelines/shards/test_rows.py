@@ -15,16 +15,6 @@ def _frame(index: int, people: int) -> MeasuredFrame:
     return MeasuredFrame(index=index, time=index / 8, keypoints=keypoints, faces=faces, embedding=None)
 
 
-def test_a_mask_marks_the_cells_that_a_box_touches() -> None:
-    box = np.array([[9, 16, 17, 24], [-5, 28, 2, 50]], np.float32)  # 8-pixel cells: x 1-2, y 2; x 0, y 3
-    expected = np.zeros((4, 5), np.uint8)
-    expected[2, 1:3] = 1
-    expected[3, 0] = 1
-    np.testing.assert_array_equal(shard_rows.face_mask(box, (32, 40), 8), expected)
-    assert shard_rows.face_mask(np.zeros((0, 4), np.float32), (32, 40), 8).sum() == 0
-    assert shard_rows.face_mask(np.array([[-20, -20, -4, -4]], np.float32), (32, 40), 8).sum() == 0
-
-
 def test_absent_people_are_missing_points_with_score_zero() -> None:
     people = shard_rows.people_array([_frame(7, people=3), _frame(8, people=1)], 2)
     assert people.shape == (2, 2, 133, 3)

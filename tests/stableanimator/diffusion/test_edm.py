@@ -98,6 +98,15 @@ def test_equation_25_by_hand(settings: LossSettings, expected: float) -> None:
     assert loss.tolist() == pytest.approx([expected])
 
 
+def test_hands_weigh_by_themselves() -> None:
+    predicted, truth, sigma, mask = _loss_inputs()
+    settings = LossSettings(sigma_weight="none", hand_weight=10.0)
+    for hands, expected in ((mask, (1 + 10 * 4 * 9) / 2), (1 - mask, (10 * 1 + 4 * 9) / 2)):
+        assert diffusion_loss(predicted, truth, sigma, mask, settings, hands).tolist() == pytest.approx([expected])
+    with pytest.raises(ValueError, match="hand_weight must be above 0"):
+        LossSettings(hand_weight=0.0)
+
+
 def test_a_missing_mask_reads_as_no_face() -> None:
     predicted, truth, sigma, mask = _loss_inputs()
     without = diffusion_loss(predicted, truth, sigma, None, LossSettings())

@@ -6,7 +6,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stableanimator.media.framing import Framing, check_sizes, nearest_size, similar_sizes
+from stableanimator.media.framing import Framing, box_mask, check_sizes, nearest_size, similar_sizes
 from stableanimator.media.tensors import to_pictures, to_tensor
 
 SIZES = ((512, 512), (1024, 576), (576, 1024))
@@ -122,3 +122,13 @@ def test_bytes_become_floats_between_minus_one_and_one_and_back() -> None:
     np.testing.assert_array_equal(to_pictures(floats), every_level)
     outside = torch.tensor([-3.0, 5.0, 0.0]).reshape(3, 1, 1)
     assert to_pictures(outside).tolist() == [[[0, 255, 128]]]
+
+
+def test_a_mask_marks_the_cells_that_a_box_touches() -> None:
+    box = np.array([[9, 16, 17, 24], [-5, 28, 2, 50]], np.float32)  # 8-pixel cells: x 1-2, y 2; x 0, y 3
+    expected = np.zeros((4, 5), np.uint8)
+    expected[2, 1:3] = 1
+    expected[3, 0] = 1
+    np.testing.assert_array_equal(box_mask(box, (32, 40), 8), expected)
+    assert box_mask(np.zeros((0, 4), np.float32), (32, 40), 8).sum() == 0
+    assert box_mask(np.array([[-20, -20, -4, -4]], np.float32), (32, 40), 8).sum() == 0
