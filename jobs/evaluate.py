@@ -16,8 +16,8 @@ import pyarrow as pa
 from rich.console import Console
 from rich.table import Table
 
-from jobs.pairs.metrics import Image, MeasurePair, Prediction, metrics_of, side_by_side, unmeasured
-from jobs.pairs.settings import EvaluateSettings
+from jobs.pairs.metrics import Image, MeasurePair, Prediction, metrics_of, repeats, side_by_side, unmeasured
+from jobs.pairs.settings import REPEAT, EvaluateSettings
 from jobs.pairs.verdicts import require_some
 from jobs.running import entry
 from jobs.running.config import Config
@@ -58,8 +58,9 @@ def run(config: Config, run: Run) -> str:
     _log_inputs(run, predictions)
     variants: dict[str, Settings] = {each["name"]: each["settings"] for each in predictions.manifest["variants"]}
     rows = _measure(predictions, settings, config.perception, variants)
-    means = variant_means(rows, list(variants))
-    for name, of_variant in variants.items():
+    shown = {**variants, REPEAT: {}} if settings.repeat else variants
+    means = variant_means(rows, list(shown))
+    for name, of_variant in shown.items():
         with run.below(name) as below:
             _log_variant(below, name, of_variant, settings.protocol, means.get(name, {}))
             _log_inputs(below, predictions)
@@ -71,20 +72,25 @@ def run(config: Config, run: Run) -> str:
             run.file(path, "side_by_side")
         collection = _commit(predictions, settings, rows, means, {path.name: path.read_bytes() for path in files})
     run.dataset("metrics", collection.uri, collection.id, context="output")
-    failed = [row for row in rows if row["frames"] is None]
-    require_some("evaluate", rows, failed, collection.uri)
+    of_results = [row for row in rows if row["variant"] != REPEAT]
+    failed = [row for row in of_results if row["frames"] is None]
+    require_some("evaluate", of_results, failed, collection.uri)
     training = predictions.manifest["training"]
-    measured, count = len(rows) - len(failed), len(failed)
+    measured, count = len(of_results) - len(failed), len(failed)
     return f"{measured} predictions measured, {count} without metrics; {training}; in {collection.uri}"
 
 
 def _measure(
     predictions: Collection, settings: EvaluateSettings, perception: PerceptionSettings, variants: dict[str, Settings]
 ) -> list[dict[str, Any]]:
-    """Rows of METRICS by pair, and of a pair in the order of the variants."""
+    """Rows of METRICS by pair, and of a pair in the order of the variants, the repeated reference last."""
     backgrounds = {name: _background(each) for name, each in variants.items()}
+    wanted = predictions.table("predictions").to_pylist()
+    if settings.repeat:
+        backgrounds[REPEAT] = next(iter(backgrounds.values()))
+        wanted += repeats(wanted)
     measured = run_actors(
-        predictions.table("predictions").to_pylist(),
+        wanted,
         MeasurePair,
         (perception, settings.protocol, backgrounds),
         lost=unmeasured,
@@ -93,7 +99,7 @@ def _measure(
         cpus=settings.cpus_per_actor,
         gpus=settings.gpus_per_actor,
     )
-    order = list(variants)
+    order = [*variants, REPEAT]
     rows: list[dict[str, Any]] = pa.Table.from_pylist(list(measured), schema=METRICS).to_pylist()
     return sorted(rows, key=lambda row: (row["pair_id"], order.index(row["variant"])))
 

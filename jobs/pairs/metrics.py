@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from jobs.pairs.people import People
+from jobs.pairs.settings import REPEAT
 from stableanimator.errors import DecodeError, RowError
 from stableanimator.media.framing import Framing
 from stableanimator.media.pictures import Colour, read_image
@@ -37,7 +38,10 @@ def measure(prediction: Prediction, judges: Judges, protocol: ProtocolName, back
     if prediction["status"] != "done":
         raise RowError(prediction["reason"], prediction["detail"] or "")
     reference = read_image(prediction["reference_uri"], background)
-    return _named(prediction) | asdict(evaluate(frame_pairs(prediction), reference, judges, protocol))
+    pairs = frame_pairs(prediction)
+    if prediction["variant"] == REPEAT:
+        pairs = _repeated(pairs, reference, prediction["cut_middle"])
+    return _named(prediction) | asdict(evaluate(pairs, reference, judges, protocol))
 
 
 def unmeasured(prediction: Prediction, error: RowError) -> dict[str, Any]:
@@ -95,6 +99,31 @@ def frame_pairs(prediction: Prediction) -> Iterator[tuple[Image, Image | None]]:
             yield frame, truth
 
 
+def repeats(predictions: Sequence[Prediction]) -> list[Prediction]:
+    """Rows that stand for the repeated reference: of each pair's first variant that is done, named REPEAT."""
+    firsts: dict[str, Prediction] = {}
+    for row in predictions:
+        if row["status"] == "done":
+            firsts.setdefault(row["pair_id"], row)
+    return [row | {"variant": REPEAT} for row in firsts.values()]
+
+
+def _repeated(
+    pairs: Iterator[tuple[Image, Image | None]], reference: Image, middle: tuple[float, float]
+) -> Iterator[tuple[Image, Image | None]]:
+    """The reference, framed as the results are, in the place of each generated frame."""
+    still: Image | None = None
+    for generated, truth in pairs:
+        if still is None:
+            still = _framed(reference, (generated.shape[0], generated.shape[1]), middle)
+        yield still, truth
+
+
+def _framed(reference: Image, size: tuple[int, int], middle: tuple[float, float]) -> Image:
+    framed: Image = Framing.cover((reference.shape[0], reference.shape[1]), size, middle).pictures(reference[None])[0]
+    return framed
+
+
 def true_frames(prediction: Prediction, size: tuple[int, int]) -> Iterator[Image]:
     """The true frames, framed to the prediction's size around the middle of the reference's cut."""
     with VideoReader(prediction["truth_uri"]) as video:
@@ -117,8 +146,7 @@ def side_by_side(variants: Sequence[Prediction], background: Colour) -> Iterator
     with VideoReader(first["prediction_uri"]) as video:
         size = (video.info.height, video.info.width)
     picture = read_image(first["reference_uri"], background)
-    framing = Framing.cover((picture.shape[0], picture.shape[1]), size, first["cut_middle"])
-    reference = framing.pictures(picture[None])[0]
+    reference = _framed(picture, size, first["cut_middle"])
     columns = {"driven by": _frames(first["skeleton_uri"]), **videos}
     if first["truth_uri"] is not None:
         columns["truth"] = true_frames(first, size)

@@ -9,6 +9,8 @@ from stableanimator.animate_settings import AnimateSettings
 from stableanimator.metrics.protocol import ProtocolName
 from stableanimator.models.settings import Precision
 
+REPEAT = "repeat"
+"""The name under which `evaluate` has the reference repeated, beside the variants."""
 _VARIANT_NAME = re.compile(r"[A-Za-z0-9_-]{1,40}")
 
 
@@ -65,6 +67,8 @@ class AnimateJobSettings:
         for name in self.variants:
             if not _VARIANT_NAME.fullmatch(name):
                 raise ValueError(f"variants: a name is of letters, digits, _ and -, at most 40, not {name!r}")
+        if REPEAT in self.variants:
+            raise ValueError(f"variants: {REPEAT!r} is the name of the reference repeated (evaluate.repeat)")
         if not self.variants:
             both = {"plain": False, "hjb": True}
             of_each = {name: replace(self.settings, face_optimisation=on) for name, on in both.items()}
@@ -85,6 +89,9 @@ class EvaluateSettings:
     """A prediction set: its id, its first characters, or `latest`."""
     protocol: ProtocolName = "disco"
     """`disco`: the definitions of the published tables, bug for bug; `standard`: the textbook's."""
+    repeat: bool = True
+    """Whether every pair's reference, repeated as if it were the result, is measured as one more variant, `repeat`:
+    what shows neither motion nor change, and what a result must exceed."""
     videos: int = 4
     """Side-by-side videos that are made and logged, of the first so many pairs; 0: none."""
     actors: int = 1

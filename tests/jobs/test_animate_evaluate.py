@@ -222,17 +222,21 @@ def test_evaluate_logs_both_variants_and_the_dataset(config: Config, animated: s
         each.info.run_name: each
         for each in client.search_runs([logged.info.experiment_id], f"tags.`mlflow.parentRunId` = '{run_id}'")
     }
-    assert set(below) == {"plain", "hjb"}
+    assert set(below) == {"plain", "hjb", "repeat"}
     assert below["plain"].data.metrics.keys() == below["hjb"].data.metrics.keys()  # what MLflow compares
     changed = {name for name, value in below["plain"].data.params.items() if below["hjb"].data.params[name] != value}
     assert changed == {"face_optimisation"}
     assert below["hjb"].data.params["hjb.optimisation_steps"] == "2"
+    assert below["repeat"].data.metrics.keys() == below["hjb"].data.metrics.keys()
+    assert below["repeat"].data.metrics["psnr"] > below["plain"].data.metrics["psnr"]  # no noise in it
     for name, each in below.items():
         assert (each.data.tags["variant"], each.info.status) == (name, "FINISHED")
         both = [row["psnr"] for row in rows if row["psnr"] and row["variant"] == name]  # both of three frames
         assert each.data.metrics["psnr"] == pytest.approx(sum(both) / 2)
         assert each.data.tags["dataset.benchmark"] == logged.data.tags["dataset.benchmark"]
-    measured = [row for row in rows if row["pair_id"] in ("good", "side")]
+    repeats = [row for row in rows if row["variant"] == "repeat"]
+    assert [row["pair_id"] for row in repeats] == ["good", "side"]  # what no variant could make has none
+    measured = [row for row in rows if row["pair_id"] in ("good", "side") and row["variant"] != "repeat"]
     assert len(measured) == 4
     for row in measured:
         assert 3 < row["psnr"] < 25  # random networks

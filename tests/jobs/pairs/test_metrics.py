@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from jobs.pairs.metrics import frame_pairs, measure, metrics_of, side_by_side, unmeasured
+from jobs.pairs.metrics import frame_pairs, measure, metrics_of, repeats, side_by_side, unmeasured
 from stableanimator.errors import RowError
 from stableanimator.media.pictures import WHITE
 from stableanimator.media.video import VideoReader, write_mp4
@@ -71,6 +71,22 @@ def test_a_prediction_that_is_the_truth_is_perfect(prediction: dict[str, Any], p
     metrics = metrics_of(row)
     assert metrics is not None
     assert metrics.ssim == row["ssim"]
+
+
+def test_the_repeated_reference_is_measured_in_the_place_of_each_frame(
+    prediction: dict[str, Any], tmp_path: Path
+) -> None:
+    frames = _waves(4, 32, 48)
+    cv2.imwrite(str(tmp_path / "reference.png"), np.hstack([frames[0], frames[2]])[..., ::-1])
+    (repeat,) = repeats([prediction | {"status": "failed"}, prediction, prediction | {"variant": "hjb"}])
+    assert (repeat["pair_id"], repeat["variant"]) == ("a", "repeat")
+    for middle, shown in ((0.25, frames[0]), (0.75, frames[2])):  # the left half or the right one
+        row = measure(repeat | {"cut_middle": [middle, 0.5]}, JUDGES, "standard", WHITE)
+        with VideoReader(prediction["truth_uri"]) as video:
+            truth = video.read(range(4))
+        by_hand = np.abs(truth.astype(float) - shown).mean() / 255
+        assert row["l1"] == pytest.approx(by_hand, rel=1e-3)
+    assert repeats([prediction | {"status": "failed"}]) == []
 
 
 def test_true_frames_are_chosen_by_index_and_cut_as_the_reference_was(
