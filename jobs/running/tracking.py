@@ -7,6 +7,7 @@ import json
 import logging
 import os
 import subprocess
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -99,6 +100,19 @@ class Run:
     def picture(self, picture: npt.NDArray[np.uint8], name: str) -> None:
         """Log an RGB picture [H, W, 3] as the artifact `name`."""
         self._client.log_image(self.run_id, picture, artifact_file=name)
+
+    def curve(self, name: str) -> list[tuple[int, float]]:
+        """The steps and values of a metric that was logged; empty where none was."""
+        return [(point.step, point.value) for point in self._client.get_metric_history(self.run_id, name)]
+
+    def artifact(self, name: str) -> bytes:
+        """A file that was logged.
+
+        Raises:
+            MlflowException: there is none of that name.
+        """
+        with tempfile.TemporaryDirectory() as folder:
+            return Path(self._client.download_artifacts(self.run_id, name, folder)).read_bytes()
 
     def tag(self, key: str, value: str) -> None:
         self._client.set_tag(self.run_id, key, value)

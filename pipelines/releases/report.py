@@ -51,7 +51,7 @@ def render_report(
     return environment.get_template("report.html.jinja").render(
         summary=summary(counts),
         counts=counts,
-        funnel=_funnel(counts),
+        funnel=funnel(counts),
         reasons=_reasons(counts, effects),
         panels=_panels(verdicts, effects),
         near=[_near_miss(miss, uris) for miss in near_misses(verdicts, _MOST_NEAR_MISSES)],
@@ -88,7 +88,7 @@ def summary(counts: Mapping[str, Any]) -> str:
     return f"0 clips of {shots['total']} shots: {most}. {count} would be accepted without {rule}."
 
 
-def _funnel(counts: Mapping[str, Any]) -> list[dict[str, Any]]:
+def funnel(counts: Mapping[str, Any]) -> list[dict[str, Any]]:
     """The steps from what was listed to what was accepted, each with what was lost before the next."""
     sources, shots = counts["sources"], counts["shots"]
     undecodable = sum(counts["undecodable_videos"].values())

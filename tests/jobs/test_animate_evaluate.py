@@ -227,7 +227,7 @@ def test_evaluate_logs_both_variants_and_the_dataset(config: Config, animated: s
     changed = {name for name, value in below["plain"].data.params.items() if below["hjb"].data.params[name] != value}
     assert changed == {"face_optimisation"}
     assert below["hjb"].data.params["hjb.optimisation_steps"] == "2"
-    assert below["repeat"].data.metrics.keys() == below["hjb"].data.metrics.keys()
+    assert below["repeat"].data.metrics.keys() >= below["hjb"].data.metrics.keys()  # a face is found in it
     assert below["repeat"].data.metrics["psnr"] > below["plain"].data.metrics["psnr"]  # no noise in it
     for name, each in below.items():
         assert (each.data.tags["variant"], each.info.status) == (name, "FINISHED")

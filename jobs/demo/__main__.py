@@ -1,0 +1,110 @@
+"""`python -m jobs.demo`: from a list of URLs to one page, on a Ray head of its own, everything in one folder.
+
+On drawn clips and with the small networks of the package, or, with --real, on the clips and weights of SA_REAL_DATA.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import os
+import signal
+import sys
+import time
+from collections.abc import Sequence
+from importlib.resources import files
+from pathlib import Path
+from typing import IO, NoReturn
+
+from rich.console import Console
+
+from jobs.demo.sources import draw_sources, served, write_list
+from jobs.demo.steps import Step, Terminal, run_step
+from jobs.running.config import Config, load
+from jobs.running.local_ray import local_head
+from jobs.running.tracking import tracking_uri
+from jobs.submit import LINE
+from stableanimator.errors import UserError
+
+LOGICAL_CPUS = 4  # training workers, a driver and actors share the cores of a small machine
+_INTERRUPTED = 130  # what shells return of a program that Ctrl-C ended
+
+
+def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
+    result = argparse.ArgumentParser(prog="python -m jobs.demo", description=(__doc__ or "").splitlines()[0])
+    result.add_argument(
+        "--folder", type=Path, default=Path("demo"), help="for everything that is written; made if missing"
+    )
+    result.add_argument("--real", action="store_true", help="real clips and weights, from SA_REAL_DATA")
+    return result.parse_args(argv)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Returns 0, 2 for the user's mistake (one line on stderr), a failed job's exit code, or 130 after Ctrl-C."""
+    arguments = _arguments(argv)
+    folder = arguments.folder.resolve()
+    signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        (folder / "sources").mkdir(parents=True, exist_ok=True)
+        (folder / "index.html").unlink(missing_ok=True)  # of an earlier run
+        os.environ["SA_ROOT"], os.environ["MLFLOW_TRACKING_URI"] = str(folder), f"sqlite:///{folder}/mlflow.db"
+        config_path = str(files("jobs") / "configs" / ("real_clips.yaml" if arguments.real else "demo.yaml"))
+        with open(folder / "demo.log", "w") as log:
+            steps, config = _run(config_path, folder, log, real=arguments.real)
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except OSError as error:
+        print(f"error: {folder} cannot be written ({error}); give another --folder", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print(f"\nstopped. What is done is kept in {folder}; the same command goes on from there", file=sys.stderr)
+        return _INTERRUPTED
+    _say(Console(), folder, config)
+    return steps[-1].code
+
+
+def _interrupt(*_: object) -> NoReturn:
+    raise KeyboardInterrupt
+
+
+def _run(config_path: str, folder: Path, log: IO[str], *, real: bool) -> tuple[list[Step], Config]:
+    config = load(config_path)
+    console = Console()
+    console.print(f"everything is written to {folder}; what Ray and the jobs say, to demo.log there", soft_wrap=True)
+    with contextlib.ExitStack() as stack:
+        terminal = stack.enter_context(Terminal(console))
+        started = time.monotonic()
+        terminal.begin("start")
+        if not real:
+            terminal.say("drawing clips")
+            draw_sources(folder / "sources", log)
+            write_list(folder / "sources", stack.enter_context(served(folder / "sources")))
+        terminal.say("starting Ray")
+        address = stack.enter_context(local_head(LOGICAL_CPUS))
+        terminal.end("start", "a Ray head" + ("" if real else " and a web server with drawn clips"),
+                     time.monotonic() - started)  # fmt: skip
+        steps = []
+        for verb in LINE:
+            steps.append(run_step(verb, ["--config", config_path, "--address", address], log, terminal))
+            if steps[-1].code:
+                return steps, config
+        terminal.begin("page")
+        started = time.monotonic()
+        from jobs.demo.page import write_page  # here: MLflow and matplotlib take seconds
+
+        write_page(config, steps, folder / "index.html")
+        terminal.end("page", "index.html", time.monotonic() - started)
+    return steps, config
+
+
+def _say(console: Console, folder: Path, config: Config) -> None:
+    page = folder / "index.html"
+    if page.exists():
+        console.print(f"\nthe page:  {page}", soft_wrap=True)
+    console.print(f"videos:    {config.root}/metrics/*/*.mp4", soft_wrap=True)
+    console.print(f"runs:      mlflow ui --backend-store-uri {tracking_uri()}", soft_wrap=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

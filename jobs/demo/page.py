@@ -1,0 +1,150 @@
+"""The demo's page: what came in and what was kept, alignment, videos, metrics, losses, and how to see more.
+
+One HTML file that loads nothing from elsewhere; videos and pictures are inside it.
+"""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import numpy as np
+from matplotlib.figure import Figure
+
+from jobs.demo.steps import Step
+from jobs.pairs.settings import REPEAT
+from jobs.running.config import Config
+from jobs.running.tracking import resume, tracking_uri
+from pipelines.releases.report import funnel, summary
+from pipelines.releases.rule_columns import reason_text
+from pipelines.storage.store import Collection, Store
+from stableanimator.alignment.scoring.evaluate import mean_interval
+
+METRICS = {
+    "pck_moved_05": "joints that moved, found within 5 % of stature (PCK)",
+    "pck_10": "all joints, found within 10 % (PCK)",
+    "csim_truth_held_out": "face like the true one, cosine by the held-out recogniser",
+    "csim_held_out": "face like the reference's, cosine by the held-out recogniser",
+    "face_found": "frames with a face",
+    "psnr": "PSNR, dB",
+    "ssim": "SSIM",
+}
+"""What the table shows, and how it is called there; of all, more is better."""
+_VARIANTS = {
+    "plain": "learned alignment",
+    "hjb": "and HJB face optimisation",
+    "align_none": "no alignment",
+    "align_svd": "SVD alignment",
+    "face_off": "without the face embedding",
+    REPEAT: "the reference repeated",
+}
+
+
+def write_page(config: Config, steps: Sequence[Step], path: Path) -> None:
+    """Write the page of a demo whose verbs have all ended well."""
+    store = Store(config.root)
+    release, metrics = store.open("releases"), store.open("metrics")
+    runs = {step.verb: step.run_id for step in steps if step.run_id is not None}
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("jobs.demo", "."), autoescape=True, undefined=jinja2.StrictUndefined,
+        trim_blocks=True, lstrip_blocks=True,
+    )  # fmt: skip
+    environment.filters["reason"] = reason_text
+    counts = release.manifest["counts"]
+    predictions = store.open("predictions", metrics.manifest["predictions"]).table("predictions").to_pylist()
+    people = {row["pair_id"]: row["truth_uri"] for row in predictions if row["status"] == "done"}  # a clip each
+    variants = list(dict.fromkeys(metrics.table("metrics")["variant"].to_pylist()))
+    html = environment.get_template("page.html.jinja").render(
+        summary=summary(counts),
+        funnel=funnel(counts),
+        lost=_lost(counts),
+        report=_beside(path, release, "report.html"),
+        alignments=_alignments(json.loads(resume(runs["alignment_table"]).artifact("table_3.json"))),
+        worst=_data_url(resume(runs["alignment_table"]).artifact("worst_cases.png"), "image/png"),
+        videos=_videos(metrics),
+        variants=[{"name": name, "what": _VARIANTS.get(name, "")} for name in variants],
+        rows=metric_rows(metrics.table("metrics").to_pylist(), variants, people),
+        pairs=len(people),
+        people=len(set(people.values())),
+        curves=_curves(runs),
+        steps=steps,
+        tracking=tracking_uri(),
+        root=config.root,
+    )
+    path.write_text(html, encoding="utf-8")
+
+
+def _lost(counts: Mapping[str, Any]) -> list[tuple[str, int]]:
+    """Why sources and shots were turned away, the most frequent first."""
+    reasons = {**counts["failed_sources"], **counts["undecodable_videos"], **counts["failed_rules"]}
+    return sorted(reasons.items(), key=lambda item: -item[1])
+
+
+def _beside(path: Path, collection: Collection, name: str) -> str:
+    """A link from the page to a file of a collection, which lies under the same folder."""
+    return os.path.relpath(Path(collection.uri, name), path.parent)
+
+
+def _data_url(data: bytes, kind: str) -> str:
+    return f"data:{kind};base64,{base64.b64encode(data).decode()}"
+
+
+def _videos(metrics: Collection) -> list[str]:
+    return [_data_url(path.read_bytes(), "video/mp4") for path in sorted(Path(metrics.uri).glob("*.mp4"))]
+
+
+def _alignments(table: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Dis of every alignment over all drives, with its interval, one transform a clip."""
+    columns, values = table["columns"], table["data"]
+    rows = [dict(zip(columns, each, strict=True)) for each in values]
+    return [row for row in rows if row["group"] == "all" and row["scope"] == "clip"]
+
+
+def metric_rows(
+    rows: Sequence[Mapping[str, Any]], variants: Sequence[str], people: Mapping[str, str]
+) -> list[dict[str, Any]]:
+    """A line of the table for each of METRICS: the mean over people of each variant, with its 95 % interval.
+
+    A metric that no pair has is left out.
+
+    Args:
+        rows: of METRICS.
+        people: whom each pair shows.
+    """
+    table = []
+    for name, what in METRICS.items():
+        cells = []
+        for variant in variants:
+            measured = [row for row in rows if row["variant"] == variant and row[name] is not None]
+            values = np.array([row[name] for row in measured], np.float64)
+            shown = [people[row["pair_id"]] for row in measured]
+            cells.append(mean_interval(values, shown) if measured else None)
+        if any(cell is not None for cell in cells):
+            table.append({"what": what, "cells": cells, "digits": 1 if name == "psnr" else 2})
+    return table
+
+
+def _curves(runs: Mapping[str, str]) -> str:
+    """Losses of both trainings over their steps, as SVG."""
+    figure = Figure(figsize=(9, 3), layout="constrained")
+    for axes, verb in zip(figure.subplots(1, 2), ("align", "train"), strict=True):
+        run = resume(runs[verb])
+        for name, shown in (("loss", "training"), ("validation_loss", "held-out people")):
+            points = run.curve(name)
+            if points:
+                axes.plot(*zip(*points, strict=True), label=shown, marker="." if len(points) < 20 else None)
+        axes.set_title({"align": "alignment", "train": "U-Net, FaceEncoder and PoseNet"}[verb])
+        axes.set_xlabel("step")
+        axes.set_ylabel("loss")
+        axes.set_yscale("log")
+        if axes.has_data():
+            axes.legend()
+    drawn = io.StringIO()
+    figure.savefig(drawn, format="svg")
+    return drawn.getvalue()[drawn.getvalue().index("<svg") :]
