@@ -5,14 +5,18 @@ PYTHON ?= python3
 BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: demo test check format bench clean
+.PHONY: demo demo-real test check format bench clean
 
 # Modules and packages that can be run.
 RUNNABLE = $(patsubst %/__main__.py,%.py,$(shell grep -l __main__ benchmarks/*.py benchmarks/*/__main__.py))
 BENCHMARKS = $(or $(NAME),$(patsubst benchmarks/%.py,%,$(RUNNABLE)))
 
+# Everything that it writes lies in demo/, which `make clean` removes; ARGS are settings, such as train.loop.steps=600.
 demo: .venv/.installed
-	python -m jobs.demo
+	@python -m jobs.demo $(ARGS)
+
+demo-real: .venv/.installed
+	@python -m jobs.demo --real --folder demo-real $(ARGS)
 
 test: .venv/.installed-dev
 	python -m pytest $(or $(ARGS),-n 2 -m 'not slow')
@@ -32,14 +36,19 @@ bench: .venv/.installed-dev
 	for name in $(BENCHMARKS); do python -m benchmarks.$$name $(ARGS) || failed="$$failed $$name"; done; \
 	test -z "$$failed" || { echo "missed a bar or failed:$$failed"; exit 1; }
 
+# What pip says goes to a log, and is shown where it fails.
+INSTALL = $(BIN)/python -m pip install --constraint constraints.txt --editable
+
 .venv/.installed: pyproject.toml constraints.txt
-	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable .
-	touch $@
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	@echo "installing what constraints.txt pins; pip writes to .venv/install.log"
+	@$(INSTALL) . > .venv/install.log 2>&1 || { tail -n 20 .venv/install.log; exit 1; }
+	@touch $@
 
 .venv/.installed-dev: .venv/.installed
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
-	touch $@
+	@echo "installing what the tests need; pip writes to .venv/install-dev.log"
+	@$(INSTALL) '.[dev]' > .venv/install-dev.log 2>&1 || { tail -n 20 .venv/install-dev.log; exit 1; }
+	@touch $@
 
 clean:
-	rm -rf .venv build *.egg-info .pytest_cache .mypy_cache .ruff_cache
+	rm -rf .venv demo demo-real build *.egg-info .pytest_cache .mypy_cache .ruff_cache

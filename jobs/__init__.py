@@ -5,5 +5,5 @@ align, alignment_table, train  the aligner, Table III, the model
 pretrain_encoders              small encoders of one's own, where Stable Video Diffusion's are too large
 animate, evaluate              pairs to videos, videos to metrics
 releases, export               look after releases; a model in other formats
-submit, demo                   `ray job submit` with care; the whole line on a head of its own
+submit                         `ray job submit` with care
 """

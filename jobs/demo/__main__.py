@@ -10,7 +10,6 @@ import contextlib
 import os
 import signal
 import sys
-import time
 from collections.abc import Sequence
 from importlib.resources import files
 from pathlib import Path
@@ -36,7 +35,8 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
         "--folder", type=Path, default=Path("demo"), help="for everything that is written; made if missing"
     )
     result.add_argument("--real", action="store_true", help="real clips and weights, from SA_REAL_DATA")
-    return result.parse_args(argv)
+    result.add_argument("overrides", nargs="*", metavar="a.b=value", help="settings that replace those of the file")
+    return result.parse_intermixed_args(argv)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -50,7 +50,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         os.environ["SA_ROOT"], os.environ["MLFLOW_TRACKING_URI"] = str(folder), f"sqlite:///{folder}/mlflow.db"
         config_path = str(files("jobs") / "configs" / ("real_clips.yaml" if arguments.real else "demo.yaml"))
         with open(folder / "demo.log", "w") as log:
-            steps, config = _run(config_path, folder, log, real=arguments.real)
+            config = load(config_path, arguments.overrides)
+            steps = _run(config, ["--config", config_path, *arguments.overrides], folder, log, drawn=not arguments.real)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
@@ -68,34 +69,31 @@ def _interrupt(*_: object) -> NoReturn:
     raise KeyboardInterrupt
 
 
-def _run(config_path: str, folder: Path, log: IO[str], *, real: bool) -> tuple[list[Step], Config]:
-    config = load(config_path)
+def _run(config: Config, arguments: Sequence[str], folder: Path, log: IO[str], *, drawn: bool) -> list[Step]:
+    """Every verb with these arguments of `jobs.submit`, until one fails, and the page."""
     console = Console()
     console.print(f"everything is written to {folder}; what Ray and the jobs say, to demo.log there", soft_wrap=True)
     with contextlib.ExitStack() as stack:
         terminal = stack.enter_context(Terminal(console))
-        started = time.monotonic()
-        terminal.begin("start")
-        if not real:
-            terminal.say("drawing clips")
-            draw_sources(folder / "sources", log)
-            write_list(folder / "sources", stack.enter_context(served(folder / "sources")))
-        terminal.say("starting Ray")
-        address = stack.enter_context(local_head(LOGICAL_CPUS))
-        terminal.end("start", "a Ray head" + ("" if real else " and a web server with drawn clips"),
-                     time.monotonic() - started)  # fmt: skip
-        steps = []
+        with terminal.step("start") as line:
+            if drawn:
+                terminal.say("drawing clips")
+                draw_sources(folder / "sources", log)
+                write_list(folder / "sources", stack.enter_context(served(folder / "sources")))
+            terminal.say("starting Ray")
+            address = stack.enter_context(local_head(LOGICAL_CPUS))
+            line.said = "a Ray head" + (" and a web server with drawn clips" if drawn else "")
+        steps: list[Step] = []
         for verb in LINE:
-            steps.append(run_step(verb, ["--config", config_path, "--address", address], log, terminal))
+            steps.append(run_step(verb, [*arguments, "--address", address], log, terminal))
             if steps[-1].code:
-                return steps, config
-        terminal.begin("page")
-        started = time.monotonic()
-        from jobs.demo.page import write_page  # here: MLflow and matplotlib take seconds
+                return steps
+        with terminal.step("page") as line:
+            from jobs.demo.page import write_page  # here: MLflow and matplotlib take seconds
 
-        write_page(config, steps, folder / "index.html")
-        terminal.end("page", "index.html", time.monotonic() - started)
-    return steps, config
+            write_page(config, steps, folder / "index.html")
+            line.said = "index.html"
+    return steps
 
 
 def _say(console: Console, folder: Path, config: Config) -> None:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import IO
 
 from rich.console import Console
@@ -30,6 +30,14 @@ class Step:
     """Its last line, or the error."""
     run_id: str | None
     """Of MLflow; None where the job did not come to its end."""
+
+
+@dataclass
+class Line:
+    """What is said of a step once it is over."""
+
+    said: str = ""
+    failed: bool = False
 
 
 class Terminal:
@@ -55,23 +63,28 @@ class Terminal:
         if self._console.is_terminal:
             self._progress.stop()
 
-    def begin(self, name: str) -> None:
-        """A new line."""
+    @contextlib.contextmanager
+    def step(self, name: str) -> Iterator[Line]:
+        """A new line; what the block puts into it is there afterwards."""
+        line, started = Line(), time.monotonic()
         self._task = self._progress.add_task(name, total=1, said="")
+        try:
+            yield line
+        except BaseException:
+            line.failed = True
+            raise
+        finally:
+            self._progress.update(self._task, said=self._cut(line.said), completed=0 if line.failed else 1)
+            if line.failed:
+                self._progress.stop_task(self._task)
+            if not self._console.is_terminal:
+                mark, seconds = "✗" if line.failed else "✓", time.monotonic() - started
+                self._console.print(f"{mark} {name:<16} {seconds:4.0f} s  {line.said}", markup=False, soft_wrap=True)
 
     def say(self, text: str) -> None:
         """What the step is about, on its line."""
         assert self._task is not None
         self._progress.update(self._task, said=self._cut(text))
-
-    def end(self, name: str, said: str, seconds: float, failed: bool = False) -> None:
-        """The step is over."""
-        assert self._task is not None
-        self._progress.update(self._task, said=self._cut(said), completed=0 if failed else 1)
-        if not self._console.is_terminal:
-            self._console.print(
-                f"{'✗' if failed else '✓'} {name:<16} {seconds:4.0f} s  {said}", markup=False, soft_wrap=True
-            )
 
     def _cut(self, text: str) -> str:
         room = max(20, self._console.width - 36)
@@ -80,11 +93,12 @@ class Terminal:
 
 def run_step(verb: str, arguments: Sequence[str], log: IO[str], terminal: Terminal) -> Step:
     """Submit a verb with `python -m jobs.submit`, wait for it, and write everything that it says into `log`."""
-    terminal.begin(verb)
-    started = time.monotonic()
     command = [sys.executable, "-m", "jobs.submit", verb, *arguments]
-    said, run_id = "", None
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
+    started, run_id = time.monotonic(), None
+    with (
+        terminal.step(verb) as shown,
+        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process,
+    ):
         assert process.stdout is not None
         for line in process.stdout:
             log.write(line)
@@ -93,11 +107,11 @@ def run_step(verb: str, arguments: Sequence[str], log: IO[str], terminal: Termin
             if going_on := _GOING_ON.fullmatch(text):
                 terminal.say(going_on[1])
             elif (result := _RESULT.fullmatch(text)) and result["verb"] == verb:
-                said, run_id = result["said"], result["run"]
+                shown.said, run_id = result["said"], result["run"]
             elif text.startswith("error: "):
-                said = text
-    seconds = time.monotonic() - started
-    if process.returncode and not said:
-        said = f"failed; the log says why: {Path(log.name)}"
-    terminal.end(verb, said, seconds, failed=process.returncode != 0)
-    return Step(verb=verb, seconds=seconds, code=process.returncode, said=said, run_id=run_id)
+                shown.said = text
+        code = process.wait()
+        shown.failed = code != 0
+        if shown.failed and not shown.said:
+            shown.said = f"failed; the log says why: {log.name}"
+    return Step(verb=verb, seconds=time.monotonic() - started, code=code, said=shown.said, run_id=run_id)

@@ -1,94 +1,78 @@
-"""From a list of videos to rows in MLflow: all jobs, one after another, on a Ray head of their own."""
+"""From a list of URLs to rows in MLflow and one page: the demo, with fewer steps, as a newcomer runs it."""
 
 from __future__ import annotations
 
+import base64
 import json
+import os
+import re
+import signal
 import subprocess
 import sys
-import threading
-from collections.abc import Iterator
-from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+import time
 from pathlib import Path
 
 import av
+import psutil
 import pytest
 from mlflow.entities import Run
 from mlflow.tracking import MlflowClient
 
 from jobs.running.local_ray import local_head
 from jobs.submit import LINE
-from pipelines.releases.select import is_heldout
-from pipelines.releases.settings import SelectSettings
-from pipelines.storage.store import Store, file_sha256
+from pipelines.storage.store import Store
+
+pytestmark = pytest.mark.timeout(1500)
 
 CONFIGS = Path(__file__).resolve().parents[2] / "jobs" / "configs"
 REPOSITORY = CONFIGS.parents[1]
 SHORT = (  # the real settings with fewer steps: what is tested is that every part hands over to the next
-    "curate.actors=1",
     "align.steps=4", "align.validation_pairs=50", "align.engine.validate_every=2", "align.engine.checkpoint_every=4",
     "align.engine.zero_stage=0",
     "align.evaluation.drives_per_clip=2", "align.evaluation.worst=1",
     "train.loop.steps=4", "train.loop.engine.checkpoint_every=4", "train.loop.engine.validate_every=4",
-    "animate.settings.sampler.steps=2", "animate.settings.hjb.denoising_steps=1",
-    "animate.settings.hjb.optimisation_steps=3",
+    "animate.settings.sampler.steps=2", "animate.settings.hjb.denoising_steps=1", "animate.settings.max_frames=8",
+    "animate.settings.hjb.optimisation_steps=3", "curate.benchmark.pairs=4", "evaluate.videos=2",
 )  # fmt: skip
+VARIANTS = {"plain", "hjb", "align_none", "align_svd", "face_off"}
 
 
-class _Quiet(SimpleHTTPRequestHandler):
-    def log_message(self, format: str, *arguments: object) -> None:
-        return
-
-
-KINDS = ("dance", "gesture", "wave", "walk")  # all of them clips to be accepted
-
-
-def _draw(folder: Path) -> list[Path]:
-    command = [sys.executable, "-m", "stableanimator.synthetic.render", "--count", str(len(KINDS)), "--seed", "11"]
-    subprocess.run(
-        [*command, "--kinds", ",".join(KINDS), "--out", str(folder)], cwd=REPOSITORY, check=True, capture_output=True
+def _demo(folder: Path) -> subprocess.Popen[str]:
+    """In a session of its own, so that whatever it leaves behind can be found."""
+    command = [sys.executable, "-m", "jobs.demo", "--folder", str(folder), *SHORT]
+    return subprocess.Popen(
+        command, cwd=REPOSITORY, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True
     )
-    return sorted(folder.glob("*.mp4"))
 
 
-def _seed_that_divides(clips: list[Path]) -> int:
-    """A seed that keeps some of the clips for evaluation and leaves some for training."""
-    ids = [file_sha256(clip) for clip in clips]
-    settings = (SelectSettings(seed=seed, heldout_share=0.5) for seed in range(100))
-    return next(one.seed for one in settings if 0 < sum(is_heldout(video_id, one) for video_id in ids) < len(ids))
+def _left_behind(folder: Path) -> list[str]:
+    """Processes that the demo of a folder started and that are there still."""
+    left = []
+    for process in psutil.process_iter():
+        try:
+            if process.environ().get("SA_ROOT") == str(folder):
+                left.append(f"{process.pid} {' '.join(process.cmdline())[:200]}")
+        except (psutil.NoSuchProcess, psutil.AccessDenied, psutil.ZombieProcess):
+            continue
+    return left
 
 
-@pytest.fixture
-def served(tmp_path: Path) -> Iterator[tuple[Path, str, int]]:
-    """A folder with good clips and a truncated one, a server with another good clip, and a seed that divides them."""
-    folder, web = tmp_path / "folder", tmp_path / "web"
-    clips = _draw(folder)
-    web.mkdir()
-    (folder / "cut short.mp4").write_bytes(clips[0].read_bytes()[:20_000])
-    seed = _seed_that_divides(clips)
-    clips[-1].rename(web / "talk.mp4")
-    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(_Quiet, directory=str(web)))
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield folder, f"http://127.0.0.1:{server.server_port}", seed
-    server.shutdown()
+def _wait_until_nothing_is_left(folder: Path, seconds: float = 30.0) -> None:
+    deadline = time.monotonic() + seconds
+    while (left := _left_behind(folder)) and time.monotonic() < deadline:
+        time.sleep(0.5)
+    assert left == []
 
 
-def _submit(verb: str, overrides: tuple[str, ...]) -> None:
-    command = [sys.executable, "-m", "jobs.submit", verb, "--config", str(CONFIGS / "tiny.yaml"), *overrides]
-    done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True)
-    assert done.returncode == 0, done.stdout[-5000:] + done.stderr[-2000:]
-
-
-def _submit_plainly(verb: str, overrides: tuple[str, ...], environment: dict[str, str]) -> None:
-    ray = str(Path(sys.executable).with_name("ray"))
-    runtime = json.dumps({"env_vars": environment, "excludes": [".venv", ".git", "tests"]})
-    config = "jobs/configs/tiny.yaml"
-    command = [
-        ray, "job", "submit", "--working-dir", ".", "--runtime-env-json", runtime,
-        "--", "python", "-m", f"jobs.{verb}", "--config", config, *overrides,
-    ]  # fmt: skip
-    done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True)
-    assert done.returncode == 0, done.stdout[-5000:] + done.stderr[-2000:]
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """Its folder, and what it said on the terminal."""
+    folder = tmp_path_factory.mktemp("demo")
+    with _demo(folder) as process:
+        said, _ = process.communicate()
+    log = folder / "demo.log"
+    assert process.returncode == 0, said + (log.read_text()[-5000:] if log.exists() else "")
+    return folder, said
 
 
 def _assert_found_once(client: MlflowClient, align: Run) -> None:
@@ -104,69 +88,129 @@ def _assert_found_once(client: MlflowClient, align: Run) -> None:
     assert found["dis_learned_clip"] == pytest.approx(final["dis"], rel=1e-4)
 
 
-@pytest.mark.timeout(1200)
-def test_from_urls_to_mlflow(served: tuple[Path, str, int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    folder, url, seed = served
-    environment = {"SA_ROOT": str(tmp_path)}
-    monkeypatch.setenv("SA_ROOT", str(tmp_path))
-    monkeypatch.delenv("SA_REAL_DATA", raising=False)
-    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    crawl = (
-        f'curate.crawl.sources=["{folder}", "{url}/talk.mp4", "{url}/gone.mp4"]',
-        "curate.crawl.allow_private_addresses=true",
-        "curate.crawl.retries=0",
-        "curate.select.heldout_share=0.5",
-        f"curate.select.seed={seed}",
-    )
-    with local_head(num_cpus=4):
-        _submit_plainly("curate", (*crawl, *SHORT), environment)
-        for verb in LINE[1:]:
-            _submit(verb, SHORT)
+def test_the_terminal_has_a_line_for_each_step_and_nothing_is_left_running(demo: tuple[Path, str]) -> None:
+    folder, said = demo
+    _wait_until_nothing_is_left(folder)
+    lines = said.splitlines()
+    assert [line.split()[1] for line in lines if line.startswith("✓")] == ["start", *LINE, "page"]
+    assert len(lines) < 20
+    assert f"the page:  {folder}/index.html" in lines
 
-    store = Store(str(tmp_path / "tiny"))
+
+def test_bad_sources_are_turned_away_each_for_its_reason(demo: tuple[Path, str]) -> None:
+    store = Store(str(demo[0]))
     release = store.open("releases")
-    sources = release.table("sources").to_pylist()
-    # The truth of drawn clips lies beside them, and is passed over as no videos.
-    beside = [row for row in sources if row["status"] == "passed_over"]
-    assert {row["reason"] for row in beside} == {"not_a_video"}
-    assert not [row["source_uri"] for row in beside if row["source_uri"].endswith(".mp4")]
-    assert sorted((row["status"], row["reason"]) for row in sources if row not in beside) == [
-        ("failed", "http_404"),
-        *[("fetched", None)] * 5,
-    ]
-    verdicts = release.table("verdicts").to_pylist()
-    assert sorted(row["verdict"] for row in verdicts) == ["accept"] * 4 + ["reject"]
+    sources = {row["source_uri"].rpartition("/")[2]: row for row in release.table("sources").to_pylist()}
+    assert len(sources) == 27
+    assert {name: row["reason"] for name, row in sources.items() if row["status"] == "failed"} == {
+        "missing.mp4": "http_404",
+        "page.mp4": "not_a_video",
+    }
+    shots = release.table("verdicts").to_pylist()
+    names = {row["video_id"]: name for name, row in sources.items() if row["video_id"]}
+    verdicts: dict[str, set[str]] = {}
+    for row in shots:
+        kind = names[row["video_id"]].removesuffix(".mp4").split("_", 1)[-1]
+        verdicts.setdefault(kind, set()).add(row["verdict"])
+    turned_away = ("pan", "pair", "statue", "zoom", "away", "follow", "empty", "shake", "turn_away", "roll", "group",
+                   "far", "off")  # fmt: skip
+    assert {kind for kind in verdicts if verdicts[kind] == {"reject"}} == set(turned_away)
     assert (Path(release.uri) / "report.html").stat().st_size > 5_000
 
+
+def test_every_pair_is_animated_in_every_variant(demo: tuple[Path, str]) -> None:
+    store = Store(str(demo[0]))
     predictions = store.open("predictions").table("predictions").to_pylist()
     pairs = store.open("benchmarks").table("pairs").num_rows
-    assert sorted(row["variant"] for row in predictions) == ["hjb"] * pairs + ["plain"] * pairs
+    assert pairs == 4
+    assert len(predictions) == pairs * len(VARIANTS)
+    assert {row["variant"] for row in predictions} == VARIANTS
     for row in predictions:
         assert row["status"] == "done", row["detail"]
         with av.open(row["prediction_uri"]) as video:
             assert video.streams.video[0].codec_context.name == "h264"
             assert sum(1 for _ in video.decode(video=0)) == len(row["frame_index"])
-    for row in predictions:
         if row["variant"] == "hjb":
             assert row["face_loss_after"] < row["face_loss_before"]
+    metrics = store.open("metrics").table("metrics").to_pylist()
+    assert {row["variant"] for row in metrics} == {*VARIANTS, "repeat"}
+    assert all(row["joints"] > 0 and (row["csim"] is None) == (row["csim_held_out"] is None) for row in metrics)
 
-    client = MlflowClient(tracking_uri=f"sqlite:///{tmp_path}/mlflow.db")
-    experiment = client.get_experiment_by_name("tiny")
+
+def test_every_job_is_a_run_and_every_variant_one_below(demo: tuple[Path, str]) -> None:
+    client = MlflowClient(tracking_uri=f"sqlite:///{demo[0]}/mlflow.db")
+    experiment = client.get_experiment_by_name("demo")
     assert experiment is not None
     runs = client.search_runs([experiment.experiment_id])
     children = {run.info.run_name: run for run in runs if "mlflow.parentRunId" in run.data.tags}
-    variants = {name: children.pop(name) for name in ("plain", "hjb")}
+    variants = {name: children.pop(name) for name in (*VARIANTS, "repeat")}
     assert {run.data.tags["mlflow.parentRunId"] for run in variants.values()} == {children["evaluate"].info.run_id}
     assert set(children) == set(LINE)
     assert len({run.data.tags["mlflow.parentRunId"] for run in children.values()}) == 1
     assert all(run.info.status == "FINISHED" for run in children.values())
-    assert children["encode"].data.tags["dataset.release"] == release.id
+    assert children["encode"].data.tags["dataset.release"] == Store(str(demo[0])).open("releases").id
     for run in variants.values():
         assert {"psnr", "pck_10"} <= set(run.data.metrics)
-    metrics = store.open("metrics").table("metrics").to_pylist()
-    assert all(row["joints"] > 0 and (row["csim"] is None) == (row["csim_held_out"] is None) for row in metrics)
     _assert_found_once(client, children["align"])
     assert {"dis_learned_clip", "dis_svd_literal_frame"} <= set(children["alignment_table"].data.metrics)
     table = {artifact.path for artifact in client.list_artifacts(children["alignment_table"].info.run_id)}
     assert {"table_3.html", "table_3.json", "dis_by_clip.json", "worst_cases.png"} <= table
     assert len(client.get_metric_history(children["train"].info.run_id, "loss")) >= 1
+
+
+def test_the_page_holds_videos_metrics_and_curves_and_loads_nothing(demo: tuple[Path, str], tmp_path: Path) -> None:
+    page = (demo[0] / "index.html").read_text()
+    videos = re.findall(r'src="data:video/mp4;base64,([^"]+)"', page)
+    assert len(videos) == 2
+    (tmp_path / "first.mp4").write_bytes(base64.b64decode(videos[0]))
+    with av.open(str(tmp_path / "first.mp4")) as video:
+        assert sum(1 for _ in video.decode(video=0)) == 8
+    assert not re.search(r'(?:src|href)="(?!data:)(?!\.{0,2}/?releases/)[^"#]', page.replace("xlink:href", "x"))
+    for text in ("sources listed", "learned", "svd_literal", "repeat", "held-out people", "mlflow ui"):
+        assert text in page
+    (report,) = re.findall(r'href="(releases/[^"]+)"', page)
+    assert (demo[0] / report).exists()
+
+
+def test_a_second_run_makes_nothing_again(demo: tuple[Path, str]) -> None:
+    folder, _ = demo
+    kept = {path: path.stat().st_mtime_ns for path in (folder / "parts").rglob("*.parquet")}
+    ids = {family: Store(str(folder)).open(family).id for family in ("releases", "shards", "models", "metrics")}
+    with _demo(folder) as process:
+        said, _ = process.communicate()
+    assert process.returncode == 0, said
+    assert {path: path.stat().st_mtime_ns for path in (folder / "parts").rglob("*.parquet")} == kept
+    assert {family: Store(str(folder)).open(family).id for family in ids} == ids
+
+
+def test_ctrl_c_ends_everything_and_keeps_what_is_done(tmp_path: Path) -> None:
+    with _demo(tmp_path) as process:
+        log = tmp_path / "demo.log"
+        deadline = time.monotonic() + 600
+        while time.monotonic() < deadline and not (log.exists() and "measuring videos" in log.read_text()):
+            time.sleep(0.5)
+        os.killpg(process.pid, signal.SIGINT)  # what a terminal does
+        said, _ = process.communicate(timeout=120)
+    assert process.returncode == 130, said
+    assert "stopped. What is done is kept in" in said
+    assert "Traceback" not in said
+    _wait_until_nothing_is_left(tmp_path)
+    assert len(list((tmp_path / "media").rglob("*.mp4"))) == 25
+
+
+def test_ray_job_submit_alone_runs_a_verb(tmp_path: Path, demo: tuple[Path, str]) -> None:
+    """Ray's own command, from a checkout, without ours; on the demo's folder, where everything is there already."""
+    folder, _ = demo
+    ray = str(Path(sys.executable).with_name("ray"))
+    runtime = {
+        "env_vars": {"SA_ROOT": str(folder), "MLFLOW_TRACKING_URI": f"sqlite:///{folder}/mlflow.db"},
+        "excludes": [".venv", ".git", "tests", "demo"],
+    }
+    with local_head(num_cpus=4):
+        command = [
+            ray, "job", "submit", "--working-dir", ".", "--runtime-env-json", json.dumps(runtime),
+            "--", "python", "-m", "jobs.encode", "--config", "jobs/configs/demo.yaml", *SHORT,
+        ]  # fmt: skip
+        done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout[-5000:] + done.stderr[-2000:]
+    assert Store(str(folder)).open("shards").id in done.stdout
