@@ -28,9 +28,17 @@ from stableanimator.diffusion.edm import augment_reference
 from stableanimator.diffusion.hjb import FaceOptimisation, FaceOptimisationReport
 from stableanimator.diffusion.sampler import initial_noise, karras_sigmas, sample
 from stableanimator.diffusion.settings import FaceOptimisationSettings
-from stableanimator.driving import BODY, align_driving, face_points, joints_in_picture, misalign_clip, skeleton_pictures
+from stableanimator.driving import (
+    BODY,
+    align_driving,
+    face_boxes,
+    face_points,
+    joints_in_picture,
+    misalign_clip,
+    skeleton_pictures,
+)
 from stableanimator.errors import CheckpointError
-from stableanimator.media.framing import Framing, Size, nearest_size
+from stableanimator.media.framing import Framing, Size, box_mask, nearest_size
 from stableanimator.media.tensors import to_pictures, to_tensor
 from stableanimator.models.animator import CONDITIONS, Animator, Conditioning, added_time_ids
 from stableanimator.models.encoders import Encoders
@@ -210,6 +218,8 @@ def animate(
         karras_sigmas(sampler.steps, sampler.sigma_min, sampler.sigma_max, sampler.rho),
         sampler,
         hook=hook,
+        correction=settings.hjb.correction,
+        observe=hook.observe if hook else None,
         generator=generator,
     )
     frames = to_pictures(models.encoders.decode(latents[0]))
@@ -255,19 +265,47 @@ def _condition(
 def _face_hook(
     models: Models, reference: Reference, poses: Array, size: Size, settings: FaceOptimisationSettings
 ) -> FaceOptimisation:
-    """Algorithm 1 on the first person's face, cropped where the aligned skeleton has its eyes and nose."""
+    """Algorithm 1 on the first person's face, cropped in both pictures where the skeletons have the same points."""
     assert models.arcface is not None
-    template = torch.from_numpy(TEMPLATE[:3]).to(models.device)
-
-    def crop(pictures: Tensor, points: Tensor) -> Tensor:
-        return align_crops(pictures, points, template)
-
+    points = face_points(poses[:, 0], *size)
+    mask = None
+    if settings.face_margin is not None:
+        boxes = face_boxes(poses[:, 0], points)
+        margins = settings.face_margin * (boxes[:, 2:] - boxes[:, :2]).max(1, keepdims=True)
+        wide = boxes + margins * np.array([-1, -1, 1, 1], np.float32)
+        factor = models.encoders.factor
+        mask = torch.from_numpy(np.stack([box_mask(box[None][np.isfinite(box[:1])], size, factor) for box in wide]))
     return FaceOptimisation(
         settings,
         models.encoders.decode,
-        crop,
+        _crop,
         models.arcface,
-        torch.from_numpy(reference.face_embedding).to(models.device),
-        torch.from_numpy(face_points(poses[:, 0], *size)).to(models.device),
+        _wanted(models.arcface, reference, points),
+        torch.from_numpy(points).to(models.device),
         decode_chunk=models.encoders.settings.decode_chunk,
+        mask=mask,
     )
+
+
+def _crop(pictures: Tensor, points: Tensor) -> Tensor:
+    return align_crops(pictures, points, torch.from_numpy(TEMPLATE).to(pictures.device))
+
+
+def _wanted(arcface: ArcFace, reference: Reference, points: Array) -> Tensor:
+    """Embeddings [1, F, E] of the reference face, cropped by those points that a frame has too: a face that is right is
+    then at the minimum. Where the reference's skeleton has no face, its own embedding stands in.
+
+    Also takes the mouth out of frames' `points` [F, 5, 2], in place, where the reference's skeleton has none.
+    """
+    picture = to_tensor(reference.picture[None])
+    own = face_points(reference.keypoints[:1], *reference.picture.shape[:2])  # [1, 5, 2]
+    device = next(arcface.buffers(), torch.empty(0)).device
+    if not np.isfinite(own[0, :3]).all():
+        return torch.from_numpy(reference.face_embedding).to(device).expand(1, len(points), -1)
+    points[:, ~np.isfinite(own[0]).all(-1)] = np.nan
+    shared = np.where(np.isfinite(points), own, np.float32(np.nan))
+    shared[~np.isfinite(points[:, :2]).all((1, 2))] = own  # no face in this frame: not read
+    patterns, which = np.unique(np.isfinite(shared).all(-1), axis=0, return_inverse=True)
+    crops = [_crop(picture, torch.from_numpy(shared[which == number][:1])) for number in range(len(patterns))]
+    embeddings = torch.cat([arcface(crop.to(device)) for crop in crops])
+    return embeddings[torch.from_numpy(which.reshape(-1))][None]

@@ -20,7 +20,7 @@ from stableanimator.alignment.similarity import Similarity, mean_point
 from stableanimator.media.framing import Framing, Size
 from stableanimator.perception.person_boxes import visible
 from stableanimator.perception.settings import SkeletonStyle
-from stableanimator.perception.skeleton import VISIBLE, draw_skeleton, to_openpose18
+from stableanimator.perception.skeleton import FACE, VISIBLE, draw_skeleton, to_openpose18
 from stableanimator.tracklets import find_again, follow_everybody
 
 Array = npt.NDArray[np.float32]
@@ -30,6 +30,9 @@ BODY = slice(0, 17)
 EYES_AND_NOSE = (2, 1, 0)
 """The person's right eye, left eye and nose: in the order of the first three points of ArcFace's template, which counts
 eyes from the left of the picture."""
+# Among the 68 face points, which are in iBUG's order; right is the person's own, left in the picture.
+_RIGHT_EYE, _LEFT_EYE, _NOSE_TIP = slice(36, 42), slice(42, 48), slice(30, 31)
+_MOUTH_RIGHT, _MOUTH_LEFT = slice(48, 49), slice(54, 55)
 
 
 def follow_people(frames: Sequence[Array], count: int) -> Array:
@@ -101,16 +104,38 @@ def skeleton_pictures(keypoints: Array, height: int, width: int, style: Skeleton
 
 
 def face_points(keypoints: Array, height: int, width: int) -> Array:
-    """Eyes and nose [F, 3, 2] of one person's poses [F, 133, 3], in the order of ArcFace's template.
+    """Eyes, nose and corners of the mouth [F, 5, 2] of one person's poses [F, 133, 3], in the order of `TEMPLATE`.
 
-    NaN in every frame in which one of the three is not visible or lies outside the picture: such a frame shows no face
-    that could be compared.
+    They come from the 68 face points (iBUG's order): the means of the rings around the eyes, the tip of the nose, the
+    corners of the mouth. Where some of these are not visible, eyes and nose are the body's, and the mouth is NaN. A
+    frame in which a point lies outside the picture, or eyes and nose are not all visible, shows no face that could be
+    compared: all of it is NaN.
     """
+    face = keypoints[:, FACE].astype(np.float32)
+    parts = [face[:, _RIGHT_EYE], face[:, _LEFT_EYE], face[:, _NOSE_TIP], face[:, _MOUTH_RIGHT], face[:, _MOUTH_LEFT]]
+    fine = np.stack([part.mean(1) for part in parts], 1)
+    seen = np.asarray(np.stack([(part[..., 2] >= VISIBLE).all(1) for part in parts], 1).all(1))
     points = keypoints[:, EYES_AND_NOSE].astype(np.float32)
-    place = points[..., :2]
-    missing = ((points[..., 2] < VISIBLE) | ~_inside(points, (height, width))).any(-1)
-    place[missing] = np.nan
+    coarse = np.concatenate([points, np.full((len(points), 2, 3), np.nan, np.float32)], 1)
+    chosen = np.where(seen[:, None, None], fine, coarse)
+    wanted = np.where(seen[:, None], [True] * 5, [True] * 3 + [False] * 2)
+    good = (chosen[..., 2] >= VISIBLE) & _inside(chosen, (height, width))
+    place: Array = chosen[..., :2]
+    place[(wanted & ~good).any(1)] = np.nan
     return place
+
+
+def face_boxes(keypoints: Array, points: Array) -> Array:
+    """Boxes [F, 4] (left, top, right, bottom) of one person's face, in the unit of the keypoints; NaN without a face.
+
+    Around the visible face points [F, 133, 3] and `face_points` [F, 5, 2] of the same frames.
+    """
+    face = np.where(keypoints[:, FACE, 2:] >= VISIBLE, keypoints[:, FACE, :2], np.nan)
+    every = np.concatenate([face, points], 1).astype(np.float32)
+    boxes = np.full((len(every), 4), np.nan, np.float32)
+    there = np.isfinite(points).all(-1).any(-1)
+    boxes[there] = np.concatenate([np.nanmin(every[there], 1), np.nanmax(every[there], 1)], -1)
+    return boxes
 
 
 def joints_in_picture(poses: Array, reference: Array, source: Size, size: Size) -> float:

@@ -22,6 +22,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from benchmarks.harness import Figure
+from stableanimator.diffusion.sampler import karras_sigmas
 from stableanimator.diffusion.settings import FaceOptimisationSettings, SamplerSettings
 from stableanimator.media.framing import Size
 from stableanimator.models.animator import Animator, Conditioning
@@ -270,7 +271,9 @@ def _seconds(flops: dict[str, float], where: str) -> list[Figure]:
     """On one A100, from operations alone."""
     sampler, face = SamplerSettings(), FaceOptimisationSettings()
     passes = 2 * (2 * sampler.steps - 1 if sampler.second_order else sampler.steps)  # two branches of guidance
-    updates = face.denoising_steps * face.optimisation_steps * FRAMES
+    levels = karras_sigmas(sampler.steps, sampler.sigma_min, sampler.sigma_max, sampler.rho)[:-1].tolist()
+    optimised = sum(face.sigma_min <= level <= face.sigma_max for level in levels)
+    updates = optimised * face.optimisation_steps * FRAMES
     fast, slow = A100_BF16 * UTILISATION, A100_TF32 * UTILISATION
     sampling = passes * flops["denoiser, forward"] / fast + FRAMES * flops["VAE decoding a frame"] / slow
     optimising = updates * flops["VAE decoding a frame, forward and backward, with checkpointing"] / slow

@@ -29,6 +29,7 @@ from jobs.training.settings import (
 )
 from pipelines.curation import CurateSettings
 from pipelines.shards.settings import EncodeSettings
+from stableanimator.diffusion.settings import FACE_OPTIMISATION_PRESETS
 from stableanimator.errors import ConfigError
 from stableanimator.models.settings import EncoderSettings, ModelSettings
 from stableanimator.paths import AbsolutePath, is_absolute
@@ -75,7 +76,7 @@ def load(path: str, overrides: Sequence[str] = ()) -> Config:
     for override in overrides:
         _apply(tree, override)
     try:
-        config = Config.model_validate(_with_variants(_expand(tree, "")))
+        config = Config.model_validate(_with_variants(_with_presets(_expand(tree, ""))))
     except ValidationError as error:
         raise ConfigError(_explain(error)) from error
     _check_paths(config, "")
@@ -119,6 +120,28 @@ class _Loader(yaml.SafeLoader):
                 raise yaml.constructor.ConstructorError(None, None, f"{key.value!r} occurs twice", key.start_mark)
             seen.add(key.value if isinstance(key, yaml.ScalarNode) else "")
         return super().construct_mapping(node, deep)
+
+
+def _with_presets(tree: dict[str, Any]) -> dict[str, Any]:
+    """`hjb: {preset: NAME}` of `animate.settings` and of every variant, as the numbers that it stands for."""
+    animate = tree.get("animate")
+    if not isinstance(animate, dict):
+        return tree
+    sections = {"settings": animate.get("settings"), **_below(animate.get("variants"), "variants.")}
+    for key, section in sections.items():
+        hjb = section.get("hjb") if isinstance(section, dict) else None
+        if not isinstance(hjb, dict) or "preset" not in hjb:
+            continue
+        name = hjb.pop("preset")
+        if name not in FACE_OPTIMISATION_PRESETS:
+            known = ", ".join(FACE_OPTIMISATION_PRESETS)
+            raise ConfigError(f"setting 'animate.{key}.hjb.preset': {name!r} is none of {known}")
+        section["hjb"] = dataclasses.asdict(FACE_OPTIMISATION_PRESETS[name]) | hjb
+    return tree
+
+
+def _below(sections: Any, above: str) -> dict[str, Any]:
+    return {f"{above}{name}": each for name, each in sections.items()} if isinstance(sections, dict) else {}
 
 
 def _with_variants(tree: dict[str, Any]) -> dict[str, Any]:

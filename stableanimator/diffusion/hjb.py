@@ -10,7 +10,7 @@ Shapes: B clips, F frames, C h w latent channels, height, width, H W picture, M 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
@@ -37,7 +37,9 @@ class FaceOptimisationRecord:
     before: float
     """Loss of the denoiser's prediction: mean of |1 - cos| over the frames with a face, 0 to 2."""
     after: float
-    """Loss of what the sampler goes on with."""
+    """Loss of the optimised sample."""
+    carried: float | None = None
+    """Loss of what the sampler really goes on with (`sample`, `observe`); None before that is known."""
 
 
 @dataclass(kw_only=True, slots=True)
@@ -63,17 +65,20 @@ class FaceOptimisation:
     """A sampler hook: make one for each run, pass it to `sample`, and read `report` afterwards.
 
         hook = FaceOptimisation(settings, encoders.decode, crop, arcface, reference, points, decode_chunk=4)
-        latents = sample(denoise, noise, sigmas, sampler, hook=hook)
+        latents = sample(
+            denoise, noise, sigmas, sampler, hook=hook, correction=settings.correction, observe=hook.observe
+        )
 
     Args:
-        settings: steps and rate.
+        settings: noise levels, steps and rate.
         decode: the VAE's decoder.
         crop: cuts faces out of pictures, given their points.
         embed_face: ArcFace.
-        reference: embedding of the reference face, [E], or one for each clip [B, E].
+        reference: embedding of the reference face, [E], one for each clip [B, E], or for each of its frames [B, F, E].
         points: where the face is in each driven frame, pixels of the decoded picture, [B, F, M, 2], or [F, M, 2] for
             one clip; a missing point is NaN. A frame with fewer than two points has no face and carries no loss.
         decode_chunk: frames that are decoded together, the same as in the final decoding.
+        mask: what may be changed, [B, F, h, w] or [F, h, w] of 0 and 1 at latent size; None: everything.
     """
 
     def __init__(
@@ -85,14 +90,17 @@ class FaceOptimisation:
         reference: Tensor,
         points: Tensor,
         decode_chunk: int,
+        mask: Tensor | None = None,
     ) -> None:
         if decode_chunk < 1:
             raise ValueError("decode_chunk must be at least 1")
         self.settings = settings
         self._decode, self._crop, self._embed_face = decode, crop, embed_face
         self._points = points if points.ndim == 4 else points.unsqueeze(0)
-        # Detached, so that no step's graph reaches the next one.
-        self._reference = reference.detach().expand(len(self._points), -1)
+        # Detached, so that no step's graph reaches the next one. [B, F, E]
+        wanted = reference.detach() if reference.ndim == 3 else reference.detach().unsqueeze(-2)
+        self._reference = wanted.expand(*self._points.shape[:2], -1)
+        self._mask = None if mask is None else (mask if mask.ndim == 4 else mask.unsqueeze(0)).unsqueeze(2)
         # A similarity transform needs two points. [B, F]
         self._has_face = torch.isfinite(self._points).all(-1).sum(-1) >= 2
         self._chunk = decode_chunk
@@ -104,25 +112,36 @@ class FaceOptimisation:
         )
 
     def __call__(self, x_pred: Tensor, step: int, steps: int, sigma: float) -> Tensor:
-        """SA++ Algorithm 1, inner loop: x_op starts as a copy of x_pred and follows Adam; returns it detached."""
+        """SA++ Algorithm 1, inner loop: x_op starts as a copy of x_pred and follows Adam; returns it detached.
+
+        Adam leaves values without a gradient where they are, so what the mask hides does not move.
+        """
         if x_pred.shape[:2] != self._has_face.shape:
             raise ValueError(
                 f"points are for {list(self._has_face.shape)} frames, latents have {list(x_pred.shape[:2])}"
             )
         settings = self.settings
-        if self.report.skipped or step >= settings.denoising_steps or settings.optimisation_steps == 0:
+        outside = not settings.sigma_min <= sigma <= settings.sigma_max
+        if self.report.skipped or outside or settings.optimisation_steps == 0:
             return x_pred
         rate = settings.learning_rate * (1.0 - step / steps if settings.decay == "linear" else 1.0)
         x_op = x_pred.detach().clone()
         adam = torch.optim.Adam([x_op], lr=rate)
         before = 0.0
         for k in range(settings.optimisation_steps):
-            loss, x_op.grad = self.loss_and_gradient(x_op)
+            loss, gradient = self.loss_and_gradient(x_op)
+            x_op.grad = gradient if self._mask is None else gradient * self._mask.to(gradient)
             before = loss if k == 0 else before
             adam.step()
         record = FaceOptimisationRecord(step=step, sigma=sigma, before=before, after=self.loss(x_op))
         self.report.records.append(record)
         return x_op.detach()
+
+    def observe(self, step: int, carried: Tensor) -> None:
+        """What the sampler goes on with after an optimised step, for the report."""
+        last = self.report.records[-1]
+        assert last.step == step
+        self.report.records[-1] = replace(last, carried=self.loss(carried))
 
     def loss_and_gradient(self, latents: Tensor) -> tuple[float, Tensor]:
         """The loss of latents [B, F, C, h, w] and its gradient, one chunk in memory at a time."""
@@ -154,5 +173,5 @@ class FaceOptimisation:
         present = self._has_face[clip, frames].to(chunk.device)
         pictures = self._decode(chunk, len(chunk))[present]
         points = self._points[clip, frames].to(chunk.device)[present]
-        reference = self._reference[clip].to(chunk.device)
+        reference = self._reference[clip, frames].to(chunk.device)[present]
         return face_loss(self._embed_face(self._crop(pictures, points)), reference).sum() / self.report.frames_with_face

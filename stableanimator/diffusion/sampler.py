@@ -13,7 +13,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from stableanimator.diffusion.settings import SamplerSettings
+from stableanimator.diffusion.settings import Correction, SamplerSettings
 
 Denoiser = Callable[[Tensor, Tensor], Tensor]
 
@@ -56,19 +56,24 @@ def sample(
     sigmas: Tensor,
     settings: SamplerSettings,
     hook: Hook | None = None,
+    correction: Correction = "plain",
+    observe: Callable[[int, Tensor], None] | None = None,
     generator: torch.Generator | None = None,
     progress: Callable[[Iterator[int]], Iterator[int]] | None = None,
 ) -> Tensor:
     """EDM Algorithm 2, or SA++ Algorithm 1 where `hook` is face optimisation.
 
-    The hook sees the first evaluation of each step; the second-order correction uses the plain denoiser.
+    The hook sees the first evaluation of each step.
 
     Args:
         denoise: the denoiser, conditioning bound.
         x: initial noise at level sigmas[0], [B, F, C, h, w]; its dtype is the sampler's.
         sigmas: falling levels, [steps + 1], the last one 0 (`karras_sigmas`).
         settings: churn and correction; its `steps` is not read.
-        hook: changes x_pred; None leaves it.
+        hook: changes x_pred; None, or returning the very same tensor, leaves it.
+        correction: what the second evaluation of a changed step is; `plain` is Algorithm 1.
+        observe: is told, after each changed step, its number and what it amounts to: the prediction with which one
+            first-order step would have come to the same place.
         generator: a CPU generator for the churn, so that every device draws the same noise.
         progress: wraps the iterator of steps, for a bar.
     """
@@ -83,13 +88,17 @@ def sample(
             noise = torch.randn(x.shape, generator=generator, dtype=x.dtype).to(x.device)
             x_hat = x + math.sqrt(t_hat**2 - t**2) * settings.s_noise * noise
         x_pred = denoise(x_hat, _level(t_hat, x))
-        if hook is not None:
-            x_pred = hook(x_pred, i, steps, t_hat)
-        slope = (x_hat - x_pred) / t_hat
+        changed = x_pred if hook is None else hook(x_pred, i, steps, t_hat)
+        slope = (x_hat - changed) / t_hat
         x = x_hat + (t_next - t_hat) * slope
-        if settings.second_order and t_next > 0.0:
-            slope_next = (x - denoise(x, _level(t_next, x))) / t_next
+        if settings.second_order and t_next > 0.0 and (changed is x_pred or correction != "euler"):
+            x_pred_next = denoise(x, _level(t_next, x))
+            if correction == "carried":
+                x_pred_next = x_pred_next + (changed - x_pred)
+            slope_next = (x - x_pred_next) / t_next
             x = x_hat + (t_next - t_hat) * 0.5 * (slope + slope_next)
+        if observe is not None and changed is not x_pred:
+            observe(i, x_hat - t_hat * (x - x_hat) / (t_next - t_hat))
     return x
 
 

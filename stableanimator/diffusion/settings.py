@@ -94,21 +94,55 @@ class SamplerSettings:
             raise ValueError("s_churn, s_tmin and s_noise must not be negative, nor s_tmax below s_tmin")
 
 
+Correction = Literal["carried", "euler", "plain"]
+"""What becomes of Heun's correction in a step whose prediction face optimisation changed. `carried`: the second
+prediction is moved by as much as the first was; `euler`: there is none; `plain`: the plain prediction (SA++ Algorithm 1
+to the letter), which takes most of the change back."""
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FaceOptimisationSettings:
-    """How often and how strongly the predicted sample is drawn towards the reference face."""
+    """At which noise levels, how often and how strongly the predicted sample is drawn towards the reference face.
 
-    denoising_steps: int = 10
-    """The first so many denoising steps are optimised. Paper: 10; the released code does 0 to 20 of 25."""
-    optimisation_steps: int = 10
-    """Adam steps in each. Paper: 10; released: 3."""
+    The defaults are the preset `effective`.
+    """
+
+    sigma_max: float = 25.0
+    """Highest noise level at which a step is optimised, in standard deviations of the scaled latents. What is changed
+    at stronger noise is forgotten: of a change at level s about S / sqrt(S^2 + s^2) is left in the end, where S is what
+    the steps before leave open."""
+    sigma_min: float = 0.1
+    """Lowest noise level at which a step is optimised."""
+    optimisation_steps: int = 3
+    """Adam steps in each."""
     learning_rate: float = 0.1
     """Adam's rate, in units of the scaled latents. Released: 0.1; the paper names eta without a value."""
     decay: Literal["linear", "none"] = "linear"
     """`linear`: the rate of denoising step i of N is learning_rate * (1 - i / N) (released); `none`: constant."""
+    correction: Correction = "carried"
+    """Of an optimised step, where the sampler is of second order."""
+    face_margin: float | None = 0.3
+    """The change is confined to the latents of the face's box, widened on each side by this share of its larger side.
+    Null: the whole frame (paper and released), of which Adam moves every value as far as the face's."""
 
     def __post_init__(self) -> None:
-        if self.denoising_steps < 0 or self.optimisation_steps < 0:
-            raise ValueError("denoising_steps and optimisation_steps must not be negative")
+        if self.optimisation_steps < 0:
+            raise ValueError("optimisation_steps must not be negative")
+        if not 0.0 <= self.sigma_min <= self.sigma_max:
+            raise ValueError("sigma_min must not be negative, nor above sigma_max")
         if self.learning_rate <= 0.0:
             raise ValueError("learning_rate must be above 0")
+        if self.face_margin is not None and self.face_margin < 0.0:
+            raise ValueError("face_margin must not be negative")
+
+
+FACE_OPTIMISATION_PRESETS = {
+    "effective": FaceOptimisationSettings(),
+    # The first 10 of 25 levels from 700 to 0.002 (EDM Eq. 5) end at 49.8; the next is 34.5.
+    "paper": FaceOptimisationSettings(
+        sigma_max=1000.0, sigma_min=42.0, optimisation_steps=10, correction="plain", face_margin=None
+    ),
+    # Steps 0 to 20 of the same levels end at 0.157; the next is 0.066.
+    "released": FaceOptimisationSettings(sigma_max=1000.0, sigma_min=0.1, correction="euler", face_margin=None),
+}
+"""By name: ours; Algorithm 1 as the paper states it; the released code. In a configuration `hjb: {preset: paper}`."""

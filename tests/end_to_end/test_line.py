@@ -31,7 +31,7 @@ SHORT = (  # the real settings with fewer steps: what is tested is that every pa
     "align.engine.zero_stage=0",
     "align.evaluation.drives_per_clip=2", "align.evaluation.worst=1",
     "train.loop.steps=4", "train.loop.engine.checkpoint_every=4", "train.loop.engine.validate_every=4",
-    "animate.settings.sampler.steps=2", "animate.settings.hjb.denoising_steps=1", "animate.settings.max_frames=8",
+    "animate.settings.sampler.steps=2", "animate.settings.max_frames=8",
     "animate.settings.hjb.optimisation_steps=3", "curate.benchmark.pairs=4", "evaluate.videos=2",
 )  # fmt: skip
 VARIANTS = {"plain", "hjb", "align_none", "align_svd", "face_off"}

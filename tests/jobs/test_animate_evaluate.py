@@ -132,7 +132,7 @@ def config(real_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Config:
                 max_frames=3,
                 sampler=SamplerSettings(steps=2),
                 alignment="svd",
-                hjb=FaceOptimisationSettings(denoising_steps=1, optimisation_steps=2),
+                hjb=FaceOptimisationSettings(sigma_min=1.0, optimisation_steps=2),
             ),
         ),
         evaluate=EvaluateSettings(cpus_per_actor=0.5),

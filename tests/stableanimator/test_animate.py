@@ -138,7 +138,7 @@ PLAIN = AnimateSettings(
     alignment="svd",
     face_optimisation=False,
 )
-HJB = replace(PLAIN, face_optimisation=True, hjb=FaceOptimisationSettings(denoising_steps=2, optimisation_steps=4))
+HJB = replace(PLAIN, face_optimisation=True, hjb=FaceOptimisationSettings(sigma_min=0.2, sigma_max=100.0, optimisation_steps=4))
 
 
 def animate(

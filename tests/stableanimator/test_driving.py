@@ -9,6 +9,7 @@ import torch
 from stableanimator.alignment.similarity import Similarity
 from stableanimator.driving import (
     align_driving,
+    face_boxes,
     face_points,
     follow_people,
     joints_in_picture,
@@ -150,14 +151,39 @@ def test_a_clip_without_anyone_is_left_where_it_is() -> None:
     np.testing.assert_array_equal(aligned, nobody)
 
 
+def test_five_points_come_from_the_face_points_in_the_order_of_arcface() -> None:
+    poses = np.stack([_person(0) for _ in range(4)])
+    face = poses[:, 23:91]  # iBUG: eyes 36 to 47, the tip of the nose 30, corners of the mouth 48 and 54
+    face[..., 2] = 0.9
+    face[..., :2] = 50
+    for ring, middle in ((range(36, 42), (40, 50)), (range(42, 48), (60, 50))):
+        turns = np.arange(6) * np.pi / 3
+        face[:, ring, :2] = np.stack([middle[0] + 3 * np.cos(turns), middle[1] + np.sin(turns)], -1)
+    face[:, 30, :2], face[:, 48, :2], face[:, 54, :2] = (50, 60), (43, 70), (57, 70)
+    face[1, 37, 2] = 0.1  # a part of an eye is not seen: the body's joints, and no mouth
+    poses[:, [0, 1, 2], :2] = [(50, 61), (61, 50), (39, 50)]
+    poses[:, [0, 1, 2], 2] = 0.9
+    face[2, 54, 0] = 100.5  # outside
+    poses[3, :, 2] = 0
+    points = face_points(poses, 100, 100)
+    np.testing.assert_allclose(points[0], [[40, 50], [60, 50], [50, 60], [43, 70], [57, 70]], atol=1e-5)
+    np.testing.assert_allclose(points[1], [[39, 50], [61, 50], [50, 61], [np.nan] * 2, [np.nan] * 2])
+    assert np.isnan(points[2:]).all()
+    boxes = face_boxes(poses, points)
+    np.testing.assert_allclose(boxes[0], [37, 49.134, 63, 70], atol=1e-3)
+    assert np.isfinite(boxes[1]).all()
+    assert np.isnan(boxes[2:]).all()
+
+
 def test_eyes_and_nose_come_in_the_order_of_arcface_and_only_when_all_are_there() -> None:
     poses = np.stack([_person(0) for _ in range(4)])
+    poses[:, 23:91, 2] = 0
     poses[:, 0, :2], poses[:, 1, :2], poses[:, 2, :2] = (50, 60), (60, 50), (40, 50)  # nose, left eye, right eye
     poses[1, 1, 2] = 0.2
     poses[2, 0, 0] = 101
     poses[3, 2] = [np.nan, np.nan, 0]
     points = face_points(poses, 100, 100)
-    np.testing.assert_array_equal(points[0], [[40, 50], [60, 50], [50, 60]])
+    np.testing.assert_array_equal(points[0], [[40, 50], [60, 50], [50, 60], [np.nan] * 2, [np.nan] * 2])
     assert np.isnan(points[1:]).all()
 
 

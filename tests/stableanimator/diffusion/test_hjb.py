@@ -11,7 +11,12 @@ from torch.nn import functional
 
 from stableanimator.diffusion.hjb import FaceOptimisation, face_loss
 from stableanimator.diffusion.sampler import karras_sigmas, sample
-from stableanimator.diffusion.settings import FaceOptimisationSettings, SamplerSettings
+from stableanimator.diffusion.settings import (
+    FACE_OPTIMISATION_PRESETS,
+    Correction,
+    FaceOptimisationSettings,
+    SamplerSettings,
+)
 from stableanimator.models.encoders import Encoders
 from stableanimator.models.settings import CLIPSettings, EncoderSettings, VAESettings
 from stableanimator.perception.arcface import align_crops
@@ -64,8 +69,10 @@ def _crop(pictures: Tensor, points: Tensor) -> Tensor:
     return align_crops(pictures, points, TEMPLATE, size=16)
 
 
-def _hook(encoders: Encoders, embedder: Embedder, points: Tensor | None = None, **settings: float) -> FaceOptimisation:
-    values = {"denoising_steps": 2, "optimisation_steps": 5, "learning_rate": 0.05} | settings
+def _hook(
+    encoders: Encoders, embedder: Embedder, points: Tensor | None = None, mask: Tensor | None = None, **settings: float
+) -> FaceOptimisation:
+    values = {"sigma_max": 700.0, "optimisation_steps": 5, "learning_rate": 0.05} | settings
     reference = functional.normalize(torch.randn(8, generator=torch.Generator().manual_seed(4)), dim=0)
     return FaceOptimisation(
         FaceOptimisationSettings(**values),  # type: ignore[arg-type]
@@ -75,6 +82,7 @@ def _hook(encoders: Encoders, embedder: Embedder, points: Tensor | None = None, 
         reference,
         _points() if points is None else points,
         decode_chunk=CHUNK,
+        mask=mask,
     )
 
 
@@ -135,10 +143,11 @@ def test_weights_get_no_gradient(encoders: Encoders, embedder: Embedder) -> None
     assert all(parameter.grad is None for module in (embedder, encoders) for parameter in module.parameters())
 
 
-def test_it_is_the_identity_when_its_steps_are_over(encoders: Encoders, embedder: Embedder) -> None:
+def test_it_is_the_identity_outside_its_noise_levels(encoders: Encoders, embedder: Embedder) -> None:
     x_pred = _latents()
-    hook = _hook(encoders, embedder)
-    assert hook(x_pred, 2, 25, 1.0) is x_pred
+    hook = _hook(encoders, embedder, sigma_min=0.5, sigma_max=20.0)
+    for sigma in (20.1, 0.49):
+        assert hook(x_pred, 2, 25, sigma) is x_pred
     assert _hook(encoders, embedder, optimisation_steps=0)(x_pred, 0, 25, 1.0) is x_pred
     assert hook.report.records == []
 
@@ -149,6 +158,27 @@ def test_it_is_the_identity_without_a_face_and_says_so(encoders: Encoders, embed
     assert hook(x_pred, 0, 25, 1.0) is x_pred
     assert hook.report.skipped == "no driven frame has a face"
     assert hook.report.frames_with_face == 0
+
+
+def test_what_the_mask_hides_stays_as_it_is(encoders: Encoders, embedder: Embedder) -> None:
+    mask = torch.zeros(FRAMES, 8, 8)
+    mask[:3, 2:6, 2:6] = 1
+    x_pred = _latents()
+    change = _hook(encoders, embedder, mask=mask)(x_pred, 0, 25, 1.0) - x_pred
+    everywhere = mask[None, :, None].expand_as(change) == 1
+    assert (change[~everywhere] == 0).all()
+    assert (change[everywhere].abs() > 0).float().mean() > 0.99
+
+
+def test_every_frame_may_have_a_wish_of_its_own(encoders: Encoders, embedder: Embedder) -> None:
+    latents, wishes = _latents(), functional.normalize(torch.randn(1, FRAMES, 8), dim=-1)
+    settings = FaceOptimisationSettings()
+    hook = FaceOptimisation(settings, encoders.decode, _crop, embedder, wishes, _points(), CHUNK)
+    present = torch.tensor([0, 1, 2, 4])
+    with torch.no_grad():
+        seen = embedder(_crop(encoders.decode(latents[0], CHUNK)[present], _points()[present]))
+    expected = (1 - functional.cosine_similarity(seen, wishes[0, present])).mean()
+    assert hook.loss(latents) == pytest.approx(float(expected), rel=1e-5)
 
 
 def test_the_first_adam_step_moves_every_value_by_the_rate(encoders: Encoders, embedder: Embedder) -> None:
@@ -176,22 +206,35 @@ def test_several_clips_have_their_own_references(encoders: Encoders, embedder: E
 
 def test_algorithm_1_ends_nearer_to_the_reference_than_without(encoders: Encoders, embedder: Embedder) -> None:
     sampler = SamplerSettings(steps=4, sigma_max=10.0, s_churn=1.0)
-    hook = _hook(encoders, embedder, denoising_steps=4)
+    hook = _hook(encoders, embedder)
     mean = 0.5 * _latents()
 
     def denoise(x: Tensor, sigma: Tensor) -> Tensor:
         return mean + (x - mean) / (1 + sigma**2)  # data N(mean, 1)
 
-    def run(use: FaceOptimisation | None) -> float:
+    def run(use: FaceOptimisation | None, correction: Correction = "carried") -> float:
         generator = torch.Generator().manual_seed(0)
         noise = 10.0 * torch.randn(mean.shape, generator=generator)
         sigmas = karras_sigmas(4, 0.1, 10.0)
-        return hook.loss(sample(denoise, noise, sigmas, sampler, hook=use, generator=generator))
+        observe = use.observe if use else None
+        return hook.loss(
+            sample(
+                denoise, noise, sigmas, sampler, hook=use, correction=correction, observe=observe, generator=generator
+            )
+        )
 
-    without = run(None)
-    assert run(hook) < 0.9 * without
+    without, carried = run(None), run(hook)
+    assert carried < 0.9 * without
     assert [record.step for record in hook.report.records] == [0, 1, 2, 3]
     assert all(record.after < record.before for record in hook.report.records)
+    last = hook.report.records[-1]  # the last step has no correction: nothing is taken back
+    assert last.carried == pytest.approx(last.after, rel=1e-3)
+    hook.report.records.clear()
+    plain = run(hook, "plain")
+    assert carried < plain
+    taken_back = hook.report.records[0]
+    assert taken_back.carried is not None
+    assert taken_back.carried > taken_back.after + 0.1
 
 
 def test_points_of_another_length_are_refused(encoders: Encoders, embedder: Embedder) -> None:
@@ -203,4 +246,21 @@ def test_settings_out_of_range_are_refused() -> None:
     with pytest.raises(ValueError, match="learning_rate"):
         FaceOptimisationSettings(learning_rate=0.0)
     with pytest.raises(ValueError, match="must not be negative"):
-        FaceOptimisationSettings(denoising_steps=-1)
+        FaceOptimisationSettings(optimisation_steps=-1)
+    with pytest.raises(ValueError, match="sigma_min must not be negative, nor above sigma_max"):
+        FaceOptimisationSettings(sigma_min=2.0, sigma_max=1.0)
+    with pytest.raises(ValueError, match="face_margin"):
+        FaceOptimisationSettings(face_margin=-0.1)
+
+
+def test_the_presets_optimise_the_steps_that_are_told_of_them() -> None:
+    """Of Stable Video Diffusion's 25 levels; the study's own window is steps 12 to 20."""
+    levels = karras_sigmas(25, 0.002, 700.0)[:-1].tolist()
+    steps = {
+        name: [i for i, level in enumerate(levels) if each.sigma_min <= level <= each.sigma_max]
+        for name, each in FACE_OPTIMISATION_PRESETS.items()
+    }
+    assert steps["paper"] == list(range(10))
+    assert steps["released"] == list(range(21))
+    assert set(range(12, 21)) <= set(steps["effective"]) <= set(range(11, 21))
+    assert FACE_OPTIMISATION_PRESETS["paper"].correction == "plain"

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from stableanimator.diffusion.sampler import churn_factor, initial_noise, karras_sigmas, sample
-from stableanimator.diffusion.settings import SamplerSettings
+from stableanimator.diffusion.settings import Correction, SamplerSettings
 
 pytestmark = pytest.mark.numeric
 
@@ -115,6 +115,31 @@ def test_the_correction_uses_the_plain_denoiser() -> None:
     result = sample(denoise, x, torch.tensor([2.0, 1.0]), HEUN, hook=lambda *args: torch.full_like(x, 4.0))
     # slope 1, Euler gives 5, slope there 5, their mean 3.
     assert result.item() == pytest.approx(6.0 - 3.0)
+
+
+def test_a_carried_correction_moves_both_predictions_alike() -> None:
+    """From 2 to 1 with D = 0 and a hook that adds 4: slopes (6 - 4) / 2 and (5 - 4) / 1; Euler has the first alone."""
+    x, told = torch.tensor([6.0], dtype=torch.float64), []
+
+    def run(correction: Correction) -> float:
+        told.clear()
+        result = sample(
+            lambda x, sigma: torch.zeros_like(x), x, torch.tensor([2.0, 1.0]), HEUN,
+            hook=lambda x_pred, *_: x_pred + 4.0, correction=correction,
+            observe=lambda step, prediction: told.append((step, prediction.item())),
+        )  # fmt: skip
+        return result.item()
+
+    assert run("carried") == pytest.approx(5.0)
+    assert told == [(0, pytest.approx(4.0))]
+    assert run("euler") == pytest.approx(5.0)
+    assert run("plain") == pytest.approx(3.0)
+    assert told == [(0, pytest.approx(0.0))]  # 6 - 2 * (6 - 3) / 1: all of it is taken back
+    assert sample(
+        lambda x, sigma: torch.zeros_like(x), x, torch.tensor([2.0, 1.0]), HEUN, hook=lambda x_pred, *_: x_pred,
+        observe=lambda *_: told.append((-1, 0.0)),
+    ).item() == pytest.approx(6.0 - 0.5 * (3.0 + 3.0))  # fmt: skip
+    assert len(told) == 1
 
 
 def test_karras_levels_have_edms_closed_form() -> None:
