@@ -49,7 +49,7 @@ def in_two_framings(seed: int, judge: Judge, frames: int = FRAMES) -> Person | N
 def _drawn(clip: Clip, numbers: range | list[int]) -> Pictures:
     wanted = set(numbers)
     frames = enumerate(itertools.islice(ClipRenderer(clip), max(wanted) + 1))
-    drawn = {number: picture for number, (picture, _) in frames if number in wanted}
+    drawn = {number: picture for number, picture in frames if number in wanted}
     return np.stack([drawn[number] for number in numbers])
 
 
