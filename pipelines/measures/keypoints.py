@@ -13,7 +13,7 @@ from pipelines.measures.frames import Frame
 from stableanimator.perception.person_boxes import in_picture
 
 NAME = "keypoints"
-VERSION = 1
+VERSION = 2
 """Raise when a column's meaning changes."""
 
 _HEAD_AND_SHOULDERS = (0, 1, 2, 5, 14, 15, 16, 17)  # OpenPose-18: nose, neck, shoulders, eyes, ears
