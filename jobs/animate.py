@@ -29,7 +29,7 @@ from stableanimator.errors import ConfigError, InputError, PersonError, WeightsE
 from stableanimator.models.settings import EncoderSettings
 from stableanimator.paths import is_absolute
 
-VERSION = 4
+VERSION = 5
 """Raised by hand when the same settings give other predictions."""
 
 ENOUGH_STEPS = 10_000
@@ -56,6 +56,8 @@ class _Model:
     """What predictions depend on: the collection's id, or the checksums of the weights."""
     steps: int | None
     """Optimiser steps of its training; None where that is not recorded."""
+    trained_before: bool = False
+    """Whether that training began with weights that another one had left."""
 
 
 def run(config: Config, run: Run) -> str:
@@ -93,7 +95,7 @@ def run(config: Config, run: Run) -> str:
         key=key,
     )
     rows = _animate(store, job, pairs.rows)
-    training = training_remark(model.steps, config.encoders)
+    training = training_remark(model.steps, config.encoders, model.trained_before)
     collection = _commit(store, rows, pairs, model, training, settings, time.monotonic() - started)
     return _report(run, rows, collection, training)
 
@@ -115,7 +117,9 @@ def _pairs(store: Store, settings: AnimateJobSettings) -> _Pairs:
 def _model(store: Store, which: str) -> _Model:
     if "/" not in which:
         collection, folder = trained_folder(store, "models", which)
-        return _Model(folder=folder, identity=collection.id, steps=collection.manifest["steps"])
+        manifest = collection.manifest
+        began = manifest["run"].get("start") or manifest["run"]["train"].get("svd")
+        return _Model(folder=folder, identity=collection.id, steps=manifest["steps"], trained_before=began is not None)
     if not Path(which).is_absolute():
         raise ConfigError(f"animate.model: {which!r} is a relative path; give an absolute path")
     folder = Path(which)
@@ -127,11 +131,13 @@ def _model(store: Store, which: str) -> _Model:
     return _Model(folder=folder, identity=fingerprint({path.name: file_sha256(path) for path in weights}), steps=steps)
 
 
-def training_remark(steps: int | None, encoders: EncoderSettings) -> str:
+def training_remark(steps: int | None, encoders: EncoderSettings, trained_before: bool = False) -> str:
     """How far the networks were trained, and what that means for the pictures."""
     remarks = []
     if steps is None:
         remarks.append("how long the model was trained is not recorded")
+    elif trained_before:
+        remarks.append(f"the model was trained for {steps} steps more, from weights that were trained before")
     elif steps < ENOUGH_STEPS:
         remarks.append(f"the model was trained for {steps} steps: pictures will be poor")
     else:

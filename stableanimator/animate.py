@@ -34,7 +34,6 @@ from stableanimator.driving import (
     face_boxes,
     face_points,
     joints_in_picture,
-    misalign_clip,
     skeleton_pictures,
 )
 from stableanimator.errors import CheckpointError
@@ -45,7 +44,7 @@ from stableanimator.models.encoders import Encoders
 from stableanimator.models.guidance import guidance_scales, guided
 from stableanimator.models.settings import FrameRates, MicroConditions
 from stableanimator.perception.arcface import TEMPLATE, ArcFace, align_crops
-from stableanimator.perception.person_boxes import person_box, visible
+from stableanimator.perception.person_boxes import in_picture, inside, only, person_box, visible
 
 Array = npt.NDArray[np.float32]
 
@@ -107,7 +106,8 @@ class Driving:
     """The motion to follow."""
 
     keypoints: Array
-    """[F, P, 133, 3] in pixels of the driving video; person i drives the reference's person i."""
+    """[F, P, 133, 3] in pixels of the driving video; person i drives the reference's person i. Joints outside the
+    picture are drawn and decide nothing."""
     height: int
     """Of the driving video, pixels."""
     width: int
@@ -158,14 +158,12 @@ def aligned(
     people = driving.keypoints.shape[1]
     if people < 1 or len(reference.keypoints) != people:
         raise ValueError(f"{len(reference.keypoints)} people in the reference are driven by {people}")
-    keypoints = driving.keypoints
-    if driving.misalignment is not None:
-        keypoints = misalign_clip(keypoints, driving.height, driving.misalignment)
-    framing = framing_of(reference, settings.sizes)
-    framings = (Framing.cover((driving.height, driving.width), framing.size, framing.middle), framing)
+    framing, source = framing_of(reference, settings.sizes), (driving.height, driving.width)
+    framings = (Framing.cover(source, framing.size, framing.middle), framing)
     scope, name = settings.alignment_scope, settings.alignment
-    poses = align_driving(keypoints, reference.keypoints, framings, name, scope, aligner)
-    share = joints_in_picture(poses, reference.keypoints, framing.source, framing.size)
+    poses = align_driving(driving.keypoints, reference.keypoints, framings, name, scope, aligner, driving.misalignment)
+    shown = only(poses, inside(driving.keypoints, source))
+    share = joints_in_picture(shown, reference.keypoints, framing.source, framing.size)
     return Driven(poses=poses, fps=driving.fps, framing=framing, joints_in_picture=share)
 
 
@@ -177,7 +175,8 @@ def framing_of(reference: Reference, sizes: Sequence[Size]) -> Framing:
     """The cut of a reference picture: of the size whose shape is nearest, around all of its people; where these have no
     room, around the first; whatever else is cut away, the first one's head is not."""
     height, width, _ = reference.picture.shape
-    seen = [person_box(pose[None]) for pose in reference.keypoints if visible(pose[BODY]).any()]
+    people = in_picture(reference.keypoints, (height, width))
+    seen = [person_box(pose[None]) for pose in people if visible(pose[BODY]).any()]
     x0, y0, x1, y1 = (float(side) for side in reference.face_box)
     more_x, more_y = _HEAD * (x1 - x0), _HEAD * (y1 - y0)
     head = (x0 - more_x, y0 - more_y, x1 + more_x, y1 + more_y)

@@ -18,7 +18,7 @@ from stableanimator.alignment.poses import body_pose
 from stableanimator.alignment.settings import AlignmentName, AlignmentScope
 from stableanimator.alignment.similarity import Similarity, mean_point
 from stableanimator.media.framing import Framing, Size
-from stableanimator.perception.person_boxes import visible
+from stableanimator.perception.person_boxes import in_picture, inside, only, visible
 from stableanimator.perception.settings import SkeletonStyle
 from stableanimator.perception.skeleton import FACE, VISIBLE, draw_skeleton, to_openpose18
 from stableanimator.tracklets import find_again, follow_everybody
@@ -35,34 +35,34 @@ _RIGHT_EYE, _LEFT_EYE, _NOSE_TIP = slice(36, 42), slice(42, 48), slice(30, 31)
 _MOUTH_RIGHT, _MOUTH_LEFT = slice(48, 49), slice(54, 55)
 
 
-def follow_people(frames: Sequence[Array], count: int) -> Array:
+def follow_people(frames: Sequence[Array], count: int, size: Size | None = None) -> Array:
     """The same `count` people in every frame: poses [P_f, 133, 3] of each frame -> [F, count, 133, 3].
 
     Who comes first decides who they are. Everybody is followed (stableanimator.tracklets), so that somebody who is not
     asked for cannot be taken for one of them who is hidden; who is gone and comes back is the same again. Who is not
     found is missing: NaN with score 0.
+
+    Args:
+        size: of the pictures. People are followed by the joints inside, and given with those outside as well; who has
+            none inside is nobody. None: all joints count.
     """
     result = np.full((len(frames), count, 133, 3), np.nan, np.float32)
     result[..., 2] = 0
-    joints = [np.where(_body(poses)[..., None], poses[:, BODY, :2], np.nan).astype(np.float64) for poses in frames]
+    bodies = [poses[:, BODY] if size is None else in_picture(poses[:, BODY], size) for poses in frames]
+    joints = [np.where(visible(body)[..., None], body[..., :2], np.nan).astype(np.float64) for body in bodies]
     for person, track in enumerate(find_again(follow_everybody(joints), count)):
         for frame, number in track.places:
             result[frame, person] = frames[frame][number]
     return result
 
 
-def _body(poses: Array) -> npt.NDArray[np.bool_]:
-    """[P, 17] which body joints of poses [P, 133, 3] are visible."""
-    return np.asarray((poses[:, BODY, 2] >= VISIBLE) & np.isfinite(poses[:, BODY, :2]).all(-1))
-
-
-def misalign_clip(keypoints: Array, height: int, misalignment: Similarity) -> Array:
-    """Poses [F, P, 133, 3] of pictures `height` pixels high, moved by one transform (in image heights) about the
-    centroid of all visible body joints of the clip."""
+def misalign_clip(keypoints: Array, size: Size, misalignment: Similarity) -> Array:
+    """Poses [F, P, 133, 3] of pictures of `size`, moved by one transform (in image heights) about the centroid of all
+    body joints that are seen in the clip."""
+    height = size[0]
     points = torch.from_numpy(keypoints[..., :2]) / height
-    body = body_pose(keypoints, height).reshape(-1, 3)
-    seen = torch.from_numpy(body[:, 2] >= VISIBLE)
-    centroid = mean_point(torch.from_numpy(body[:, :2]), seen)
+    body = body_pose(in_picture(keypoints, size), height).reshape(-1, 3)
+    centroid = mean_point(torch.from_numpy(body[:, :2]), torch.from_numpy(visible(body)))
     return _moved(keypoints, misalignment.about(centroid).apply(points), height)
 
 
@@ -73,8 +73,11 @@ def align_driving(
     name: AlignmentName,
     scope: AlignmentScope,
     aligner: Aligner | None = None,
+    misalignment: Similarity | None = None,
 ) -> Array:
     """Driven poses in pixels of the model's picture, each person brought to its own reference pose.
+
+    Transforms are found by the joints that each of the two pictures shows; what lies outside moves along.
 
     Args:
         driving: [F, P, 133, 3] pixels of the driving video.
@@ -83,13 +86,18 @@ def align_driving(
         name: how the transforms are found; `none` leaves the framed poses where they are.
         scope: one transform a frame, one a clip, or the clip's with a place for each frame.
         aligner: for `learned`.
+        misalignment: moves the poses first (`misalign_clip`).
 
     Raises:
         ValueError: `learned` without an aligner.
     """
     height = framings[0].size[0]
-    driven, target = framings[0].keypoints(driving), framings[1].keypoints(reference)
-    poses = torch.from_numpy(body_pose(driven, height)).transpose(0, 1)  # [P, F, 18, 3]
+    shown = inside(driving, framings[0].source)  # before anything moves
+    if misalignment is not None:
+        driving = misalign_clip(driving, framings[0].source, misalignment)
+    driven = framings[0].keypoints(driving)
+    target = framings[1].keypoints(in_picture(reference, framings[1].source))
+    poses = torch.from_numpy(body_pose(only(driven, shown), height)).transpose(0, 1)  # [P, F, 18, 3]
     aspects = [framing.source[1] / framing.source[0] for framing in framings]
     alignment = align(
         name, scope, torch.from_numpy(body_pose(target, height)), poses, aligner, aspect=aspects[1] / aspects[0]
@@ -114,12 +122,12 @@ def face_points(keypoints: Array, height: int, width: int) -> Array:
     face = keypoints[:, FACE].astype(np.float32)
     parts = [face[:, _RIGHT_EYE], face[:, _LEFT_EYE], face[:, _NOSE_TIP], face[:, _MOUTH_RIGHT], face[:, _MOUTH_LEFT]]
     fine = np.stack([part.mean(1) for part in parts], 1)
-    seen = np.asarray(np.stack([(part[..., 2] >= VISIBLE).all(1) for part in parts], 1).all(1))
+    seen = np.asarray(np.stack([visible(part).all(1) for part in parts], 1).all(1))
     points = keypoints[:, EYES_AND_NOSE].astype(np.float32)
     coarse = np.concatenate([points, np.full((len(points), 2, 3), np.nan, np.float32)], 1)
     chosen = np.where(seen[:, None, None], fine, coarse)
     wanted = np.where(seen[:, None], [True] * 5, [True] * 3 + [False] * 2)
-    good = (chosen[..., 2] >= VISIBLE) & _inside(chosen, (height, width))
+    good = visible(chosen) & inside(chosen, (height, width))
     place: Array = chosen[..., :2]
     place[(wanted & ~good).any(1)] = np.nan
     return place
@@ -145,19 +153,15 @@ def joints_in_picture(poses: Array, reference: Array, source: Size, size: Size) 
     A reference of a face alone asks for the face alone.
 
     Args:
-        poses: [F, P, 133, 3] as they are drawn, in pixels of the animation.
+        poses: [F, P, 133, 3] where they are drawn, in pixels of the animation; what the driving picture does not show
+            is left out.
         reference: [P, 133, 3] in pixels of the reference picture.
         source: of the reference picture.
         size: of the animation.
     """
-    driven, shown = to_openpose18(poses), to_openpose18(reference)
-    wanted = visible(driven) & visible(shown) & _inside(shown, source)
-    return float((wanted & _inside(driven, size)).sum() / wanted.sum()) if wanted.any() else 0.0
-
-
-def _inside(points: Array, size: Size) -> npt.NDArray[np.bool_]:
-    """Which of keypoints [..., 3] lie in a picture."""
-    return np.asarray(((points[..., :2] >= 0) & (points[..., :2] < np.array([size[1], size[0]]))).all(-1))
+    driven, shown = to_openpose18(poses), to_openpose18(in_picture(reference, source))
+    wanted = visible(driven) & visible(shown)
+    return float((wanted & inside(driven, size)).sum() / wanted.sum()) if wanted.any() else 0.0
 
 
 def _moved(keypoints: Array, points: Tensor, height: int) -> Array:

@@ -25,12 +25,13 @@ from stableanimator.alignment.aligner import Aligner
 from stableanimator.alignment.similarity import Similarity
 from stableanimator.alignment.training_data.misalignment import random_misalignment
 from stableanimator.diffusion.edm import add_noise, diffusion_loss, draw_sigmas
-from stableanimator.driving import align_driving, misalign_clip, skeleton_pictures
+from stableanimator.driving import align_driving, skeleton_pictures
 from stableanimator.media.framing import Framing, Size, box_mask
 from stableanimator.media.tensors import to_tensor
 from stableanimator.models.animator import CONDITIONS, Animator, Conditioning, added_time_ids, drop_conditions
 from stableanimator.models.settings import FrameRates, MicroConditions
 from stableanimator.perception.hands import hand_boxes
+from stableanimator.perception.person_boxes import in_picture
 from stableanimator.perception.settings import SkeletonStyle
 from stableanimator.training_settings import TrainingSettings
 
@@ -142,7 +143,7 @@ def make_sample(
     keypoints = row.keypoints[window]
     if settings.misalignment is not None and keypoints.shape[1] == 1:
         moved = random_misalignment(settings.misalignment, random, 1)
-        keypoints = realigned(keypoints, row.reference_keypoints[reference], row.size[0], moved, settings, aligner)
+        keypoints = realigned(keypoints, row.reference_keypoints[reference], row.size, moved, settings, aligner)
     micro = MicroConditions(
         fps_id=FrameRates(fps=(row.fps,), fps_id=settings.fps_id).id_at(row.fps),
         motion_bucket=settings.motion_bucket,
@@ -165,28 +166,31 @@ def make_sample(
 def realigned(
     keypoints: Array,
     reference: Array,
-    height: int,
+    size: Size,
     misalignment: Similarity,
     settings: TrainingSettings,
     aligner: Aligner | None = None,
 ) -> Array:
-    """Poses [F, 1, 133, 3] of pictures `height` pixels high, misaligned by one transform [1] and aligned again to the
-    reference pose [133, 3] of the same size."""
+    """Poses [F, 1, 133, 3] of pictures of `size`, misaligned by one transform [1] and aligned again to the reference
+    pose [133, 3] of the same size, by what these pictures show."""
     one = Similarity(*(part[0] for part in misalignment))
-    same = Framing.cover((height, height), (height, height))  # both poses are in pixels of the bucket already
+    same = Framing.cover(size, size)  # both poses are in pixels of the bucket already
     return align_driving(
-        misalign_clip(keypoints, height, one),
+        keypoints,
         reference[None],
         (same, same),
         settings.alignment,
         settings.alignment_scope,
         aligner,
+        one,
     )
 
 
 def hand_masks(keypoints: Array, size: Size, factor: int) -> Array:
-    """[F, h, w] at latent size, 1 around the hands, of true poses [F, P, 133, 3] in a picture of `size`."""
-    return np.stack([box_mask(hand_boxes(people), size, factor) for people in keypoints]).astype(np.float32)
+    """[F, h, w] at latent size, 1 around the hands whose arms a picture of `size` shows, of true poses
+    [F, P, 133, 3]."""
+    seen = in_picture(keypoints, size)
+    return np.stack([box_mask(hand_boxes(people), size, factor) for people in seen]).astype(np.float32)
 
 
 def join(samples: Sequence[TrainingBatch]) -> TrainingBatch:

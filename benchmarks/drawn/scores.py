@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from benchmarks.drawn.clips import MeasuredClip
 from benchmarks.drawn.truth import BODY, SMALL_FACE, TrueRule, shorter_sides, true_faces, true_people, true_rules
 from pipelines.curation import CurateSettings
+from stableanimator.perception.person_boxes import in_picture
 from stableanimator.perception.skeleton import VISIBLE
 from stableanimator.synthetic.scores import (
     Tally,
@@ -139,15 +140,15 @@ def face_score(clips: Iterable[MeasuredClip]) -> FaceScore:
 def joint_score(clips: Iterable[MeasuredClip]) -> dict[str, NDArray[np.float64]]:
     """Errors of the seen body joints, in standing heights of the person, by framing.
 
-    Infinite for a joint that scores below 0.3, and for those of somebody who was not found. Those far away in
-    the background count as the framing "bystander".
+    Infinite for a joint that scores below 0.3 or is found outside the picture, and for those of somebody who was not
+    found. Those far away in the background count as the framing "bystander".
     """
     errors: dict[str, list[NDArray[np.float64]]] = {}
     for clip in clips:
         found_boxes = dict(_samples(clip, "people", "person_boxes"))
         for frame, keypoints in _samples(clip, "keypoints", "keypoints"):
             people = true_people(clip.truth, frame)
-            found = _array(keypoints, _KEYPOINTS, 3)
+            found = in_picture(_array(keypoints, _KEYPOINTS, 3), (int(clip.truth.size[0]), int(clip.truth.size[1])))
             pairs = match_boxes(clip.truth.person_boxes[frame, people], _array(found_boxes[frame], 4))
             partner = dict(pairs)
             for number, person in enumerate(people):

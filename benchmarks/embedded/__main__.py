@@ -7,6 +7,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import cv2
@@ -16,7 +17,7 @@ from benchmarks.drawn.clips import FIRST_SEED, WEIGHTS
 from benchmarks.embedded import far, misaligned, own_frame
 from benchmarks.embedded.judge import Judge, Pictures
 from benchmarks.harness import RESULTS, Figure, report
-from jobs.running.config import load
+from jobs.running.config import Config, load
 from stableanimator import alignment
 from stableanimator.alignment.aligner_folder import load_aligner_folder
 from stableanimator.animate import Models
@@ -62,19 +63,28 @@ def main() -> int:
     return report("embedded", figures, folder=RESULTS if reported else None)
 
 
-def _animated(parts: list[str], arguments: argparse.Namespace) -> tuple[list[Figure], list[Pictures]]:
-    config = load(str(_CONFIG), ["root=/nowhere", *arguments.overrides])
-    loaded = load_model_folder(arguments.model)
+def settings_of(overrides: Sequence[str]) -> Config:
+    """Those of the base model's recipe."""
+    return load(str(_CONFIG), ["root=/nowhere", *overrides])
+
+
+def models_of(config: Config, folder: str = str(WEIGHTS / "base")) -> Models:
+    """The networks of a model folder, with the aligner and the recogniser of the package."""
     assert config.perception is not None
-    recogniser = FaceAnalyser(config.perception.faces).recogniser_path
-    models = Models(
+    loaded = load_model_folder(folder)
+    return Models(
         animator=loaded.animator,
         rates=loaded.rates,
         encoders=Encoders(config.encoders),
         aligner=load_aligner_folder(Path(alignment.__file__).parent / "weights"),
-        arcface=ArcFace.from_onnx(recogniser),
+        arcface=ArcFace.from_onnx(FaceAnalyser(config.perception.faces).recogniser_path),
     )
-    settings, judge = config.animate.variants["plain"], Judge()
+
+
+def _animated(parts: list[str], arguments: argparse.Namespace) -> tuple[list[Figure], list[Pictures]]:
+    config = settings_of(arguments.overrides)
+    models, judge = models_of(config, arguments.model), Judge()
+    settings = config.animate.variants["plain"]
     seed, clips = FIRST_SEED + arguments.seed, arguments.clips
     figures: list[Figure] = []
     pictures: list[Pictures] = []

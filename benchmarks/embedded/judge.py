@@ -19,7 +19,7 @@ from stableanimator.metrics.image import psnr, ssim
 from stableanimator.metrics.pose import PoseAgreement, pose_agreement
 from stableanimator.perception.faces import Face, FaceAnalyser
 from stableanimator.perception.held_out import HeldOutRecogniser
-from stableanimator.perception.person_boxes import person_box
+from stableanimator.perception.person_boxes import in_picture, person_box
 
 _SEEN, _MARGIN = 256, 0.05
 
@@ -72,7 +72,8 @@ class Judge:
             None if face is None else self._held_out(frame, face.landmarks)
             for face, frame in zip(faces, large, strict=True)
         ]
-        return Judged([self.people(frame) for frame in large] if poses else [], faces, identities)
+        people = [in_picture(self.people(frame), (_SEEN, _SEEN)) for frame in large] if poses else []
+        return Judged(people, faces, identities)
 
 
 def scores_of(frames: Pictures, truth: Pictures, seen: Judged, true: Judged) -> Scores:

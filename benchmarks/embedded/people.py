@@ -49,16 +49,16 @@ def in_two_framings(seed: int, judge: Judge, frames: int = FRAMES) -> Person | N
 def _drawn(clip: Clip, numbers: range | list[int]) -> Pictures:
     wanted = set(numbers)
     frames = enumerate(itertools.islice(ClipRenderer(clip), max(wanted) + 1))
-    drawn = {number: picture for number, (picture, _) in frames if number in wanted}
+    drawn = {number: picture for number, picture in frames if number in wanted}
     return np.stack([drawn[number] for number in numbers])
 
 
 def _person(picture: npt.NDArray[np.uint8], truth: Pictures, judge: Judge) -> Person | None:
     """None where the reference shows no face or nobody, or the drive nobody."""
     poses, faces = judge.people(picture), judge.faces(picture)
-    driving = follow_people([poses, *(judge.people(frame) for frame in truth)], 1)[1:] if len(poses) else None
-    if driving is None or not len(driving) or not faces or faces[0].embedding is None:
+    if not len(poses) or not faces or faces[0].embedding is None:
         return None
+    driving = follow_people([poses, *(judge.people(frame) for frame in truth)], 1, (SIDE, SIDE))[1:]
     reference = Reference(
         picture=picture, keypoints=poses[:1], face_box=faces[0].box, face_embedding=faces[0].embedding
     )

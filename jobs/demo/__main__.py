@@ -47,6 +47,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         (folder / "sources").mkdir(parents=True, exist_ok=True)
         (folder / "index.html").unlink(missing_ok=True)  # of an earlier run
+        os.environ["MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR"] = "false"
         os.environ["SA_ROOT"], os.environ["MLFLOW_TRACKING_URI"] = str(folder), f"sqlite:///{folder}/mlflow.db"
         config_path = str(files("jobs") / "configs" / ("real_clips.yaml" if arguments.real else "demo.yaml"))
         with open(folder / "demo.log", "w") as log:
@@ -89,10 +90,11 @@ def _run(config: Config, arguments: Sequence[str], folder: Path, log: IO[str], *
             if steps[-1].code:
                 return steps
         with terminal.step("page") as line:
-            from jobs.demo.page import write_page  # here: MLflow and matplotlib take seconds
+            from jobs.demo.page import write_page, write_picture  # here: MLflow and matplotlib take seconds
 
             write_page(config, steps, folder / "index.html")
-            line.said = "index.html"
+            write_picture(config, folder / "result.webp")
+            line.said = "index.html, and result.webp for a README"
     return steps
 
 

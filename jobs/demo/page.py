@@ -16,6 +16,7 @@ from typing import Any
 import jinja2
 import numpy as np
 from matplotlib.figure import Figure
+from PIL import Image
 
 from jobs.demo.steps import Step
 from jobs.pairs.settings import REPEAT
@@ -25,6 +26,8 @@ from pipelines.releases.report import funnel, summary
 from pipelines.releases.rule_columns import reason_text
 from pipelines.storage.store import Collection, Store
 from stableanimator.alignment.scoring.evaluate import mean_interval
+from stableanimator.media.side_by_side import sheet
+from stableanimator.media.video import VideoReader
 
 METRICS = {
     "pck_moved_05": "joints that moved, found within 5 % of stature (PCK)",
@@ -36,6 +39,7 @@ METRICS = {
     "ssim": "SSIM",
 }
 """What the table shows, and how it is called there; of all, more is better."""
+_QUALITY = 60  # of WebP: a megabyte for three rows
 _VARIANTS = {
     "plain": "learned alignment",
     "hjb": "and HJB face optimisation",
@@ -55,7 +59,6 @@ def write_page(config: Config, steps: Sequence[Step], path: Path) -> None:
         loader=jinja2.PackageLoader("jobs.demo", "."), autoescape=True, undefined=jinja2.StrictUndefined,
         trim_blocks=True, lstrip_blocks=True,
     )  # fmt: skip
-    environment.filters["reason"] = reason_text
     counts = release.manifest["counts"]
     predictions = store.open("predictions", metrics.manifest["predictions"]).table("predictions").to_pylist()
     people = {row["pair_id"]: row["truth_uri"] for row in predictions if row["status"] == "done"}  # a clip each
@@ -80,9 +83,28 @@ def write_page(config: Config, steps: Sequence[Step], path: Path) -> None:
     path.write_text(html, encoding="utf-8")
 
 
+def write_picture(config: Config, path: Path, shown: int = 3) -> None:
+    """Write the first side-by-side videos below one another as an animated WebP, which pages like the README can show.
+
+    They begin together, and each lasts as long as the shortest.
+    """
+    videos = sorted(Path(Store(config.root).open("metrics").uri).glob("*.mp4"))[:shown]
+    frames, fps = [], 8.0
+    for video in videos:
+        with VideoReader(video) as reader:
+            frames.append(reader.read(range(reader.info.frame_count)))
+            fps = reader.info.fps
+    pictures = [Image.fromarray(sheet(strips)) for strips in zip(*frames, strict=False)]
+    pictures[0].save(
+        path, save_all=True, append_images=pictures[1:], duration=round(1000 / fps), loop=0, quality=_QUALITY, method=4
+    )
+
+
 def _lost(counts: Mapping[str, Any]) -> list[tuple[str, int]]:
     """Why sources and shots were turned away, the most frequent first."""
-    reasons = {**counts["failed_sources"], **counts["undecodable_videos"], **counts["failed_rules"]}
+    of_files = {**counts["failed_sources"], **counts["undecodable_videos"]}
+    reasons = {name.replace("_", " "): count for name, count in of_files.items()}
+    reasons |= {reason_text(name): count for name, count in counts["failed_rules"].items()}
     return sorted(reasons.items(), key=lambda item: -item[1])
 
 

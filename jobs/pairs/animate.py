@@ -32,7 +32,7 @@ from stableanimator.models.encoders import Encoders
 from stableanimator.models.settings import EncoderSettings, FrameRates
 from stableanimator.models.unet import speed_up
 from stableanimator.perception.arcface import ArcFace
-from stableanimator.perception.person_boxes import visible
+from stableanimator.perception.person_boxes import in_picture, visible
 from stableanimator.perception.settings import PerceptionSettings
 
 FAMILY = "predictions"
@@ -139,13 +139,14 @@ class AnimatePair:
         whole = self.reader.reference(pair["reference_uri"], settings.background)
         reference, driving = assign(pair, whole, drive)
         driven = aligned(reference, driving, settings, self.models.aligner)
+        seen = in_picture(driving.keypoints[:, :, BODY], (driving.height, driving.width))
         row = self.job.row(
             pair,
             variant,
             status="done",
             frame_index=drive.frame_index,
             frames_left_out=drive.left_out,
-            frames_with_person=int(visible(driving.keypoints[:, :, BODY]).any(-1).sum(0).min()),
+            frames_with_person=int(visible(seen).any(-1).sum(0).min()),
             joints_in_picture=driven.joints_in_picture,
             cut_middle=driven.framing.middle,
         )

@@ -21,8 +21,8 @@ from stableanimator.errors import PersonError, RowError
 from stableanimator.media.pictures import Colour, read_image
 from stableanimator.media.video import VideoInfo, VideoReader
 from stableanimator.perception.faces import Face, FaceAnalyser
+from stableanimator.perception.person_boxes import in_picture, visible
 from stableanimator.perception.settings import PerceptionSettings
-from stableanimator.perception.skeleton import VISIBLE
 
 Array = npt.NDArray[np.float32]
 
@@ -60,7 +60,7 @@ class PairReader:
         assert main.embedding is not None, "the main face has one"
         return Reference(
             picture=picture,
-            keypoints=people[owner_first(people, main)],
+            keypoints=people[owner_first(in_picture(people, (picture.shape[0], picture.shape[1])), main)],
             face_box=main.box,
             face_embedding=main.embedding,
         )
@@ -116,7 +116,7 @@ def _of_video(pair: Pair, info: VideoInfo) -> Iterator[str]:
 def owner_first(people: Array, face: Face) -> list[int]:
     """Order of poses [P, 133, 3], the face's owner first: whose nose and eyes are nearest to the middle of its box."""
     middle = (face.box[:2] + face.box[2:]) / 2
-    points, seen = people[:, :3, :2], people[:, :3, 2] >= VISIBLE
+    points, seen = people[:, :3, :2], visible(people[:, :3])
     distances = np.where(seen, np.linalg.norm(points - middle, axis=-1), np.nan)
     means = [float(np.mean(row[there])) if there.any() else np.inf for row, there in zip(distances, seen, strict=True)]
     owner = int(np.argmin(means))
@@ -140,7 +140,7 @@ def assign(pair: Pair, reference: Reference, drive: Drive) -> tuple[Reference, D
     if not wanted or len(wanted) > len(reference.keypoints) or not all(0 <= i < available for i in wanted):
         detail = f"{wanted}: the reference shows {len(reference.keypoints)} people, the driving video {available}"
         raise RowError("bad_person_map", detail)
-    followed = follow_people(drive.poses, max(wanted) + 1)[:, wanted]
+    followed = follow_people(drive.poses, max(wanted) + 1, (drive.height, drive.width))[:, wanted]
     people = replace(reference, keypoints=reference.keypoints[: len(wanted)])
     moved = misalignment(pair)
     return people, Driving(

@@ -14,7 +14,7 @@ _PEOPLE = PeopleSettings()
 
 class People:
     """`people(frame)` gives poses [P, 133, 3] of the people who matter in a frame, uint8 RGB [H, W, 3], as curation
-    counts them: the largest first.
+    counts them: the largest first. Joints outside the frame have their places there.
 
     Raises:
         WeightsError: a file of DWPose is missing or unreadable.

@@ -23,6 +23,7 @@ from pipelines.measures.background_motion import ConsensusSettings, Step, step_m
 from pipelines.measures.frames import Frame
 from pipelines.measures.person_outline import person_outline
 from pipelines.measures.subject_motion import SubjectMotion
+from stableanimator.perception.person_boxes import in_picture
 from stableanimator.perception.point_seeds import gradients_at, noise_between
 from stableanimator.perception.settings import CoTrackerSettings, Device, KltSettings
 
@@ -118,13 +119,11 @@ class CameraMotion:
 
     def add(self, frame: Frame) -> None:
         """Take the next sample."""
-        people = np.zeros((0, 4), np.float32) if frame.people is None else frame.people
-        outlines = [
-            person_outline(box, None if frame.keypoints is None else frame.keypoints[number])
-            for number, box in enumerate(people)
-        ]
-        excluded = np.concatenate(outlines) if outlines else np.zeros((0, 4), np.float32)
         self._size = (frame.image.shape[0], frame.image.shape[1])
+        people = np.zeros((0, 4), np.float32) if frame.people is None else frame.people
+        seen = None if frame.keypoints is None else in_picture(frame.keypoints, self._size)
+        outlines = [person_outline(box, None if seen is None else seen[number]) for number, box in enumerate(people)]
+        excluded = np.concatenate(outlines) if outlines else np.zeros((0, 4), np.float32)
         self._waiting.append(_Sample(frame.image, frame.time, people, excluded))
         if len(self._waiting) == self._tracker.wanted:
             self._follow()

@@ -26,7 +26,7 @@ class Frame:
     people: NDArray[np.float32] | None = None
     """[P, 4] boxes in pixels, the largest first; None when nobody looked for people."""
     keypoints: NDArray[np.float32] | None = None
-    """[P, 133, 3] x, y, score, in the order of `people`; None when nobody looked."""
+    """[P, 133, 3] x, y, score, in the order of `people`, some outside the picture; None when nobody looked."""
 
 
 SAMPLING_VERSION = 3

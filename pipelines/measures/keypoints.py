@@ -10,9 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipelines.measures.frames import Frame
+from stableanimator.perception.person_boxes import in_picture
 
 NAME = "keypoints"
-VERSION = 1
+VERSION = 2
 """Raise when a column's meaning changes."""
 
 _HEAD_AND_SHOULDERS = (0, 1, 2, 5, 14, 15, 16, 17)  # OpenPose-18: nose, neck, shoulders, eyes, ears
@@ -67,7 +68,7 @@ class KeypointMeasure:
         frame.keypoints = people
         self._keypoints.append(people)
         size = (frame.image.shape[0], frame.image.shape[1])
-        main = self._to_openpose18(people[0]) if len(people) else None
+        main = self._to_openpose18(in_picture(people[0], size)) if len(people) else None
         self._coverage.append(0.0 if main is None else coverage(main, boxes[0], size, self._settings))
 
     def columns(self) -> dict[str, Any]:
@@ -85,13 +86,12 @@ def coverage(joints: Keypoints, box: NDArray[np.float32], size: tuple[int, int],
     """Share of the joints that should be there and are, 0 to 1.
 
     Args:
-        joints: [18, 3] OpenPose-18 in pixels.
+        joints: [18, 3] OpenPose-18 in pixels; those outside the picture are missing.
         box: [4] the person's box.
         size: height and width of the picture.
     """
     height, width = size
-    inside = (joints[:, 0] >= 0) & (joints[:, 0] < width) & (joints[:, 1] >= 0) & (joints[:, 1] < height)
-    visible = (joints[:, 2] >= settings.visible) & inside
+    visible = joints[:, 2] >= settings.visible
     margin = settings.edge_share * float(np.hypot(height, width))
     cut_off = box[0] < margin or box[2] > width - margin or box[3] > height - margin
     expected = visible.copy()

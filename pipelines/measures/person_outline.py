@@ -37,7 +37,7 @@ def person_outline(box: Boxes, keypoints: NDArray[np.float32] | None, visible: f
 
     Args:
         box: [4] the person's box.
-        keypoints: [133, 3] x, y, score; None when nobody looked.
+        keypoints: [133, 3] x, y, score, those outside the picture left out; None when nobody looked.
         visible: score from which a joint counts.
     """
     if keypoints is None:

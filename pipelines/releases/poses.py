@@ -16,6 +16,7 @@ from pipelines.storage.tables import KEYPOINT_COUNT
 from stableanimator.alignment.poses import body_pose
 from stableanimator.alignment.training_data.pose_clips import Poses
 from stableanimator.driving import follow_people
+from stableanimator.perception.person_boxes import in_picture
 
 _COLUMNS = ["shot_id", "frame_index", "keypoints"]
 
@@ -28,7 +29,7 @@ class ClipPoses:
     frame_index: npt.NDArray[np.int64]
     """[F] frames of the video."""
     poses: Poses
-    """[F, 18, 3] in image heights; a missing joint is NaN with score 0."""
+    """[F, 18, 3] in image heights; a joint that the picture does not show is NaN with score 0."""
 
 
 def clip_poses(release: Collection, split: str) -> Iterator[ClipPoses]:
@@ -38,16 +39,13 @@ def clip_poses(release: Collection, split: str) -> Iterator[ClipPoses]:
     followed from frame to frame: a pair must not mix people.
     """
     clips = release.table("clips").filter(pc.field("split") == split)
-    heights = dict(zip(clips["shot_id"].to_pylist(), clips["height"].to_pylist(), strict=True))
-    for shot, unordered in _shots(release, pa.array(heights, pa.string())):
+    sizes = {clip["shot_id"]: (clip["height"], clip["width"]) for clip in clips.to_pylist()}
+    for shot, unordered in _shots(release, pa.array(sizes, pa.string())):
         frames = unordered.sort_by("frame_index")
         measured = frames["keypoints"].to_pylist()
         people = [np.array(poses, np.float32).reshape(-1, KEYPOINT_COUNT, 3) for poses in measured]
-        yield ClipPoses(
-            shot,
-            frames["frame_index"].to_numpy().astype(np.int64),
-            body_pose(follow_people(people, 1)[:, 0], heights[shot]),
-        )
+        seen = in_picture(follow_people(people, 1, sizes[shot])[:, 0], sizes[shot])
+        yield ClipPoses(shot, frames["frame_index"].to_numpy().astype(np.int64), body_pose(seen, sizes[shot][0]))
 
 
 def _shots(release: Collection, wanted: pa.Array) -> Iterator[tuple[str, pa.Table]]:

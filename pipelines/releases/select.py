@@ -30,7 +30,7 @@ from pipelines.storage.part_rows import PartRows, RowReader
 from pipelines.storage.store import Collection, Store, media_path
 from pipelines.storage.tables import CLIPS, FRAMES, MEASURES, SHOTS, VERDICTS, scalar_columns
 
-VERSION = 3
+VERSION = 4
 """Raised by hand when the meaning of a verdict or of a column of a release changes."""
 
 _PER_FRAME = {

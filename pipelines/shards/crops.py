@@ -22,7 +22,7 @@ import numpy.typing as npt
 from pipelines.shards.settings import Crop
 from stableanimator.errors import PersonError, RowError
 from stableanimator.media.framing import Box, Framing, Size, similar_sizes
-from stableanimator.perception.person_boxes import person_box, typical_box, visible
+from stableanimator.perception.person_boxes import in_picture, person_box, typical_box, visible
 
 Array = npt.NDArray[np.floating]
 
@@ -49,7 +49,8 @@ def crop_framing(
     aspect ratio on, as far as they keep half of the picture.
 
     Args:
-        main: [133, 3] of the main person in each measured frame that shows one, pixels of the source.
+        main: [133, 3] of the main person in each measured frame that shows one, pixels of the source. What lies outside
+            the picture moves no cut.
         max_enlargement: pixels of the cut for one of the source, along one side.
 
     Raises:
@@ -76,7 +77,7 @@ def _framer(crop: Crop, source: Size, main: Sequence[Array]) -> Callable[[Size],
         return partial(Framing.cover, source)
     if not len(main):
         raise PersonError("no_person", "no frame shows a person")
-    poses = np.stack([pose[_NEEDED] for pose in main])
+    poses = in_picture(np.stack([pose[_NEEDED] for pose in main]), source)
     if crop == "person":
         return partial(Framing.keeping, source, boxes=[person_box(poses)])
     return partial(_closer, source, box=_inside(half_body_box(poses), source))

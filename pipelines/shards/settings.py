@@ -12,7 +12,7 @@ Crop = Literal["centre", "person", "half_body"]
 
 References = Literal["same_clip", "same_person", "both"]
 
-VERSION = 3
+VERSION = 4
 """Raised by hand when the meaning of a shard row changes."""
 
 

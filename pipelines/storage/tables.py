@@ -1,7 +1,8 @@
 """Every table's Arrow schema: each column with its type, unit, and who writes it.
 
 Nested arrays are stored flat in C order; the trailing comment gives their shape.
-Missing values are null; a missing point inside an array is NaN with score 0.
+Missing values are null; a missing point inside an array is NaN with score 0. Keypoints that the pose network puts
+outside the picture have their places there: negative, or beyond its width or height.
 
     F frames   P people in a frame   N faces in a frame   E face embedding width   K candidate references
 """

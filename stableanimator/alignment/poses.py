@@ -7,6 +7,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from stableanimator.perception.person_boxes import only, visible
 from stableanimator.perception.skeleton import VISIBLE, to_openpose18
 
 NODES = 18
@@ -33,7 +34,4 @@ def body_pose(keypoints: NDArray[np.float32], height: int) -> NDArray[np.float32
 
 def hide_invisible(keypoints: NDArray[np.float32]) -> NDArray[np.float32]:
     """A copy in which joints below score 0.3, or without a position, are NaN with score 0."""
-    hidden = ~((keypoints[..., 2] >= VISIBLE) & np.isfinite(keypoints[..., :2]).all(-1))
-    kept = keypoints.copy()
-    kept[hidden] = (np.nan, np.nan, 0)
-    return kept
+    return only(keypoints, visible(keypoints))

@@ -71,7 +71,8 @@ def pose_agreement(generated: Sequence[Array], truth: Sequence[Array]) -> PoseAg
     """How much of the true motion the result has.
 
     Args:
-        generated: [F] of [P, 133, 3], people of the generated frames.
+        generated: [F] of [P, 133, 3], people of the generated frames. Joints outside the picture count unless they are
+            left out (`person_boxes.in_picture`), here and in the truth.
         truth: [F] of [P, 133, 3], people of the true frames in pixels of the same size, the largest first.
 
     Returns:

@@ -22,6 +22,7 @@ import numpy.typing as npt
 from stableanimator.metrics import identity, image
 from stableanimator.metrics.image import Frame
 from stableanimator.metrics.pose import PeopleFinder, pose_agreement
+from stableanimator.perception.person_boxes import in_picture
 
 ProtocolName = Literal["disco", "standard"]
 
@@ -161,7 +162,9 @@ def _judged(
             true_face = identity.main_identity(judges.faces, judges.held_out, truth)
             means["csim_truth"] = identity.cosine(face.own, true_face.own)
             means["csim_truth_held_out"] = identity.cosine(face.held_out, true_face.held_out)
-        people, true_people = judges.people(match_shape(generated, truth, protocol)), judges.people(truth)
+        size = (truth.shape[0], truth.shape[1])
+        found = (judges.people(match_shape(generated, truth, protocol)), judges.people(truth))
+        people, true_people = (in_picture(poses, size) for poses in found)
     return _Frame(means=means, face_found=face.own is not None, people=people, true_people=true_people)
 
 

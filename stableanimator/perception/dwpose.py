@@ -146,7 +146,9 @@ class WholeBodyPose:
     def __call__(self, frame: NDArray[np.uint8], boxes: NDArray[np.floating]) -> NDArray[np.float32]:
         """Keypoints [P, 133, 3] (x, y in pixels, score) of the people in `boxes` [P, 4], in their order.
 
-        A joint that falls outside the frame, or whose score is not above 0, is NaN with score 0.
+        A joint outside the frame keeps its place there, negative or beyond the frame's width or height, and its score,
+        as in the released StableAnimator: `person_boxes.in_picture` leaves such joints out. A joint whose score is not
+        above 0 is NaN with score 0.
         """
         if len(boxes) == 0:
             return np.zeros((0, KEYPOINT_COUNT, 3), np.float32)
@@ -157,7 +159,7 @@ class WholeBodyPose:
         outputs = [self._session.run(["simcc_x", "simcc_y"], {name: batch}) for batch in batches]
         simcc_x, simcc_y = (np.concatenate(axis) for axis in zip(*outputs, strict=True))
         places, scores = decode_simcc(simcc_x, simcc_y, self._width, self._height)
-        return _in_frame(places, scores, warps, frame.shape[0], frame.shape[1])
+        return _to_frame(places, scores, warps)
 
     def _crop(self, frame: NDArray[np.uint8], warp: NDArray[np.float64]) -> NDArray[np.float32]:
         crop = cv2.warpAffine(frame, warp, (self._width, self._height), flags=cv2.INTER_LINEAR)
@@ -185,18 +187,13 @@ def decode_simcc(
     return (bins / per_pixel).astype(np.float32), np.minimum(simcc_x.max(-1), simcc_y.max(-1))
 
 
-def _in_frame(
-    places: NDArray[np.float32],
-    scores: NDArray[np.float32],
-    warps: NDArray[np.float64],
-    height: int,
-    width: int,
+def _to_frame(
+    places: NDArray[np.float32], scores: NDArray[np.float32], warps: NDArray[np.float64]
 ) -> NDArray[np.float32]:
     """Input pixels back to the frame, with NaN for what is missing."""
     scale, shift = warps[:, None, [0, 1], [0, 1]], warps[:, None, :, 2]
     # The warp, like OpenCV, counts from the centre of the first pixel.
     points = (places - shift) / scale + 0.5
-    seen = (scores > 0) & (points >= 0).all(-1) & (points <= [width, height]).all(-1)
     keypoints = np.concatenate([points, scores[..., None]], -1).astype(np.float32)
-    keypoints[~seen] = (np.nan, np.nan, 0.0)
+    keypoints[scores <= 0] = (np.nan, np.nan, 0.0)
     return keypoints

@@ -77,7 +77,7 @@ class Truth:
         return self.frames[1:][np.diff(self.shots) != 0]
 
     def scored_keypoints(self, frame: int) -> NDArray[np.float32]:
-        """[Q, 133, 3] x, y, score of those of the cast that are in row `frame`, as a detector would give them.
+        """[Q, 133, 3] x, y, score of those of the cast that are in row `frame`, as far as the picture shows them.
 
         Seen keypoints score 1, hidden ones `KNOWN_HIDDEN_SCORE`, those outside the picture are NaN with score 0.
         """

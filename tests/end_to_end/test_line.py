@@ -104,7 +104,7 @@ def test_bad_sources_are_turned_away_each_for_its_reason(demo: tuple[Path, str])
     assert len(sources) == 27
     assert {name: row["reason"] for name, row in sources.items() if row["status"] == "failed"} == {
         "missing.mp4": "http_404",
-        "page.mp4": "not_a_video",
+        "page.mp4": "html_instead_of_video",
     }
     shots = release.table("verdicts").to_pylist()
     names = {row["video_id"]: name for name, row in sources.items() if row["video_id"]}

@@ -138,7 +138,9 @@ PLAIN = AnimateSettings(
     alignment="svd",
     face_optimisation=False,
 )
-HJB = replace(PLAIN, face_optimisation=True, hjb=FaceOptimisationSettings(sigma_min=0.2, sigma_max=100.0, optimisation_steps=4))
+HJB = replace(
+    PLAIN, face_optimisation=True, hjb=FaceOptimisationSettings(sigma_min=0.2, sigma_max=100.0, optimisation_steps=4)
+)
 
 
 def animate(
@@ -312,7 +314,9 @@ def test_the_reference_is_cut_around_its_people() -> None:
     assert two.left == 90  # between the head of the one at 98 and the shoulder of the other at 178
     too_far = framing_of(_picture_of(96, 288, _at(60, 48), _at(260, 48)), sizes)
     assert too_far.left == 48  # where the first one's head begins
-    tall = framing_of(_picture_of(384, 96, _at(48, 190, 10.0)), sizes)
+    giant = _at(48, 19)
+    giant[:, 1] *= 10  # taller than the cut, and no wider
+    tall = framing_of(_picture_of(384, 96, giant), sizes)
     assert tall.top == 101  # the nose is at 115
 
 
@@ -327,10 +331,37 @@ def test_a_clip_that_drives_itself_stays_where_its_reference_is_cut(alignment: A
     assert driven.framing.middle == (240 / 288, 0.5)
 
 
+def test_what_the_drive_and_the_reference_do_not_show_decides_nothing_and_is_drawn() -> None:
+    """Ankles below both pictures, on which nothing depends but the skeleton: legs run to the edge."""
+    settings, person = replace(PLAIN, sizes=((96, 96),), alignment="svd"), _at(48, 70)
+    person[11:13] = [(52, 90, 0.9), (44, 90, 0.9)]
+    legs = person.copy()
+    legs[13:15] = [(60, 110, 0.9), (36, 110, 0.9)]
+    strayed = person.copy()
+    strayed[13:15] = [(500, -40, 0.9), (-300, 200, 0.9)]
+    turn = Similarity.from_degrees(torch.tensor(20.0), torch.tensor(0.5), torch.tensor([0.1, -0.1]))
+    bare, whole = (
+        aligned(
+            _picture_of(96, 288, reference),
+            Driving(keypoints=drive[None, None], height=96, width=288, fps=7.0, misalignment=turn),
+            settings,
+        )
+        for reference, drive in ((person, person), (strayed, legs))
+    )
+    assert whole.framing == bare.framing
+    assert whole.joints_in_picture == bare.joints_in_picture == 1
+    there = bare.poses[..., 2] > 0
+    np.testing.assert_array_equal(whole.poses[there], bare.poses[there])
+    np.testing.assert_allclose(whole.poses[0, 0, 13:15, :2], legs[13:15, :2], atol=1e-3)
+    pictures = [skeleton_pictures(driven.poses, 96, 96, "ours")[0] for driven in (bare, whole)]
+    assert not pictures[0][95].any()
+    assert pictures[1][95].any()
+
+
 def test_poses_that_leave_the_picture_are_counted() -> None:
     reference = _picture_of(96, 96, _at(48, 48))
     settings = replace(PLAIN, sizes=((96, 96),), alignment="none")
-    leaving = Driving(keypoints=_at(90, 48)[None, None], height=96, width=96, fps=7.0)
+    leaving = Driving(keypoints=_at(138, 48)[None, None], height=96, width=192, fps=7.0)  # cut from 48 on
     assert aligned(reference, leaving, settings).joints_in_picture == 7 / 8  # one shoulder is at 98
     far = Similarity.from_degrees(torch.tensor(0.0), torch.tensor(1.0), torch.tensor([9.0, 0.0]))
     assert aligned(reference, replace(leaving, misalignment=far), settings).joints_in_picture == 0

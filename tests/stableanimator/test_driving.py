@@ -36,6 +36,17 @@ def _turned(poses: np.ndarray, degrees: float, scale: float, shift: tuple[float,
     return np.stack([z.real, z.imag, poses[..., 2]], -1).astype(np.float32)
 
 
+HALF_OUT = (95, 50)
+"""Where the middle of a person lies whom a picture of 100 x 100 cuts off at its right edge."""
+
+
+def _with(pose: np.ndarray, places: dict[int, tuple[float, float]]) -> np.ndarray:
+    moved = pose.copy()
+    for joint, place in places.items():
+        moved[joint, :2] = place
+    return moved
+
+
 def test_people_keep_their_place_when_the_detector_changes_its_order() -> None:
     left, right = _person(0, (20, 50)), _person(1, (80, 50))
     step = np.array([1, 0, 0], np.float32)
@@ -73,11 +84,24 @@ def test_misalignment_turns_the_clip_about_the_centroid_of_all_its_joints() -> N
     neck = body[:, 5:7].mean(1, keepdims=True)
     centroid = np.concatenate([body, neck], 1).mean((0, 1))  # the 18 joints of OpenPose
     quarter = Similarity.from_degrees(torch.tensor(90.0), torch.tensor(2.0), torch.tensor([0.1, 0.0]))
-    moved = misalign_clip(clip, 100, quarter)
+    moved = misalign_clip(clip, (100, 100), quarter)
     offset = body - centroid
     expected = 2 * np.stack([-offset[..., 1], offset[..., 0]], -1) + centroid + [10, 0]
     np.testing.assert_allclose(moved[:, 0, :17, :2], expected, atol=1e-3)
     np.testing.assert_array_equal(moved[..., 2], clip[..., 2])
+
+
+def test_misalignment_turns_about_what_the_pictures_show() -> None:
+    """What a pose network puts below the picture moves along and decides nothing."""
+    shown = [_with(_person(0), {13: (np.nan, np.nan)}), _person(1)]
+    outside = [_with(_person(0), {13: (50, 140)}), _person(1)]
+    turn = Similarity.from_degrees(torch.tensor(30.0), torch.tensor(1.5), torch.tensor([0.1, 0.2]))
+    moved, expected = (misalign_clip(np.stack(each)[:, None], (100, 100), turn) for each in (outside, shown))
+    there = np.isfinite(expected)
+    np.testing.assert_array_equal(moved[there], expected[there])
+    knee, hip = moved[0, 0, [13, 11], :2]
+    z = complex(50, 140) - complex(*_person(0)[11, :2])
+    assert complex(*(knee - hip)) == pytest.approx(1.5 * np.exp(1j * math.radians(30)) * z, abs=1e-3)
 
 
 SAME = (Framing.cover((100, 100), (100, 100)), Framing.cover((100, 100), (100, 100)))
@@ -173,6 +197,36 @@ def test_five_points_come_from_the_face_points_in_the_order_of_arcface() -> None
     np.testing.assert_allclose(boxes[0], [37, 49.134, 63, 70], atol=1e-3)
     assert np.isfinite(boxes[1]).all()
     assert np.isnan(boxes[2:]).all()
+
+
+@pytest.mark.parametrize("name", ["svd", "per_bone", "linear"])
+def test_joints_outside_either_picture_decide_no_alignment_and_move_along(name: str) -> None:
+    """A knee that each picture has no room for, in places that no transform brings together."""
+    reference, driving = _person(3)[None], _turned(_person(3), 10, 0.9, (8, -2))[None, None]
+    assert (driving[..., :17, :2] >= 0).all()
+    assert (driving[..., :17, :2] < 100).all()
+    without = [np.array([_with(pose, {13: (np.nan, np.nan)})]) for pose in (driving[0, 0], reference[0])]
+    outside = [np.array([_with(driving[0, 0], {13: (60, 130)})]), np.array([_with(reference[0], {13: (-40, 20)})])]
+    turn = Similarity.from_degrees(torch.tensor(-70.0), torch.tensor(1.6), torch.tensor([0.5, 0.3]))
+    for moved in (None, turn):  # `turn` takes other joints out of the picture and this one into it
+        aligned, expected = (
+            align_driving(each[0][None], each[1], SAME, name, "clip", misalignment=moved)[0, 0]  # type: ignore[arg-type]
+            for each in (outside, without)
+        )
+        there = np.isfinite(expected)
+        np.testing.assert_array_equal(aligned[there], expected[there])
+        assert np.isfinite(aligned[13]).all()
+
+
+def test_people_are_followed_by_what_is_seen_of_them_and_given_whole() -> None:
+    one, two = _person(0, (30, 50)), _person(1, (70, 50))
+    outside = _with(one, {15: (30, 1000), 16: (-900, 50)})
+    gone = _person(1, (170, 50))
+    frames = [np.stack([one, two]), np.stack([two, outside]), np.stack([gone, one])]
+    followed = follow_people(frames, 2, (100, 100))
+    np.testing.assert_array_equal(followed[:, 0], np.stack([one, outside, one]))
+    np.testing.assert_array_equal(followed[:2, 1], np.stack([two, two]))
+    assert np.isnan(followed[2, 1, :, :2]).all()  # who lies outside is nobody
 
 
 def test_eyes_and_nose_come_in_the_order_of_arcface_and_only_when_all_are_there() -> None:

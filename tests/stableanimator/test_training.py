@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from stableanimator.alignment.settings import MisalignmentSettings
+from stableanimator.alignment.training_data.misalignment import random_misalignment
 from stableanimator.diffusion.settings import EDMSettings, LossSettings
 from stableanimator.models.animator import CONDITIONS, Animator, Conditioning
 from stableanimator.models.settings import FaceEncoderSettings, ModelSettings, PoseNetSettings, UNetSettings
@@ -25,6 +26,7 @@ from stableanimator.training import (
     hand_masks,
     join,
     make_sample,
+    realigned,
     training_loss,
 )
 from stableanimator.training_settings import TrainingSettings
@@ -122,6 +124,16 @@ def test_misaligned_poses_are_aligned_to_the_reference() -> None:
         make_sample(row, replace(left, alignment="learned"), generator(2))
 
 
+def test_poses_are_aligned_by_what_the_cut_shows() -> None:
+    """Ankles outside, in places that have nothing to do with each other, move along."""
+    row, moved = _row(), random_misalignment(MisalignmentSettings(), generator(4), 1)
+    settings = replace(SETTINGS, misalignment=MisalignmentSettings(), alignment="svd")
+    keypoints, reference = row.keypoints.copy(), row.reference_keypoints[0].copy()
+    keypoints[..., 15:17, :2], reference[15:17, :2] = [(20, 90), (40, 70)], [(-500, 5), (5, 900)]
+    aligned = realigned(keypoints, reference, row.size, moved, settings)
+    np.testing.assert_allclose(aligned[..., :2], keypoints[..., :2], atol=1e-2)  # the person does not move
+
+
 @pytest.mark.parametrize(("power", "inside"), [(2, 4.0), (1, 2.0)])
 def test_eq_25_by_hand(power: int, inside: float) -> None:
     """Everything is wrong by 0.5; the face covers 4 of the 48 latents and weighs (1 + 1)^power."""
@@ -154,6 +166,8 @@ def test_hands_are_marked_where_the_true_poses_have_them() -> None:
     expected = np.zeros((ROW_FRAMES, 6, 8), np.float32)
     expected[3, 3:, 3:6] = 1  # 24 pixels wide: x 24 to 48, y 29.3 to 53.3
     np.testing.assert_array_equal(mask, expected)
+    row.keypoints[2, 0, [6, 8, 10]] = [(36, 4, 0.9), (36, 40, 0.9), (36, 49, 0.9)]  # a wrist below the picture
+    np.testing.assert_array_equal(hand_masks(row.keypoints, (HEIGHT, WIDTH), 8), expected)
     moved = MisalignmentSettings()
     sample = make_sample(row, replace(SETTINGS, misalignment=moved, alignment="none", frames=ROW_FRAMES), generator(1))
     np.testing.assert_array_equal(sample.hand_mask[0], expected)

@@ -49,6 +49,17 @@ def test_who_is_not_found_has_no_joints(perfect: Perfect) -> None:
     assert errors[np.isfinite(errors)].max() < 1e-6
 
 
+def test_a_joint_that_is_found_outside_the_picture_is_not_found(perfect: Perfect) -> None:
+    clip = perfect("dance")
+    places = np.array(clip.measures["keypoints"]["s"]["keypoints"], np.float32).reshape(SAMPLES, 133, 3)
+    places[0, 0, :2] = (-0.5, 20)  # a nose, hardly outside
+    places[1, 0, :2] = (60, 128)
+    clip.measures["keypoints"]["s"]["keypoints"] = places.reshape(SAMPLES, 1, -1).tolist()
+    errors = joint_score([clip])["full body"]
+    assert np.isinf(errors).sum() == 2
+    assert errors[np.isfinite(errors)].max() < 1e-6
+
+
 def test_unknown_steps_have_no_error_but_count(perfect: Perfect) -> None:
     clip = perfect("zoom")
     clip.measures["camera_motion"]["s"]["step_dx"][1] = float("nan")

@@ -24,6 +24,8 @@ from stableanimator.synthetic.scene.camera import step_similarities
 from stableanimator.synthetic.script import ClipSettings
 from stableanimator.synthetic.truth import Truth
 
+from ...half_outside import with_outside
+
 Drawn = Callable[[str], Truth]
 SETTINGS = CurateSettings()
 SHORT = ClipSettings(width=160, height=128, min_seconds=2.5, max_seconds=2.5)
@@ -42,7 +44,7 @@ def drawn(held: Callable[..., tuple[np.ndarray, Truth]]) -> Callable[[str], Trut
 
 
 def measured(truth: Truth, shot: int) -> dict[str, float | None]:
-    """The columns as the pipeline computes them from detections that are the truth."""
+    """The columns as the pipeline computes them from detections that are the truth, joints outside the picture too."""
     rows = np.flatnonzero(truth.shots == shot)
     start, end = int(rows[0]), int(rows[-1]) + 1
     times = np.arange(len(truth.frames)) / 25.0
@@ -55,7 +57,7 @@ def measured(truth: Truth, shot: int) -> dict[str, float | None]:
         return found, np.ones(len(found), np.float32)
 
     def keypoints(_: object, boxes: np.ndarray) -> np.ndarray:
-        everybody = truth.scored_keypoints(frame.index)
+        everybody = with_outside(truth, frame.index)
         there = np.flatnonzero(truth.visibility[frame.index].any(-1)).tolist()
         return everybody[[there.index(person) for person in true_people(truth, frame.index)]]
 

@@ -3,6 +3,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 
@@ -78,6 +79,28 @@ def test_the_owner_of_the_main_face_comes_first() -> None:
     hidden[:, 2] = 0
     assert owner_first(np.stack([_person(0), hidden, _person(98)]), face) == [2, 0, 1]
     assert owner_first(np.stack([hidden]), face) == [0]
+
+
+def test_a_face_belongs_to_who_shows_one_and_people_are_given_whole(tmp_path: Path) -> None:
+    """The one whose nose and eyes lie above the picture is no owner of a face, however near they are."""
+    cv2.imwrite(str(tmp_path / "reference.png"), np.full((100, 200, 3), 90, np.uint8))
+    above, shows = _person(100), _person(160)
+    above[:3, :2] = [[100, -2], [103, -3], [97, -3]]
+    box = np.array([90, 0, 110, 8], np.float32)
+    reader = PairReader.__new__(PairReader)
+    face = Face(box=box, score=0.9, landmarks=np.zeros((5, 2), np.float32), embedding=np.ones(4, np.float32))
+    reader.faces, reader.people = lambda picture: [face], lambda picture: np.stack([above, shows])  # type: ignore[assignment]
+    found = reader.reference(str(tmp_path / "reference.png"), WHITE)
+    np.testing.assert_array_equal(found.keypoints, np.stack([shows, above]))
+
+
+def test_a_drive_is_given_with_what_lies_outside_its_picture() -> None:
+    """Of 200 x 100 pixels."""
+    leaving, gone = _person(100), _person(400)
+    leaving[13:17, 1] = 140
+    _, driving = assign(EMPTY, _reference(1), _drive([leaving], [leaving], [gone]))
+    np.testing.assert_array_equal(driving.keypoints[:2, 0], np.stack([leaving, leaving]))
+    assert not driving.keypoints[2, 0, :, 2].any()  # who lies outside as a whole is not there
 
 
 @pytest.mark.real_data

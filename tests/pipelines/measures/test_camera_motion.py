@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,8 @@ from stableanimator.perception.point_tracks import KltTracker
 from stableanimator.perception.settings import CoTrackerMode, CoTrackerSettings, KltSettings, SeedSettings
 from stableanimator.synthetic.clips import write_clip
 from stableanimator.synthetic.renderer import draw_clip
+
+from ...half_outside import half_outside, with_outside
 
 Texture = Callable[..., np.ndarray]
 DIAGONAL = float(np.hypot(320, 200))
@@ -116,6 +119,20 @@ def test_the_steps_of_a_drawn_camera_are_those_it_was_drawn_by(kind: str):
     assert np.median(shift) < 0.002
     assert np.median(np.abs(columns["step_rotation"] - rotation)) < 0.1
     assert np.median(np.abs(columns["step_scale"] / scale - 1)) < 0.002
+
+
+@pytest.mark.parametrize("kind", ["gesture", "talk"])
+def test_joints_outside_the_picture_cover_none_of_it(kind: str):
+    """What is below the picture leaves the person's outline, and so the background, as it is without."""
+    pictures, truth = half_outside(kind, 12)
+    settings, columns = CameraMotionSettings(), []
+    for keypoints_of in (truth.scored_keypoints, partial(with_outside, truth)):
+        measure = CameraMotion(settings, tracker_maker(settings, "cpu"))
+        for number, (picture, boxes) in enumerate(zip(pictures, truth.person_boxes, strict=True)):
+            keypoints = keypoints_of(number)[:1]
+            measure.add(Frame(number, number * 0.12, picture, people=boxes[:1], keypoints=keypoints))
+        columns.append(repr(measure.columns()))
+    assert columns[0] == columns[1]
 
 
 class _Slow(KltTracker):

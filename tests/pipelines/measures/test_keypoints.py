@@ -36,12 +36,25 @@ def test_legs_alone_lack_the_head():
     assert coverage(_joints(8, 9, 10, 11, 12, 13), CUT_OFF, SIZE, KeypointSettings()) == pytest.approx(6 / 14)
 
 
-def test_unsure_joints_and_joints_outside_the_picture_are_not_there():
+def test_unsure_joints_are_not_there():
     joints = _joints(*range(18))
     joints[0, 2] = 0.29
-    joints[1, :2] = (50, 200)
-    joints[2, :2] = (-1, 50)
-    assert coverage(joints, INSIDE, SIZE, KeypointSettings()) == pytest.approx(15 / 18)
+    assert coverage(joints, INSIDE, SIZE, KeypointSettings()) == pytest.approx(17 / 18)
+
+
+@pytest.mark.parametrize(
+    ("joint", "place", "lost"),
+    [(0, (50, 200), 1), (15, (-1, 50), 1), (9, (99, 199), 0), (5, (150, 100), 2)],
+    ids=["nose", "ankle", "wrist inside", "a shoulder, and the neck with it"],
+)
+def test_joints_outside_the_picture_are_kept_and_not_seen(joint: int, place: tuple[int, int], lost: int):
+    person = np.full((1, 133, 3), (20, 100, 0.9), np.float32)
+    person[0, joint, :2] = place
+    measure = KeypointMeasure(KeypointSettings(), lambda image, people: person, to_openpose18)
+    measure.add(Frame(0, 0.0, np.zeros((*SIZE, 3), np.uint8), people=INSIDE[None]))
+    columns = measure.columns()
+    assert columns["keypoint_coverage"] == pytest.approx((18 - lost) / 18)
+    np.testing.assert_array_equal(columns["keypoints"][0][0], person.reshape(-1))
 
 
 def test_frames_without_a_person_count_as_nothing_there():

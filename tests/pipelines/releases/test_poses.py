@@ -27,8 +27,8 @@ def person(x: float, y: float = 20) -> np.ndarray:
     return keypoints
 
 
-def clip_row(shot: str, split: str, height: int = HEIGHT) -> dict[str, object]:
-    return {"shot_id": shot, "video_id": shot, "split": split, "height": height, "width": 200}
+def clip_row(shot: str, split: str, height: int = HEIGHT, width: int = 200) -> dict[str, object]:
+    return {"shot_id": shot, "video_id": shot, "split": split, "height": height, "width": width}
 
 
 def frames_table(seen: Seen) -> pa.Table:
@@ -100,6 +100,19 @@ def test_a_clip_without_any_measured_frame_is_passed_over(tmp_path: Path) -> Non
     assert list(read(release, "train")) == ["b"]
 
 
+def test_poses_have_the_joints_that_the_picture_shows(tmp_path: Path) -> None:
+    """Of 200 x 100 pixels; a shoulder outside takes the neck with it."""
+    seen: Seen = {("a", frame): [person(20)] for frame in range(2)}
+    seen["a", 1][0][[5, 13]] = [(24, -3, 0.8), (203, 50, 0.9)]  # left shoulder, left knee
+    (clip,) = clip_poses(commit(tmp_path, [clip_row("a", "train")], frames_table(seen)), "train")
+    lost = [1, 5, 12]
+    assert np.isfinite(clip.poses[0]).all()
+    assert np.isnan(clip.poses[1, lost, :2]).all()
+    assert (clip.poses[1, lost, 2] == 0).all()
+    there = [joint for joint in range(18) if joint not in lost]
+    np.testing.assert_array_equal(clip.poses[1, there], clip.poses[0, there])
+
+
 def test_an_empty_release_gives_nothing(tmp_path: Path) -> None:
     assert list(clip_poses(commit(tmp_path, [], FRAMES.empty_table()), "train")) == []
 
@@ -126,7 +139,8 @@ def test_clips_that_cross_row_groups_come_whole_and_once(tmp_path: Path) -> None
     lengths = {"a": 1000, "b": ROWS_PER_GROUP, "c": 10, "d": 2 * ROWS_PER_GROUP}
     lengths["e"] = 4 * ROWS_PER_GROUP - sum(lengths.values())
     lengths["f"] = 7
-    release = commit(tmp_path, [clip_row(shot, "train") for shot in lengths], nose_table(lengths))
+    width = sum(lengths.values())  # room for all noses
+    release = commit(tmp_path, [clip_row(shot, "train", width=width) for shot in lengths], nose_table(lengths))
     (file,) = release.files("frames")
     assert pq.ParquetFile(file).num_row_groups == 5
     found = read(release, "train")

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from pipelines.shards.crops import crop_framing, half_body_box, person_box, same_cut
+from pipelines.shards.settings import Crop
 from stableanimator.errors import PersonError, RowError
 from stableanimator.media.framing import Framing
 
@@ -66,6 +67,19 @@ def test_the_person_is_as_central_as_the_picture_allows() -> None:
     assert person.keypoints(_person(UPRIGHT))[[5, 6], 0].mean() == 50
     at_the_edge = crop_framing("person", source, _clip(UPRIGHT, [80.0]), sizes, 2.0)
     assert (at_the_edge.left, at_the_edge.top) == (100, 0)  # 140 would leave the picture
+
+
+@pytest.mark.parametrize("crop", ["person", "half_body"])
+def test_what_lies_outside_the_picture_moves_no_cut(crop: Crop) -> None:
+    source, sizes = (200, 400), ((100, 100),)
+    strayed = UPRIGHT | {0: (300, -300), 3: (-90, 38), 9: (500, 60), 15: (308, 1000), 31: (300, 250)}
+    expected = crop_framing(crop, source, _clip({k: v for k, v in UPRIGHT.items() if k != 15}, [0.0]), sizes, 2.0)
+    assert crop_framing(crop, source, _clip(strayed, [0.0]), sizes, 2.0) == expected
+
+
+def test_hips_below_the_picture_make_no_half_body() -> None:
+    with pytest.raises(PersonError, match="no_half_body: 0 of 1 frames"):
+        crop_framing("half_body", (99, 400), _clip(UPRIGHT, [0.0]), ((100, 100),), 2.0)
 
 
 def test_a_half_body_is_larger_inside_the_picture_and_not_stretched() -> None:

@@ -86,11 +86,13 @@ def test_the_held_out_recogniser_judges_the_same_faces() -> None:
 
 
 def test_people_of_both_frames_are_sought_in_pixels_of_the_truth() -> None:
-    """Whoever is in a picture has both shoulders at its upper corners."""
+    """Whoever is in a picture has both shoulders at its upper corners, and hips below it, where nobody sees them."""
 
     def shoulders(frame: np.ndarray) -> np.ndarray:
+        height, width, _ = frame.shape
         person = np.full((1, 133, 3), (np.nan, np.nan, 0), np.float32)
-        person[0, [5, 6]] = (frame.shape[1], 0, 1), (0, 0, 1)
+        person[0, [5, 6]] = (width - 1, 0, 1), (0, 0, 1)
+        person[0, [11, 12]] = (width - 1, height, 1), (0, height, 1)
         return person
 
     row = protocol.evaluate([(_flat(9, 9, 9), np.zeros((16, 40, 3), np.uint8))], RED, replace(JUDGES, people=shoulders))

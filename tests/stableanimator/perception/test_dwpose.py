@@ -102,10 +102,11 @@ def test_boxes_are_decoded_suppressed_and_scaled_back(tmp_path: Path) -> None:
     assert [len(part) for part in detector(frame)] == [0, 0]
 
 
-def pose_file(path: Path, batch: int | str, height: int = 48, width: int = 32) -> str:
-    """SimCC's interface. Every joint is at the brightest column and row of the second channel of the crop."""
+def pose_file(path: Path, batch: int | str, height: int = 48, width: int = 32, darkest: bool = False) -> str:
+    """SimCC's interface. Every joint is at the brightest (or darkest) column and row of the second channel."""
     nodes = [
-        helper.make_node("Gather", ["input", "green"], ["channel"], axis=1),
+        helper.make_node("Gather", ["input", "green"], ["levels"], axis=1),
+        helper.make_node("Neg" if darkest else "Identity", ["levels"], ["channel"]),
         helper.make_node("ReduceMax", ["channel"], ["columns"], axes=[2], keepdims=0),
         helper.make_node("ReduceMax", ["channel"], ["rows"], axes=[3], keepdims=0),
         helper.make_node("Resize", ["columns", "", "twice"], ["x1"], mode="nearest"),
@@ -148,16 +149,30 @@ def test_the_score_is_the_lower_maximum_of_normalised_input(tmp_path: Path) -> N
     assert keypoints[0, :, 2] == pytest.approx((200 - 116.28) / 57.12, rel=1e-5)  # ImageNet's mean and spread of green
 
 
-def test_dark_crops_and_joints_outside_are_missing(tmp_path: Path) -> None:
+def test_dark_crops_are_missing(tmp_path: Path) -> None:
     pose = WholeBodyPose(pose_file(tmp_path / "pose.onnx", 1))
     dark = pose(np.zeros((300, 400, 3), np.uint8), np.array([[100.0, 100.0, 200.0, 200.0]]))
     assert np.isnan(dark[..., :2]).all()
     assert (dark[..., 2] == 0).all()
-    # Beyond the frame the crop is black; all of a bright frame's first rows and columns are the brightest ones.
+    assert pose(np.zeros((300, 400, 3), np.uint8), np.zeros((0, 4), np.float32)).shape == (0, 133, 3)
+
+
+def test_joints_outside_the_frame_keep_their_places_there(tmp_path: Path) -> None:
+    # Beyond the frame the crop is black, so the darkest row and column are the crop's first ones; its corner lies half
+    # of the crop, 1.25 times the box and widened to 2 x 3, from the box's middle.
+    pose = WholeBodyPose(pose_file(tmp_path / "pose.onnx", 1, darkest=True))
     frame = np.full((300, 400, 3), 255, np.uint8)
-    edge = pose(frame, np.array([[-150.0, 100.0, 50.0, 250.0]]))
-    assert np.nanmin(edge[..., :2]) >= 0
-    assert pose(frame, np.zeros((0, 4), np.float32)).shape == (0, 133, 3)
+    left = pose(frame, np.array([[-150.0, 100.0, 50.0, 250.0]]))[0]
+    np.testing.assert_allclose(left[:, 0], -50 - 250 / 2 + 0.5, atol=1e-4)
+    np.testing.assert_allclose(left[:, 1], 175 - 375 / 2 + 0.5, atol=1e-4)
+    np.testing.assert_allclose(left[:, 2], 116.28 / 57.12, rtol=1e-5)  # of the black beyond the frame
+    # The brightest ones begin where the frame does, within a pixel of the crop.
+    inside = WholeBodyPose(pose_file(tmp_path / "bright.onnx", 1))(frame, np.array([[-150.0, 100.0, 50.0, 250.0]]))
+    assert np.abs(inside[..., :2]).max() < 250 / 32
+    # Right of the frame the first black column of the crop, whose pixels are 125 / 32 of the frame's, is the darkest.
+    right = pose(frame, np.array([[350.0, 100.0, 450.0, 250.0]]))[0]
+    assert (right[:, 0] > 400).all()
+    assert (right[:, 0] < 400 + 2 * 125 / 32).all()
 
 
 def test_other_interfaces_and_missing_files_are_errors(tmp_path: Path) -> None:

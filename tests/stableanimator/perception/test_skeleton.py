@@ -156,11 +156,23 @@ def test_released_hands_and_faces_are_drawn_whatever_they_score() -> None:
     assert not draw_skeleton(keypoints, 2160, 2160).any()
 
 
-def test_a_limb_runs_to_the_edge_where_its_joint_lies_beyond() -> None:
+@pytest.mark.parametrize("style", ["released", "ours"])
+@pytest.mark.parametrize(
+    ("joint", "place", "edge"),
+    [
+        ("left_ankle", (300.5, 600.5), (511, slice(290, 305))),
+        ("right_wrist", (-60.5, 280.5), (slice(240, 270), 0)),
+        ("left_wrist", (700.5, 240.5), (slice(225, 240), 511)),
+        ("nose", (250.5, -90.5), (0, slice(245, 255))),
+    ],
+)
+def test_a_limb_runs_to_the_edge_where_its_joint_lies_beyond(
+    joint: str, place: tuple[float, float], edge: tuple[slice | int, slice | int], style: SkeletonStyle
+) -> None:
     keypoints = person()
-    keypoints[COCO.index("left_ankle"), :2] = (300.5, 600.5)
-    picture = draw_skeleton(keypoints[None], 512, 512)
-    assert picture[511, 290:305].any()
+    assert not draw_skeleton(keypoints[None], 512, 512, style)[edge].any()
+    keypoints[COCO.index(joint), :2] = place
+    assert draw_skeleton(keypoints[None], 512, 512, style)[edge].max() > 60
 
 
 def test_a_limb_needs_both_ends() -> None:
