@@ -203,8 +203,7 @@ def _commit(
 def _report(run: Run, rows: list[dict[str, Any]], collection: Collection, training: str) -> str:
     done = [row for row in rows if row["status"] == "done"]
     run.metrics({"predictions": len(done), "predictions_failed": len(rows) - len(done)})
-    losses = face_losses(done)
-    run.metrics(losses)
+    run.metrics(face_losses(done))
     run.table("predictions", rows)
     run.tag("training", training)
     run.dataset("predictions", collection.uri, collection.id, context="output")
@@ -217,7 +216,6 @@ def _report(run: Run, rows: list[dict[str, Any]], collection: Collection, traini
         + (f", failed: {summary(Counter(row['reason'] for row in failed))}" if failed else "")
         + (f", {cut} driven by their first frames only" if cut else "")
         + (f", {seldom} with frames in which the driving person is not found" if seldom else "")
-        + ("; HJB face loss {face_loss_before:.3f} to {face_loss_after:.3f}".format(**losses) if losses else "")
         + f"; {training}; in {collection.uri}"
     )
 

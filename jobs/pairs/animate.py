@@ -155,8 +155,8 @@ class AnimatePair:
         animation = animate(self.models, reference, driven, settings, seed=pair["seed"] or 0)
         row["seconds"] = time.monotonic() - started
         if animation.face_optimisation and animation.face_optimisation.records:
-            last = animation.face_optimisation.records[-1]
-            row |= {"face_loss_before": last.before, "face_loss_after": last.after}
+            first, last = animation.face_optimisation.records[0], animation.face_optimisation.records[-1]
+            row |= {"face_loss_before": first.before, "face_loss_after": last.carried}
         people = (len(reference.keypoints), len(whole.keypoints))
         row["detail"] = "; ".join(_remarks(row, drive, driven, people, animation, self.models.rates)) or None
         row["prediction_uri"] = self._write(self.job.video_path(pair, variant, ""), animation.frames, drive.fps)

@@ -268,8 +268,8 @@ PREDICTIONS = pa.schema(  # written by jobs.animate: one row for each pair and v
         ("joints_in_picture", pa.float64()),  # share of the driven joints that the reference shows too, 0 to 1
         ("cut_middle", pa.list_(pa.float64())),  # x, y of the middle of the reference's cut, shares of its sides
         ("variant", pa.string()),  # its name in animate.variants
-        ("face_loss_before", pa.float64()),  # HJB loss before and after the last optimised step; null without it
-        ("face_loss_after", pa.float64()),
+        ("face_loss_before", pa.float64()),  # HJB loss of the prediction at the first optimised step; null without it
+        ("face_loss_after", pa.float64()),  # and of what the sampler went on with after the last one
         ("seconds", pa.float64()),
         ("checkpoint", pa.string()),
     ]
