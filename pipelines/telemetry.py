@@ -11,6 +11,7 @@ name. A process that is in no cluster counts nothing, and nothing that is counte
 from __future__ import annotations
 
 import sys
+import threading
 from functools import cache
 from typing import TYPE_CHECKING
 
@@ -54,9 +55,42 @@ def add(name: str, amount: float = 1.0, **tags: str | None) -> None:
 
 
 def show(name: str, value: float, **tags: str | None) -> None:
-    """What it is now. What is not known (NaN) is not shown."""
+    """What it is from now on, until the process ends. What is not known (NaN) is not shown."""
     if value == value and _in_cluster():
         _gauge(name).set(value, _text(tags))
+        _again.keep(name, value, _text(tags))
+
+
+class _Again:
+    """Shows values again and again: a node forgets what a process has not said for two of Ray's intervals (20 s)."""
+
+    SECONDS = 5.0
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._values: dict[tuple[str, tuple[tuple[str, str], ...]], float] = {}
+        self._thread: threading.Thread | None = None
+
+    def keep(self, name: str, value: float, tags: dict[str, str]) -> None:
+        with self._lock:
+            self._values[name, tuple(sorted(tags.items()))] = value
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._run, daemon=True, name="telemetry")
+                self._thread.start()
+
+    def _run(self) -> None:
+        ended = threading.Event()
+        while not ended.wait(self.SECONDS):
+            with self._lock:
+                if not _in_cluster():  # the next cluster is to see nothing of this one
+                    self._values.clear()
+                    self._thread = None
+                    return
+                for (name, tags), value in self._values.items():
+                    _gauge(name).set(value, dict(tags))
+
+
+_again = _Again()
 
 
 def _in_cluster() -> bool:

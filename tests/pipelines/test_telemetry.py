@@ -4,6 +4,7 @@ import ast
 import math
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -57,3 +58,24 @@ def test_in_a_cluster_values_come_to_rays_metrics_and_what_is_not_known_does_not
     telemetry.show("sa_loss", math.nan, training="x")
     telemetry.show("sa_loss", 0.5, training="x")
     assert seen == [("sa_videos", 1.0, {"status": "fetched", "reason": ""}), ("sa_loss", 0.5, {"training": "x"})]
+
+
+@pytest.mark.usefixtures("cluster")
+def test_a_value_is_shown_again_until_the_cluster_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[float] = []
+    monkeypatch.setattr(Gauge, "set", lambda metric, value, tags: seen.append(value))
+    monkeypatch.setattr(telemetry._Again, "SECONDS", 0.02)
+    monkeypatch.setattr(telemetry, "_again", telemetry._Again())
+    telemetry.show("sa_rows_waiting", 7, step="looking")
+    telemetry.show("sa_rows_waiting", 3, step="looking")
+    deadline = time.monotonic() + 30
+    while len(seen) < 5 and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert seen[0] == 7
+    assert seen[1:5] == [3, 3, 3, 3] or seen[1:5] == [7, 3, 3, 3]  # the thread may begin between the two
+    monkeypatch.setattr(telemetry, "_in_cluster", lambda: False)
+    thread = telemetry._again._thread
+    if thread is not None:
+        thread.join(30)
+        assert not thread.is_alive()
+    assert telemetry._again._values == {}
