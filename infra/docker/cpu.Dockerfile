@@ -12,7 +12,7 @@ SHELL ["/bin/bash", "-o", "pipefail", "-c"]
 # Ray's cluster launcher.
 # hadolint ignore=DL3008
 RUN apt-get update \
-    && apt-get install --yes --no-install-recommends g++ libgl1 libglib2.0-0 procps python3-venv rsync wget \
+    && apt-get install --yes --no-install-recommends g++ libgl1 libglib2.0-0 procps rsync wget \
     && rm -rf /var/lib/apt/lists/*
 # Ray's launcher runs login shells, which set PATH anew.
 RUN python3 -m venv /opt/venv \

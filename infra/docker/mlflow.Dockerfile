@@ -4,11 +4,7 @@ ARG BASE=python:3.11.14-slim-bookworm
 FROM ${BASE}
 
 SHELL ["/bin/bash", "-o", "pipefail", "-c"]
-# hadolint ignore=DL3008
-RUN apt-get update \
-    && apt-get install --yes --no-install-recommends python3-venv \
-    && rm -rf /var/lib/apt/lists/* \
-    && python3 -m venv /opt/venv \
+RUN python3 -m venv /opt/venv \
     && useradd --create-home --uid 1000 mlflow
 ENV PATH=/opt/venv/bin:/usr/local/bin:/usr/bin:/bin PYTHONUNBUFFERED=1
 COPY constraints.txt /tmp/constraints.txt

@@ -8,7 +8,7 @@ import shlex
 import shutil
 import subprocess
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -68,7 +68,7 @@ def test_what_images_install_is_pinned_and_what_they_copy_is_there() -> None:
 class Fresh:
     """A Debian in a folder, in which the instructions of a Dockerfile are carried out by chroot."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, mounts: Sequence[str]) -> None:
         self.folder = folder
         self.environment = {
             "PATH": "/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin",
@@ -78,13 +78,18 @@ class Fresh:
         self.shell, self.place, self.user = ["/bin/sh", "-c"], "/", "root"
         # How this machine reaches its registries is not the image's business.
         self.machine = {name: value for name, value in os.environ.items() if re.match(r"(?i)(PIP|SSL|.*_proxy)", name)}
+        tools = {name: shutil.which(name) for name in ("unshare", "mount", "chroot")}
+        # In a name space of its own: what is mounted goes with the command, and nothing can be deleted through it.
+        binds = [f"{tools['mount']} -o bind,ro {each} {folder}{each}" for each in mounts]
+        enter = f'exec {tools["chroot"]} --userspec="$SA_USER" {folder} "$@"'
+        self.enter = [tools["unshare"] or "unshare", "--mount", "/bin/sh", "-ec", "\n".join([*binds, enter]), "enter"]
 
     def run(self, command: str, shell: list[str] | None = None) -> str:
         """Run a command as the image would; its output."""
         inner = f"cd {shlex.quote(self.place)} && {command}"
         run = subprocess.run(
-            ["chroot", f"--userspec={self.user}", self.folder, *(shell or self.shell), inner],
-            env=self.environment | self.machine, capture_output=True, text=True,
+            [*self.enter, *(shell or self.shell), inner], capture_output=True, text=True,
+            env=self.environment | self.machine | {"SA_USER": self.user},
         )  # fmt: skip
         assert run.returncode == 0, f"{command}\n{run.stdout[-2000:]}\n{run.stderr[-4000:]}"
         return run.stdout
@@ -109,6 +114,7 @@ class Fresh:
             elif name == "COPY":
                 self._copy(*value.split())
             elif name == "USER":
+                self.environment["HOME"] = self.run(f"getent passwd {value} | cut -d: -f6").strip()
                 self.user = value
             elif name == "RUN":
                 self.run(value)
@@ -126,34 +132,23 @@ class Fresh:
 
 
 @pytest.fixture
-def fresh(tmp_path: Path) -> Iterator[Fresh]:
+def fresh(tmp_path: Path) -> Fresh:
     """What `python:…-slim-bookworm` has that matters here: Debian 12 and its Python."""
     if os.geteuid() != 0:
         pytest.skip("only root can change its root to a fresh Debian")
     bootstrap, folder = program("mmdebstrap", "mmdebstrap"), tmp_path / "root"
     include = "--include=python3,python3-venv,ca-certificates"
     subprocess.run([bootstrap, "--variant=minbase", include, "bookworm", folder], check=True, capture_output=True)
-    mounted = []
-    try:
-        for name in (
-            "/proc",
-            "/dev",
-            *(path for path in ("/etc/ssl", "/etc/pip.conf", "/etc/xdg/pip", "/opt/wheels") if os.path.exists(path)),
-            *_indexes(),
-        ):
-            there = folder / name.lstrip("/")
-            if os.path.isdir(name):
-                there.mkdir(parents=True, exist_ok=True)
-            else:
-                there.parent.mkdir(parents=True, exist_ok=True)
-                there.touch()
-            subprocess.run(["mount", "--bind", name, there], check=True)
-            mounted.append(there)
-        shutil.copy("/etc/resolv.conf", folder / "etc" / "resolv.conf")
-        yield Fresh(folder)
-    finally:
-        for there in reversed(mounted):
-            subprocess.run(["umount", "--lazy", there], check=True)
+    machines = ("/etc/ssl", "/etc/pip.conf", "/etc/xdg/pip", "/etc/hosts", "/etc/resolv.conf", "/opt/wheels")
+    mounts = ["/proc", "/dev", *(path for path in (*machines, *_indexes()) if os.path.exists(path))]
+    for name in mounts:
+        there = folder / name.lstrip("/")
+        if os.path.isdir(name):
+            there.mkdir(parents=True, exist_ok=True)
+        else:
+            there.parent.mkdir(parents=True, exist_ok=True)
+            there.touch()
+    return Fresh(folder, mounts)
 
 
 def _indexes() -> list[str]:
