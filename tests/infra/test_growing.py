@@ -20,13 +20,13 @@ from pathlib import Path
 import psutil
 import pytest
 import yaml
+from ray.autoscaler._private.fake_multi_node.node_provider import FAKE_HEAD_NODE_ID, FAKE_HEAD_NODE_TYPE
 
 from .services import free_port, until
 
 COVERS = ("aws/cluster.yaml",)
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1500)]
 REPOSITORY = Path(__file__).resolve().parents[2]
-HEAD_ID = "fffffffffffffffffffffffffffffffffffffffffffffffffff00000"
 
 WORK = """
 import json, ray
@@ -72,13 +72,15 @@ def head(infra: Path) -> Iterator[tuple[str, Path]]:
     port, agent, client = (free_port() for _ in range(3))
     launcher = yaml.safe_load((infra / "aws" / "cluster.yaml").read_text())
     types = {name: {**each, "node_config": {}} for name, each in launcher["available_node_types"].items()}
-    types["head"]["max_workers"] = 0
+    types[FAKE_HEAD_NODE_TYPE] = types.pop("head") | {"max_workers": 0}
     provider = {
-        "type": "fake_multinode", "launch_multiple": True, "head_node_id": HEAD_ID, "gcs_address": f"127.0.0.1:{port}",
+        "type": "fake_multinode", "launch_multiple": True, "head_node_id": FAKE_HEAD_NODE_ID,
+        "gcs_address": f"127.0.0.1:{port}",
     }  # fmt: skip
     config = {
         "cluster_name": "grows", "provider": provider, "max_workers": launcher["max_workers"], "docker": {}, "auth": {},
-        "available_node_types": types, "head_node_type": "head", "idle_timeout_minutes": 1, "upscaling_speed": 1.0,
+        "available_node_types": types, "head_node_type": FAKE_HEAD_NODE_TYPE, "idle_timeout_minutes": 1,
+        "upscaling_speed": 1.0,
         "file_mounts": {}, "cluster_synced_files": [], "initialization_commands": [], "setup_commands": [],
         "head_setup_commands": [], "worker_setup_commands": [], "head_start_ray_commands": [],
         "worker_start_ray_commands": [],
@@ -87,8 +89,8 @@ def head(infra: Path) -> Iterator[tuple[str, Path]]:
     path.write_text(json.dumps(config))
     environment = os.environ | {
         "RAY_FAKE_CLUSTER": "1", "AUTOSCALER_UPDATE_INTERVAL_S": "1", "RAY_enable_autoscaler_v2": "1",
-        "RAY_CLOUD_INSTANCE_ID": HEAD_ID, "RAY_OVERRIDE_NODE_ID_FOR_TESTING": HEAD_ID, "RAY_NODE_TYPE_NAME": "head",
-        "RAY_USAGE_STATS_ENABLED": "0", "PYTHONPATH": str(REPOSITORY),
+        "RAY_CLOUD_INSTANCE_ID": FAKE_HEAD_NODE_ID, "RAY_OVERRIDE_NODE_ID_FOR_TESTING": FAKE_HEAD_NODE_ID,
+        "RAY_NODE_TYPE_NAME": FAKE_HEAD_NODE_TYPE, "RAY_USAGE_STATS_ENABLED": "0", "PYTHONPATH": str(REPOSITORY),
     }  # fmt: skip
     command = [
         str(Path(sys.executable).with_name("ray")), "start", "--head", "--block", f"--port={port}",
