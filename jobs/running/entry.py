@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import yaml
 
 from jobs.running.config import Config, dump, load, resources
+from pipelines import telemetry
 from pipelines.storage.store import fingerprint
 from stableanimator.errors import UserError, WeightsError
 
@@ -112,7 +113,11 @@ def _run(verb: str, work: Callable[[Config, Run], str], config: Config) -> str:
     try:
         with tracking.job_run(verb, config.experiment, fingerprint([verb, settings])) as run:
             run.text(yaml.safe_dump(settings, sort_keys=False, allow_unicode=True), "config.yaml")
-            last_line = work(config, run)
+            telemetry.show("sa_job_running", 1, verb=verb, experiment=config.experiment)
+            try:
+                last_line = work(config, run)
+            finally:
+                telemetry.show("sa_job_running", 0, verb=verb, experiment=config.experiment)
             seconds = time.monotonic() - started
             run.metrics({"job_seconds": seconds})
             return f"{verb}: {last_line} ({seconds:.0f} s; MLflow run {run.run_id})"

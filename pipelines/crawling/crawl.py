@@ -22,6 +22,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from pipelines import telemetry
 from pipelines.crawling.containers import EXTENSIONS, container_seconds, video_extension
 from pipelines.crawling.failure_cap import FailureCap
 from pipelines.crawling.fetch import Fetcher
@@ -171,6 +172,7 @@ def _try_all(sources: list[Listed], settings: CrawlSettings, store: Store, cap: 
         futures = {pool.submit(_source_row, source, settings, fetcher, store): source.key for source in order}
         for future in track(as_completed(futures), "fetching sources", len(futures)):
             row = rows[futures[future]] = future.result()
+            telemetry.add("sa_videos", status=row["status"], reason=row["reason"])
             cap.add(row)
             cap.check()
     finally:

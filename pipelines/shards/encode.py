@@ -24,6 +24,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import ray
 
+from pipelines import telemetry
 from pipelines.actor_pool import require_resources, run_actors
 from pipelines.progress import track
 from pipelines.releases import select
@@ -73,8 +74,9 @@ def encode_release(release: Collection, settings: EncodeSettings, encoder_settin
     started = time.monotonic()
     if release.manifest.get("version") != select.VERSION:
         raise InputError(f"{release.uri} was made by another version of curate; run curate again")
-    require_resources("encode", settings.cpus_per_actor, settings.gpus_per_actor)
-    encoders = ray.get(_encoder_fingerprint.options(num_cpus=settings.cpus_per_actor).remote(encoder_settings))
+    require_resources("encode", settings.cpus_per_actor, settings.gpus_per_actor, labels=settings.node_labels)
+    task = _encoder_fingerprint.options(num_cpus=settings.cpus_per_actor, label_selector=settings.node_labels or None)
+    encoders = ray.get(task.remote(encoder_settings))
     store = release.store
     videos = _videos(release, settings, encoders)
     missing = [video for video in videos if _done(store, video["key"], video["rows"].video_id) is None]
@@ -143,8 +145,15 @@ def _encode_missing(
         actors=settings.actors,
         cpus=settings.cpus_per_actor,
         gpus=settings.gpus_per_actor,
+        labels=settings.node_labels,
     )
-    return pa.Table.from_pylist([line for video in done for line in video.get("lost", ())], schema=_DONE)
+    lost: list[dict[str, Any]] = []
+    for video in done:
+        telemetry.add("sa_shard_rows", video.get("rows", 0))
+        for reason in video.get("reasons", ()):
+            telemetry.add("sa_failures", step="encoding clips", reason=reason)
+        lost += video.get("lost", ())
+    return pa.Table.from_pylist(lost, schema=_DONE)
 
 
 def _lost_lines(video: dict[str, Any], settings: EncodeSettings, error: RowError) -> list[dict[str, Any]]:
@@ -179,7 +188,8 @@ class EncodeVideo:
                 report += [line | part for crop in of_bucket for line in _lines(crop)]
         done = pa.Table.from_pylist(report, schema=_DONE)
         self.store.write_part("encode_report", item["key"], rows.video_id, done)
-        return {"video_id": rows.video_id, "rows": sum(line["rows"] for line in report)}
+        reasons = [line["reason"] for line in report if line["reason"]]
+        return {"video_id": rows.video_id, "rows": sum(line["rows"] for line in report), "reasons": reasons}
 
     def _clip(self, plan: ClipPlan, spool: LatentSpool) -> EncodedClip:
         if not plan.crops:
@@ -239,7 +249,11 @@ def _contact_sheet(
     def draw() -> bytes:
         shots = {line["shot_id"] for line in lines}
         shown = [video for video in videos if shots & set(video.clips["shot_id"].to_pylist())]
-        task = _draw.options(num_cpus=settings.cpus_per_actor, num_gpus=settings.gpus_per_actor)
+        task = _draw.options(
+            num_cpus=settings.cpus_per_actor,
+            num_gpus=settings.gpus_per_actor,
+            label_selector=settings.node_labels or None,
+        )
         drawn: bytes = ray.get(task.remote(store.root, lines, shown, settings, encoder_settings))
         return drawn
 
