@@ -6,4 +6,6 @@ pretrain_encoders              small encoders of one's own, where Stable Video D
 animate, evaluate              pairs to videos, videos to metrics
 releases, export               look after releases; a model in other formats
 submit, demo                   `ray job submit` with care; the whole line on a head of its own
+
+`rebuild` (several of them as one job, as far as something changed), `doctor` and `weights` are folders beside them.
 """

@@ -2,5 +2,6 @@
 
 curation                       the settings of `jobs.curate`
 actor_pool                     a pool of Ray actors over a list of rows
+node_places                    how many processes with a reservation fit a cluster's machines
 progress                       how far a long step is
 """

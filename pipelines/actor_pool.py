@@ -17,6 +17,7 @@ import ray.data
 from ray.actor import ActorHandle
 from ray.data import ActorPoolStrategy
 
+from pipelines.node_places import most, needs_text, places
 from pipelines.progress import track
 from stableanimator.errors import ConfigError, RowError, UserError, row_error
 
@@ -152,46 +153,43 @@ def require_resources(section: str, cpus: float, gpus: float = 0.0, memory: floa
     Raises:
         ConfigError: no node has this many CPU cores and GPUs and this much memory (bytes), and none can be added.
     """
-    if _room(cpus, gpus, memory) == 0:
-        nodes = _nodes()
-        cores, cards, space = (max((node.get(name, 0) for node in nodes), default=0) for name in _RESOURCES)
+    needs = _needs(cpus, gpus, memory)
+    if _room(needs) == 0:
         raise ConfigError(
-            f"{section}: an actor needs {_needs(cpus, gpus, memory)}, and the nodes of the cluster have at most "
-            f"{_needs(cores, cards, space)}; lower {section}.cpus_per_actor, gpus_per_actor or what else it reserves, "
-            "or add a node"
+            f"{section}: an actor needs {needs_text(needs)}, and the nodes of the cluster have at most "
+            f"{needs_text(most(_nodes(), needs))}; lower {section}.cpus_per_actor, gpus_per_actor or what else it "
+            "reserves, or add a node"
         )
-
-
-_RESOURCES = ("CPU", "GPU", "memory")
 
 
 def _nodes() -> list[dict[str, float]]:
     return [node["Resources"] for node in ray.nodes() if node["Alive"]]
 
 
-def _room(cpus: float, gpus: float, memory: float) -> int | None:
+def may_grow() -> bool:
+    """Whether an autoscaler may add nodes to the cluster that this process is connected to."""
+    return ray._private.state.state.get_max_resources_from_cluster_config() is not None
+
+
+def _room(needs: dict[str, float]) -> int | None:
     """How many such actors fit the cluster when nothing else runs; None where an autoscaler may add nodes."""
-    if ray._private.state.state.get_max_resources_from_cluster_config() is not None:
-        return None
-    needs = [(name, need) for name, need in zip(_RESOURCES, (cpus, gpus, memory), strict=True) if need]
-    return sum(min(int(node.get(name, 0) / need + 1e-6) for name, need in needs) for node in _nodes())
+    return None if may_grow() else places(_nodes(), needs)
 
 
 def _as_many_as_fit(what: str, actors: int, cpus: float, gpus: float, memory: float) -> int:
-    room = _room(cpus, gpus, memory)
+    needs = _needs(cpus, gpus, memory)
+    room = _room(needs)
     if room is not None and room < actors:
         log.warning(
             "%s: %d actors of %s are asked for, and the cluster has room for %d; %d will run",
-            what, actors, _needs(cpus, gpus, memory), room, max(1, room),
+            what, actors, needs_text(needs), room, max(1, room),
         )  # fmt: skip
         actors = max(1, room)
     free = ray.available_resources()
-    wanted = zip(_RESOURCES, (cpus, gpus, memory), strict=True)
-    if busy := [name for name, need in wanted if free.get(name, 0) < need]:
+    if busy := [name for name, need in needs.items() if free.get(name, 0) < need]:
         log.warning("%s: waits until other jobs give back %s", what, " and ".join(busy))
     return actors
 
 
-def _needs(cpus: float, gpus: float, memory: float) -> str:
-    text = f"{cpus:g} CPU cores and {gpus:g} GPUs"
-    return f"{text} and {memory / 2**30:.1f} GiB of memory" if memory else text
+def _needs(cpus: float, gpus: float, memory: float) -> dict[str, float]:
+    return {"CPU": cpus, "GPU": gpus, "memory": memory}

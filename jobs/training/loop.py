@@ -35,6 +35,7 @@ from jobs.training.settings import LoopSettings
 from jobs.training.task import TrainingTask
 from jobs.training.weight_average import TAG as MEAN
 from jobs.training.weight_average import WeightAverage
+from pipelines.node_places import places
 from stableanimator.errors import ConfigError
 
 log = logging.getLogger(__name__)
@@ -114,13 +115,11 @@ def _require_resources(loop: LoopSettings) -> None:
     engine = loop.engine
     wanted = {"CPU": engine.cpus_per_worker, "GPU": engine.gpus_per_worker}
     machines = [node["Resources"] for node in ray.nodes() if node["Alive"]]
-    places = sum(
-        int(min(machine.get(name, 0) // each for name, each in wanted.items() if each > 0)) for machine in machines
-    )
-    if places < engine.workers:
+    room = places(machines, wanted)
+    if room < engine.workers:
         raise ConfigError(
             f"engine: {engine.workers} workers with {wanted['CPU']:g} CPU cores and {wanted['GPU']:g} GPUs each, and "
-            f"the cluster has places for {places}; lower workers, cpus_per_worker or gpus_per_worker, or add machines"
+            f"the cluster has places for {room}; lower workers, cpus_per_worker or gpus_per_worker, or add machines"
         )
 
 
