@@ -99,7 +99,7 @@ def _content(path: str) -> Any:
     place = local_path(path)
     if place.is_dir():
         return {each.name: file_sha256(each) for each in sorted(place.iterdir()) if each.is_file()}
-    if place.name == "config.json":  # of a folder of networks: their weights lie beside it
+    if place.name == "config.json" and place.is_file():  # of a folder of networks: their weights lie beside it
         return _content(str(place.parent))
     return file_sha256(place)
 

@@ -145,14 +145,20 @@ def test_the_last_release_is_that_of_the_last_rebuild(
     def release(split: str) -> Collection:
         return release_with_poses(tmp_path / "root", [{"shot_id": "a:10-26", "split": split}])
 
-    first, second = release("train"), release("heldout")
-    assert last_release(store, "e", second.id) == first
+    def last(experiment: str, new: Collection) -> str | None:
+        found = last_release(store, experiment, new.id)
+        return None if found is None else found.id
+
+    first = release("train")
+    assert last("e", first) is None
+    second = release("heldout")
+    assert last("e", second) == first.id
     assert difference(store, None, first.id) is None
     assert difference(store, second, second.id) is None
     ended = record(store, "e", ("curate",), {"release": first.id}, {})
     record(store, "other", ("curate",), {"release": second.id}, {})
-    assert last_release(store, "e", second.id) == first
-    assert last_release(store, "e", first.id) == first
+    assert last("e", second) == first.id
+    assert last("e", first) == first.id
     assert record(store, "e", ("curate",), {"release": first.id}, {"seconds": 3}).id == ended.id
     assert len(store.collections(KIND)) == 2
 
