@@ -109,6 +109,7 @@ def _record(run: tracking.Run, release: Collection, benchmark: Collection, measu
     counts: dict[str, Any] = release.manifest["counts"]
     shots, sources = counts["shots"], counts["sources"]
     run.dataset("release", release.uri, release.id, context="output")
+    run.dataset("benchmark", benchmark.uri, benchmark.id, context="output")
     run.tag("release", release.uri)
     run.tag("benchmark", benchmark.uri)
     run.metrics(

@@ -15,6 +15,7 @@ from typing import Any
 import ray
 import yaml
 
+from pipelines.node_places import needs_text, places
 from stableanimator.errors import ConfigError
 
 _NAMES = ("CPU", "GPU", "memory")
@@ -32,8 +33,7 @@ class Need:
     """Ray labels that its machine must have."""
 
     def __str__(self) -> str:
-        text = f"{self.cpus:g} CPU cores and {self.gpus:g} GPUs"
-        text += f" and {self.memory / 2**30:.1f} GiB of memory" if self.memory else ""
+        text = needs_text(self.resources)
         where = ", ".join(f"{name}: {value}" for name, value in self.labels.items())
         return f"{text} on a machine labelled {where}" if where else text
 
@@ -50,6 +50,11 @@ def room(need: Need) -> int:
     return max(_places(now, need), _places(_to_come(), need))
 
 
+def may_grow() -> bool:
+    """Whether an autoscaler may add machines to the cluster, as far as a job is told."""
+    return bool(os.environ.get("SA_NODE_TYPES"))
+
+
 def largest(labels: Mapping[str, str]) -> Need:
     """The most of each resource that one machine with these labels has or could have."""
     machines = [(node["Resources"], node.get("Labels", {}), 1) for node in ray.nodes() if node["Alive"]] + _to_come()
@@ -63,7 +68,7 @@ _Machines = list[tuple[dict[str, float], dict[str, str], int]]
 
 def _places(machines: _Machines, need: Need) -> int:
     return sum(
-        count * min(int(resources.get(name, 0) / each + 1e-6) for name, each in need.resources.items())
+        count * places([resources], need.resources)
         for resources, labels, count in machines
         if _matches(labels, need.labels)
     )

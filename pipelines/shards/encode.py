@@ -28,7 +28,14 @@ from pipelines import telemetry
 from pipelines.actor_pool import require_resources, run_actors
 from pipelines.progress import track
 from pipelines.releases import select
-from pipelines.shards.encode_plan import Amount, amount_of, encoder_shapes, require_space
+from pipelines.shards.encode_plan import (
+    Amount,
+    amount_of,
+    encoder_fingerprint,
+    encoder_shapes,
+    known_fingerprint,
+    require_space,
+)
 from pipelines.shards.latent_spool import LatentSpool
 from pipelines.shards.plan import ClipPlan, lost_line
 from pipelines.shards.rows import EncodedClip, EncodedCrop, encode_clip
@@ -75,9 +82,9 @@ def encode_release(release: Collection, settings: EncodeSettings, encoder_settin
     if release.manifest.get("version") != select.VERSION:
         raise InputError(f"{release.uri} was made by another version of curate; run curate again")
     require_resources("encode", settings.cpus_per_actor, settings.gpus_per_actor, labels=settings.node_labels)
-    task = _encoder_fingerprint.options(num_cpus=settings.cpus_per_actor, label_selector=settings.node_labels or None)
-    encoders = ray.get(task.remote(encoder_settings))
     store = release.store
+    task = _encoder_fingerprint.options(num_cpus=settings.cpus_per_actor, label_selector=settings.node_labels or None)
+    encoders = encoder_fingerprint(store, encoder_settings, lambda: str(ray.get(task.remote(encoder_settings))))
     videos = _videos(release, settings, encoders)
     missing = [video for video in videos if _done(store, video["key"], video["rows"].video_id) is None]
     log.info("%d of %d videos are encoded already", len(videos) - len(missing), len(videos))
@@ -87,6 +94,25 @@ def encode_release(release: Collection, settings: EncodeSettings, encoder_settin
     report = report.sort_by([(name, "ascending") for name in ("shot_id", "crop", "stride")])
     files = _contact_sheet(store, [video["rows"] for video in videos], report, settings, encoder_settings)
     return _commit(release, settings, encoders, report, files, time.monotonic() - started)
+
+
+def missing_amount(
+    release: Collection, store: Store, settings: EncodeSettings, encoder_settings: EncoderSettings
+) -> tuple[Amount, Amount | None, int]:
+    """What a whole release gives, what of it `store` lacks, and of how many videos; None and 0 where nobody has
+    computed the encoders' fingerprint yet, so that nobody knows. Needs no Ray.
+
+    Raises:
+        WeightsError: the folder of Stable Video Diffusion is missing.
+    """
+    shapes, encoders = encoder_shapes(encoder_settings), known_fingerprint(store, encoder_settings)
+    whole, missing, count = Amount(), Amount(), 0
+    for video in _videos(release, settings, encoders or ""):
+        amount = amount_of(video["rows"], shapes, settings)
+        whole += amount
+        if encoders is not None and _done(store, video["key"], video["rows"].video_id) is None:
+            missing, count = missing + amount, count + 1
+    return whole, missing if encoders is not None else None, count
 
 
 @ray.remote
