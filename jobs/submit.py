@@ -185,10 +185,13 @@ def _reserving(verb: str, config: Config) -> Sequence[str]:
 def _dry_run(verb: str, config: Config, address: str | None) -> int:
     """Settings, what the job would do, and, where a cluster is named, what it has for it. Returns 2 where that is too
     little."""
-    from jobs.rebuild.plan import print_rebuild_plan  # here: it imports what measures and encodes
-
     try:
-        print_rebuild_plan(config) if verb == "rebuild" else entry.print_plan(verb, config)
+        if verb == "rebuild":
+            from jobs.rebuild.plan import print_rebuild_plan  # here: it imports what measures and encodes
+
+            print_rebuild_plan(config)
+        else:
+            entry.print_plan(verb, config)
     except UserError as error:  # what the cluster has need not be here
         print(f"what is missing cannot be told from this machine: {error}")
     if named_address(address) is None:

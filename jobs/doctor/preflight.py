@@ -16,6 +16,7 @@ from jobs.running.config import Config
 from jobs.running.job_server import Versions, nodes, versions
 from jobs.running.resources import Demand, demand
 from pipelines.node_places import most, needs_text, places
+from stableanimator.errors import ConfigError
 
 PYTHONS = SpecifierSet(">=3.11,<3.14")  # as pyproject.toml has it, which does not travel with a job
 RAYS = SpecifierSet(">=2.60,<2.61")
@@ -94,6 +95,11 @@ def preflight(verbs: Sequence[str], config: Config, address: str) -> list[Findin
         ConfigError: no job server answers there, or it does not take our token.
     """
     found = list(version_findings(own_versions(), versions(address)))
-    machines = [node.resources for node in nodes(address)]
+    try:
+        machines = [node.resources for node in nodes(address)]
+    except ConfigError as error:  # a proxy may let jobs through and nothing else
+        return [*found, Finding("note", str(error), "whether the jobs fit is seen when they run")]
+    if not machines:
+        return [*found, Finding("note", f"{address} lists no node that is alive", "look at its dashboard; jobs wait")]
     found.append(Finding("ok", f"{address}: {cluster_line(machines)}"))
     return [*found, *fit_findings(verbs, config, machines, may_grow=None)]

@@ -36,12 +36,14 @@ def encoding_hours(config: Config, rows: int) -> float | None:
 
 
 def training_hours(config: Config, rows: int) -> float | None:
-    """Of all GPUs together, at the size of the largest bucket."""
+    """Of all GPUs together, at the size of the largest bucket; None where nobody knows how many rows there will be."""
     loop = config.train.loop
     if not loop.engine.gpus_per_worker:
         return None
     pixels = max(height * width for height, width in config.encode.buckets)
     samples = loop.steps * loop.batch_size if loop.steps is not None else loop.epochs * rows
+    if not samples:
+        return None
     return samples * config.train.step.frames * _TRAINING_FRAME * pixels / _PIXELS / _BF16 / 3600
 
 

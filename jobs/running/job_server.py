@@ -182,7 +182,7 @@ def nodes(address: str) -> list[Node]:
             found = [row for row in rows if row["state"] == "ALIVE"]
         except (OSError, ValueError, KeyError, TypeError) as error:
             reason = short_reason(error)
-            raise ConfigError(f"{address} does not say which nodes its cluster has ({reason}); {_WAY_OUT}") from error
+            raise ConfigError(f"{address} does not say which nodes its cluster has ({reason})") from error
         if found or time.monotonic() > deadline:
             return [Node(address=str(row["node_ip"]), resources=row["resources_total"] or {}) for row in found]
         time.sleep(0.5)

@@ -246,5 +246,5 @@ def test_every_address_that_a_pod_is_told_is_that_of_a_service(rendered: Render)
     ]
     assert all(selector in labels for selector in services.values())
     users = _named(documents, "ConfigMap", "flow-mlflow")["data"]["users.ini"]
-    assert "postgresql://mlflow@flow-postgres/mlflow" in users
+    assert "postgresql+psycopg2://mlflow@flow-postgres/mlflow" in users
     assert "flow-postgres:5432" in services

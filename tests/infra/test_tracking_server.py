@@ -89,7 +89,7 @@ def servers(infra: Path, secrets: dict[str, str], tmp_path_factory: pytest.TempP
     with contextlib.ExitStack() as stack:
         database = stack.enter_context(postgres_server(secrets))
         rclone = [str(Path(sys.executable).with_name("rclone")), *store]
-        answers = lambda: requests.get(f"http://127.0.0.1:{store_port}").status_code == 403  # noqa: E731
+        answers = lambda: requests.get(f"http://127.0.0.1:{store_port}").status_code == 400  # noqa: E731
         log = folder / "objects.log"
         stack.enter_context(service(rclone, answers, log, env=os.environ | {"RCLONE_AUTH_KEY": pair}))
         there = {
