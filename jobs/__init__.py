@@ -6,4 +6,6 @@ pretrain_encoders              small encoders of one's own, where Stable Video D
 animate, evaluate              pairs to videos, videos to metrics
 releases, export               look after releases; a model in other formats
 submit                         `ray job submit` with care
+
+`rebuild` (several as one job, as far as something changed), `doctor`, `demo` and `weights` are folders beside them.
 """

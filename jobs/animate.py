@@ -72,7 +72,7 @@ def run(config: Config, run: Run) -> str:
     if config.perception is None:
         raise ConfigError("perception: animate needs InsightFace and DWPose; set perception.faces and perception.pose")
     perception = config.perception.without_judge()
-    require_resources("animate", settings.cpus_per_actor, settings.gpus_per_actor)
+    require_resources("animate", settings.cpus_per_actor, settings.gpus_per_actor, labels=settings.node_labels)
     store = Store(config.root)
     pairs, model = _pairs(store, settings), _model(store, settings.model)
     run.dataset("benchmark", pairs.uri, pairs.sha256)
@@ -162,6 +162,7 @@ def _animate(store: Store, job: AnimateJob, pairs: list[Pair]) -> list[dict[str,
         actors=settings.actors,
         cpus=settings.cpus_per_actor,
         gpus=settings.gpus_per_actor,
+        labels=settings.node_labels,
     )
     now = {(row["pair_id"], row["variant"]): row for row in made}
     return [

@@ -13,6 +13,7 @@ import pyarrow as pa
 
 from jobs.running import entry, tracking
 from jobs.running.config import Config
+from pipelines import telemetry
 from pipelines.benchmark_sets.sets import make_benchmark
 from pipelines.crawling.crawl import Crawl, crawl
 from pipelines.measuring.measure import Measured, measure_videos
@@ -108,6 +109,7 @@ def _record(run: tracking.Run, release: Collection, benchmark: Collection, measu
     counts: dict[str, Any] = release.manifest["counts"]
     shots, sources = counts["shots"], counts["sources"]
     run.dataset("release", release.uri, release.id, context="output")
+    run.dataset("benchmark", benchmark.uri, benchmark.id, context="output")
     run.tag("release", release.uri)
     run.tag("benchmark", benchmark.uri)
     run.metrics(
@@ -128,6 +130,10 @@ def _record(run: tracking.Run, release: Collection, benchmark: Collection, measu
             },
         }
     )
+    for verdict in ("accept", "reject"):
+        telemetry.add("sa_shots", shots[verdict], verdict=verdict)
+    for rule, count in counts["failed_rules"].items():
+        telemetry.add("sa_rejections", count, rule=rule)
     run.table("rejected_by", [{"rule": rule, "shots": count} for rule, count in counts["failed_rules"].items()])
     run.text(release.store.read_bytes(f"{release.folder}/report.html").decode(), "report.html")
 

@@ -49,7 +49,7 @@ def run(config: Config, run: Run) -> str:
     settings = config.evaluate
     if config.perception is None:
         raise ConfigError("perception: evaluate needs InsightFace and DWPose; set perception.faces and perception.pose")
-    require_resources("evaluate", settings.cpus_per_actor, settings.gpus_per_actor)
+    require_resources("evaluate", settings.cpus_per_actor, settings.gpus_per_actor, labels=settings.node_labels)
     store = Store(config.root)
     predictions = store.open("predictions", settings.predictions)
     lacking = set(PREDICTIONS.names) - set(predictions.table("predictions").column_names)
@@ -98,6 +98,7 @@ def _measure(
         actors=settings.actors,
         cpus=settings.cpus_per_actor,
         gpus=settings.gpus_per_actor,
+        labels=settings.node_labels,
     )
     order = [*variants, REPEAT]
     rows: list[dict[str, Any]] = pa.Table.from_pylist(list(measured), schema=METRICS).to_pylist()

@@ -84,10 +84,11 @@ def show_diff(diff: ReleaseDiff, console: Console) -> None:
         console.print(table)
         if len(shots) > _MOST_SHOTS:
             console.print(f"and {len(shots) - _MOST_SHOTS} more; --csv and --html write all")
-    console.print(_summary(diff))
+    console.print(summary(diff))
 
 
-def _summary(diff: ReleaseDiff) -> str:
+def summary(diff: ReleaseDiff) -> str:
+    """How many settings and shots changed, in a line."""
     counts = ", ".join(f"{count} {change}" for change, count in diff.counts.items())
     return f"{len(diff.settings)} settings changed; shots: {counts or 'none changed'}"
 
@@ -101,7 +102,7 @@ def _write(path: Path, diff: ReleaseDiff, title: str) -> None:
                 writer.writerows(asdict(shot) for shot in diff.shots)
             else:
                 page = jinja2.Environment(autoescape=True).from_string(_PAGE)
-                file.write(page.render(diff=diff, title=title, summary=_summary(diff)))
+                file.write(page.render(diff=diff, title=title, summary=summary(diff)))
     except OSError as error:
         raise InputError(f"{path} cannot be written ({error.strerror}); give another file") from error
 

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import logging
 import pickle
+import time
 from collections import Counter
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from typing import Any
 
 import ray
@@ -17,6 +18,8 @@ import ray.data
 from ray.actor import ActorHandle
 from ray.data import ActorPoolStrategy
 
+from pipelines import telemetry
+from pipelines.machines import Need, largest, room
 from pipelines.progress import track
 from stableanimator.errors import ConfigError, RowError, UserError, row_error
 
@@ -63,10 +66,11 @@ class PoolActor:
     def __init__(
         self,
         attempts: ActorHandle,
+        what: str,
         actor: Callable[..., Callable[[Row], Row]],
         *arguments: Any,
     ) -> None:
-        self._attempts = attempts
+        self._attempts, self._what = attempts, what
         self._mistake: UserError | None = None
         try:
             self._actor = actor(*arguments)
@@ -74,7 +78,9 @@ class PoolActor:
             self._mistake = error
 
     def __call__(self, item: dict[str, Any]) -> dict[str, Any]:
+        started = time.monotonic()
         outcome = self._mistake or self._outcome(item["number"], pickle.loads(item["row"]))
+        telemetry.add("sa_actor_seconds", time.monotonic() - started, step=self._what)
         return {"number": item["number"], "outcome": pickle.dumps(outcome)}
 
     def _outcome(self, number: int, row: Row) -> Row | RowError | UserError:
@@ -101,6 +107,7 @@ def run_actors(
     cpus: float,
     gpus: float = 0.0,
     memory: float = 0.0,
+    labels: Mapping[str, str] | None = None,
 ) -> Generator[Row, None, None]:
     """Give each row to an actor, and yield what it returns, in the order in which they are done, under a progress bar.
 
@@ -111,24 +118,27 @@ def run_actors(
         what: names the step in the bar ("encoding videos").
         actors: processes at most. Where the cluster has room for fewer, fewer run, and the log says so.
         cpus, gpus, memory: reserved for each; memory in bytes.
+        labels: Ray labels of the machines that they may run on; none: any machine.
 
     Raises:
         UserError: as the actor raised it, while it was made or when it was called; after the rows that others are at.
     """
     if not rows:
         return
-    size = _as_many_as_fit(what, min(actors, len(rows)), cpus, gpus, memory)
+    need = Need(cpus=cpus, gpus=gpus, memory=memory, labels=labels or {})
+    size = _as_many_as_fit(what, min(actors, len(rows)), need)
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = False  # ours counts rows
     attempts = ray.remote(num_cpus=0)(Attempts).remote()
     items = [{"number": number, "row": pickle.dumps(row)} for number, row in enumerate(rows)]
     outcomes = ray.data.from_items(items, override_num_blocks=len(rows)).map(
         PoolActor,
-        fn_constructor_args=(attempts, actor, *arguments),
+        fn_constructor_args=(attempts, what, actor, *arguments),
         compute=ActorPoolStrategy(size=size, max_tasks_in_flight_per_actor=_AHEAD),
         num_cpus=cpus,
         num_gpus=gpus,
         memory=memory or None,
+        label_selector=dict(need.labels) or None,
     )
     items_done = iter(outcomes.iter_rows())
     try:
@@ -136,6 +146,8 @@ def run_actors(
             outcome: Row | RowError | UserError = pickle.loads(item["outcome"])
             if isinstance(outcome, UserError):
                 raise outcome
+            if isinstance(outcome, RowError):
+                telemetry.add("sa_failures", step=what, reason=outcome.reason)
             yield lost(rows[item["number"]], outcome) if isinstance(outcome, RowError) else outcome
     except (UserError, GeneratorExit):
         # To its end, where rows that wait are not begun: Ray Data's threads that outlive Ray end the process, and with
@@ -146,52 +158,31 @@ def run_actors(
         raise
 
 
-def require_resources(section: str, cpus: float, gpus: float = 0.0, memory: float = 0.0) -> None:
+def require_resources(
+    section: str, cpus: float, gpus: float = 0.0, memory: float = 0.0, labels: Mapping[str, str] | None = None
+) -> None:
     """Refuse to wait for ever for an actor that no machine of the cluster can hold.
 
     Raises:
         ConfigError: no node has this many CPU cores and GPUs and this much memory (bytes), and none can be added.
     """
-    if _room(cpus, gpus, memory) == 0:
-        nodes = _nodes()
-        cores, cards, space = (max((node.get(name, 0) for node in nodes), default=0) for name in _RESOURCES)
+    need = Need(cpus=cpus, gpus=gpus, memory=memory, labels=labels or {})
+    if room(need) == 0:
         raise ConfigError(
-            f"{section}: an actor needs {_needs(cpus, gpus, memory)}, and the nodes of the cluster have at most "
-            f"{_needs(cores, cards, space)}; lower {section}.cpus_per_actor, gpus_per_actor or what else it reserves, "
-            "or add a node"
+            f"{section}: an actor needs {need}, and the nodes of the cluster have at most {largest(need.labels)}; "
+            f"lower {section}.cpus_per_actor, gpus_per_actor or what else it reserves, or add a node"
         )
 
 
-_RESOURCES = ("CPU", "GPU", "memory")
-
-
-def _nodes() -> list[dict[str, float]]:
-    return [node["Resources"] for node in ray.nodes() if node["Alive"]]
-
-
-def _room(cpus: float, gpus: float, memory: float) -> int | None:
-    """How many such actors fit the cluster when nothing else runs; None where an autoscaler may add nodes."""
-    if ray._private.state.state.get_max_resources_from_cluster_config() is not None:
-        return None
-    needs = [(name, need) for name, need in zip(_RESOURCES, (cpus, gpus, memory), strict=True) if need]
-    return sum(min(int(node.get(name, 0) / need + 1e-6) for name, need in needs) for node in _nodes())
-
-
-def _as_many_as_fit(what: str, actors: int, cpus: float, gpus: float, memory: float) -> int:
-    room = _room(cpus, gpus, memory)
-    if room is not None and room < actors:
+def _as_many_as_fit(what: str, actors: int, need: Need) -> int:
+    places = room(need)
+    if places < actors:
         log.warning(
             "%s: %d actors of %s are asked for, and the cluster has room for %d; %d will run",
-            what, actors, _needs(cpus, gpus, memory), room, max(1, room),
+            what, actors, need, places, max(1, places),
         )  # fmt: skip
-        actors = max(1, room)
+        actors = max(1, places)
     free = ray.available_resources()
-    wanted = zip(_RESOURCES, (cpus, gpus, memory), strict=True)
-    if busy := [name for name, need in wanted if free.get(name, 0) < need]:
-        log.warning("%s: waits until other jobs give back %s", what, " and ".join(busy))
+    if busy := [name for name, each in need.resources.items() if free.get(name, 0) < each]:
+        log.warning("%s: waits for %s, until other jobs give it back or machines are added", what, " and ".join(busy))
     return actors
-
-
-def _needs(cpus: float, gpus: float, memory: float) -> str:
-    text = f"{cpus:g} CPU cores and {gpus:g} GPUs"
-    return f"{text} and {memory / 2**30:.1f} GiB of memory" if memory else text

@@ -72,6 +72,9 @@ class CurateSettings:
     gpus_per_actor: float = 0.0
     """GPUs reserved for each; a fraction lets several share one. With perception.device cuda."""
 
+    node_labels: dict[str, str] = field(default_factory=dict)
+    """Ray labels of the machines that these may run on, as {market: spot}; none: any machine."""
+
     memory_gb_per_actor: float = 0.0
     """GB (10^9 bytes) of main memory reserved for each, so that no machine gets more actors than it can hold; 0
     reserves none."""

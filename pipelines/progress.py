@@ -31,6 +31,8 @@ from rich.progress import (
 )
 from rich.text import Text
 
+from pipelines import telemetry
+
 log = logging.getLogger(__name__)
 
 Item = TypeVar("Item")
@@ -84,16 +86,28 @@ def counter(what: str, total: int) -> Iterator[Callable[[int], None]]:
     shown: _Bar | _Lines = _Bar(what, total) if sys.stderr.isatty() else _Lines(what, total)
     stages = _recorded.get()
     started, rows = time.monotonic(), 0
+    counted = started
+
+    def count_more(more: int) -> None:
+        nonlocal counted
+        now = time.monotonic()
+        telemetry.add("sa_rows", more, step=what)
+        telemetry.add("sa_step_seconds", now - counted, step=what)
+        telemetry.show("sa_rows_waiting", total - rows, step=what)
+        counted = now
 
     def advance(count: int) -> None:
         nonlocal rows
-        rows = count
+        more, rows = count - rows, count
         shown.advance(rows)
+        count_more(more)
 
     try:
         with shown:
+            count_more(0)
             yield advance
     finally:
+        telemetry.show("sa_rows_waiting", 0, step=what)
         seconds = time.monotonic() - started
         if stages is not None:
             stages.append(Stage(what, rows, total, seconds, rows / seconds if rows and seconds else 0.0))

@@ -55,6 +55,8 @@ class AnimateJobSettings:
     """CPU cores reserved for each."""
     gpus_per_actor: float = 1.0
     """GPUs reserved for each; 0 runs on the CPU."""
+    node_labels: dict[str, str] = field(default_factory=dict)
+    """Ray labels of the machines that these may run on, as {market: spot}; none: any machine."""
 
     def __post_init__(self) -> None:
         if self.limit is not None and self.limit < 1:
@@ -100,6 +102,8 @@ class EvaluateSettings:
     """CPU cores reserved for each."""
     gpus_per_actor: float = 0.0
     """GPUs reserved for each; needed where `perception.device` is cuda."""
+    node_labels: dict[str, str] = field(default_factory=dict)
+    """Ray labels of the machines that these may run on, as {market: spot}; none: any machine."""
 
     def __post_init__(self) -> None:
         if self.videos < 0:

@@ -4,5 +4,8 @@ entry                          parse, start Ray, open the run, end with an exit 
 config                         the one place that parses: YAML and `a.b=value`
 tracking                       the one place that talks to MLflow
 curate_plan, encode_plan       what a dry run prints
-local_ray                      a Ray head on this machine
+resources                      what each job reserves
+addresses, job_server          from what users call a cluster to its job server; its token, versions, nodes and client
+follow                         the log of a submitted job to its end, whatever the connection does
+local_ray, environment         a Ray head on this machine; variables for a while
 """

@@ -12,18 +12,19 @@ import difflib
 import os
 import re
 import typing
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from jobs.doctor.settings import DoctorSettings
 from jobs.pairs.settings import AnimateJobSettings, EvaluateSettings
+from jobs.rebuild.settings import RebuildSettings
 from jobs.training.settings import (
     AlignJobSettings,
     AlignmentTableSettings,
-    EngineSettings,
     PretrainSettings,
     TrainSettings,
 )
@@ -62,6 +63,8 @@ class Config(BaseModel):
     train: TrainSettings = Field(default_factory=TrainSettings)
     animate: AnimateJobSettings = Field(default_factory=AnimateJobSettings)
     evaluate: EvaluateSettings = Field(default_factory=EvaluateSettings)
+    rebuild: RebuildSettings = Field(default_factory=RebuildSettings)
+    doctor: DoctorSettings = Field(default_factory=DoctorSettings)
 
 
 def load(path: str, overrides: Sequence[str] = ()) -> Config:
@@ -79,7 +82,7 @@ def load(path: str, overrides: Sequence[str] = ()) -> Config:
         config = Config.model_validate(_with_variants(_with_presets(_expand(tree, ""))))
     except ValidationError as error:
         raise ConfigError(_explain(error)) from error
-    _check_paths(config, "")
+    _check_paths(config)
     return config
 
 
@@ -269,44 +272,26 @@ def _explain(error: ValidationError) -> str:
     return f"setting {key!r}: {message}{value}"
 
 
-def _check_paths(settings: Any, key: str) -> None:
-    """Refuse a relative path in any field of type AbsolutePath, however deep."""
+def paths_of(settings: Any, key: str = "") -> Iterator[tuple[str, str]]:
+    """Setting and value of every field of type AbsolutePath, however deep; of a list each entry."""
     hints = typing.get_type_hints(type(settings), include_extras=True)
     for name in _fields(type(settings)):
         value, where = getattr(settings, name), f"{key}.{name}".lstrip(".")
         if dataclasses.is_dataclass(value):
-            _check_paths(value, where)
+            yield from paths_of(value, where)
         elif _names_a_path(hints[name]):
-            for path in [value] if isinstance(value, str) else value or ():
-                if not is_absolute(path):
-                    raise ConfigError(
-                        f"setting {where!r}: {path!r} is a relative path; a job's working directory is a copy "
-                        "elsewhere, so give an absolute path or a URI"
-                    )
+            yield from ((where, path) for path in ([value] if isinstance(value, str) else value or ()))
+
+
+def _check_paths(settings: Any) -> None:
+    """Refuse a relative path."""
+    for where, path in paths_of(settings):
+        if not is_absolute(path):
+            raise ConfigError(
+                f"setting {where!r}: {path!r} is a relative path; a job's working directory is a copy "
+                "elsewhere, so give an absolute path or a URI"
+            )
 
 
 def _names_a_path(annotation: Any) -> bool:
     return annotation == AbsolutePath or any(_names_a_path(each) for each in typing.get_args(annotation))
-
-
-def resources(verb: str, config: Config) -> str:
-    """What a job reserves in the cluster, in one line."""
-    if verb == "alignment_table":
-        return f"{verb} reserves nothing: it runs in the driver"
-    engines: dict[str, EngineSettings] = {
-        "align": config.align.engine,
-        "pretrain_encoders": config.pretrain_encoders.loop.engine,
-        "train": config.train.loop.engine,
-    }
-    if verb in engines:
-        engine = engines[verb]
-        what, count, cpus, gpus = "training workers", engine.workers, engine.cpus_per_worker, engine.gpus_per_worker
-    else:
-        section: CurateSettings | EncodeSettings | AnimateJobSettings | EvaluateSettings = {
-            "curate": config.curate or CurateSettings(),
-            "encode": config.encode,
-            "animate": config.animate,
-            "evaluate": config.evaluate,
-        }[verb]  # type: ignore[assignment]
-        what, count, cpus, gpus = "actors", section.actors, section.cpus_per_actor, section.gpus_per_actor
-    return f"{verb} reserves {count} {what} x ({cpus:g} CPU, {gpus:g} GPU) = {count * cpus:g} CPU, {count * gpus:g} GPU"

@@ -10,7 +10,8 @@ from pipelines.measuring.measure_cache import measure_keys, missing_of, read_num
 from pipelines.progress import track
 from pipelines.storage.store import Store, file_sha256
 
-_READ_AT_MOST = 4e9  # bytes of local files; a video is known by its content alone
+READ_AT_MOST = 4e9
+"""Bytes of local files that are read for a plan; a video is known by its content alone."""
 
 
 def curate_plan(config: Config) -> str:
@@ -57,6 +58,6 @@ def _sources_line(crawl: CrawlPlan) -> str:
 def _local_videos(paths: tuple[str, ...]) -> tuple[list[str], int]:
     """Ids of local videos, and how many files were left unread, since reading all of them would take long."""
     sizes = {path: os.path.getsize(path) for path in paths if os.path.isfile(path)}
-    if sum(sizes.values()) > _READ_AT_MOST:
+    if sum(sizes.values()) > READ_AT_MOST:
         return [], len(sizes)
     return [file_sha256(path) for path in track(sizes, "reading local files", len(sizes)) if sizes[path]], 0

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import logging
 import os
 import sys
 import time
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import yaml
 
-from jobs.running.config import Config, dump, load, resources
+from jobs.running.config import Config, dump, load
+from jobs.running.resources import resources
+from pipelines import telemetry
 from pipelines.storage.store import fingerprint
 from stableanimator.errors import UserError, WeightsError
 
@@ -66,15 +69,20 @@ def main(verb: str, work: Callable[[Config, Run], str], argv: Sequence[str] | No
         if arguments.dry_run:
             print_plan(verb, config)
             return EXIT_OK
-        print(_run(verb, work, config))
+        print(run_job(verb, work, config))
         return EXIT_OK
     except Exception as error:
-        mistake = user_error(error)
-        if mistake is None:
-            traceback.print_exc()
-            return EXIT_FAILED
-        print(f"error: {one_line(mistake)}", file=sys.stderr)
-        return EXIT_USER
+        return failed(error)
+
+
+def failed(error: Exception) -> int:
+    """Say what went wrong and return the exit code: a line and 2 for the user's mistake, else a traceback and 1."""
+    mistake = user_error(error)
+    if mistake is None:
+        traceback.print_exception(error)
+        return EXIT_FAILED
+    print(f"error: {one_line(mistake)}", file=sys.stderr)
+    return EXIT_USER
 
 
 def print_plan(verb: str, config: Config) -> None:
@@ -97,25 +105,35 @@ def print_plan(verb: str, config: Config) -> None:
         print(encode_plan(config))
 
 
-def _run(verb: str, work: Callable[[Config, Run], str], config: Config) -> str:
-    # Imported here: a typo in a configuration must be answered at once, and these take seconds.
-    import ray
+@contextlib.contextmanager
+def connected() -> Iterator[None]:
+    """Ray, started or joined where this process has not done so yet, and left again then."""
+    import ray  # here: a typo in a configuration must be answered at once, and it takes seconds
 
-    from jobs.running import tracking
+    if ray.is_initialized():
+        yield
+        return
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    ray.init(logging_level=logging.WARNING)
+    try:
+        yield
+    finally:
+        ray.shutdown()
+
+
+def run_job(verb: str, work: Callable[[Config, Run], str], config: Config) -> str:
+    """Do a job's work in an MLflow run of its own; returns its last line."""
+    from jobs.running import tracking  # here for the same reason
 
     started = time.monotonic()
     settings = dump(config)
-    owns_ray = not ray.is_initialized()
-    if owns_ray:
-        os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
-        ray.init(logging_level=logging.WARNING)
-    try:
-        with tracking.job_run(verb, config.experiment, fingerprint([verb, settings])) as run:
-            run.text(yaml.safe_dump(settings, sort_keys=False, allow_unicode=True), "config.yaml")
+    with connected(), tracking.job_run(verb, config.experiment, fingerprint([verb, settings])) as run:
+        run.text(yaml.safe_dump(settings, sort_keys=False, allow_unicode=True), "config.yaml")
+        telemetry.show("sa_job_running", 1, verb=verb, experiment=config.experiment)
+        try:
             last_line = work(config, run)
-            seconds = time.monotonic() - started
-            run.metrics({"job_seconds": seconds})
-            return f"{verb}: {last_line} ({seconds:.0f} s; MLflow run {run.run_id})"
-    finally:
-        if owns_ray:
-            ray.shutdown()
+        finally:
+            telemetry.show("sa_job_running", 0, verb=verb, experiment=config.experiment)
+        seconds = time.monotonic() - started
+        run.metrics({"job_seconds": seconds})
+        return f"{verb}: {last_line} ({seconds:.0f} s; MLflow run {run.run_id})"

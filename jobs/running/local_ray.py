@@ -1,4 +1,4 @@
-"""A Ray head of our own on this machine, for the demo and the tests, and the client of any head's job server."""
+"""A Ray head of our own on this machine, for the demo and the tests."""
 
 from __future__ import annotations
 
@@ -13,42 +13,12 @@ import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from jobs.running.environment import variables
+from jobs.running.job_server import job_client
 from stableanimator.errors import StableAnimatorError
 
-if TYPE_CHECKING:
-    from ray.job_submission import JobSubmissionClient
-
 _START_SECONDS = 120
-
-
-def job_client(address: str) -> JobSubmissionClient:
-    """Ray's job client for exactly this job server, with the token of RAY_AUTH_TOKEN where that is set.
-
-    Ray lets its environment variables win over the address that is asked for, and looks for a token once, when it is
-    imported, which may be before `local_head` made one.
-    """
-    from ray.job_submission import JobSubmissionClient
-
-    token = os.environ.get("RAY_AUTH_TOKEN")
-    with _environment({"RAY_API_SERVER_ADDRESS": address}):
-        return JobSubmissionClient(address, headers={"Authorization": f"Bearer {token}"} if token else None)
-
-
-@contextlib.contextmanager
-def _environment(values: dict[str, str]) -> Iterator[None]:
-    """Set variables for a while, then put back what was there."""
-    saved = {name: os.environ.get(name) for name in values}
-    os.environ.update(values)
-    try:
-        yield
-    finally:
-        for name, value in saved.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value
 
 
 def _free_ports(count: int) -> list[int]:
@@ -87,7 +57,7 @@ def local_head(num_cpus: int) -> Iterator[str]:
         f"--ray-client-server-port={client}", "--dashboard-host=127.0.0.1", "--node-ip-address=127.0.0.1",
         f"--num-cpus={num_cpus}", f"--temp-dir={temporary}",
     ]  # fmt: skip
-    with _environment(private):
+    with variables(private):
         with open(log_path, "w") as log:
             environment = {name: value for name, value in os.environ.items() if name != "RAY_ADDRESS"}
             process = subprocess.Popen(
@@ -95,7 +65,7 @@ def local_head(num_cpus: int) -> Iterator[str]:
             )
         try:
             _wait(process, address, log_path)
-            with _environment({"RAY_ADDRESS": address}):
+            with variables({"RAY_ADDRESS": address}):
                 yield address
         finally:
             _stop(process)

@@ -15,11 +15,12 @@ from typing import Any
 import mlflow
 import numpy as np
 import numpy.typing as npt
-from filelock import FileLock
+from filelock import FileLock, Timeout
 from mlflow.entities import Dataset, DatasetInput, InputTag, LifecycleStage, RunStatus
 from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 
+from jobs.running.environment import variables
 from stableanimator.errors import ConfigError
 
 _ROLE = "sa.role"
@@ -29,6 +30,7 @@ _NAME = "mlflow.runName"
 _EXISTS = "RESOURCE_ALREADY_EXISTS"
 _LOCK_S = 300.0
 """Seconds for which a job waits for others that are beginning; each takes one or two."""
+_IMPATIENT = {"MLFLOW_HTTP_REQUEST_TIMEOUT": "10", "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0"}
 _DIGEST_LENGTH = 32  # MLflow refuses dataset digests over 36 characters
 
 
@@ -40,6 +42,33 @@ def default_root() -> str:
 def tracking_uri() -> str:
     """MLFLOW_TRACKING_URI; by default a SQLite file under SA_ROOT."""
     return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{default_root()}/mlflow.db"
+
+
+def tracker_answers() -> str:
+    """Ask the tracking server for an experiment, without patience, and return what answered.
+
+    Raises:
+        ConfigError: it does not answer, or its file cannot be written.
+    """
+    uri = tracking_uri()
+    database = _database(uri)
+    try:
+        if database is not None:
+            database.parent.mkdir(parents=True, exist_ok=True)
+        with _alone(uri), variables(_IMPATIENT):
+            MlflowClient(tracking_uri=uri).search_experiments(max_results=1)
+    except (MlflowException, OSError, Timeout) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise ConfigError(
+            f"the tracking server {uri} does not answer ({reason}); start it with `mlflow server --host 0.0.0.0`, or "
+            "name another in MLFLOW_TRACKING_URI where you submit"
+        ) from error
+    return uri
+
+
+def is_file(uri: str) -> bool:
+    """Whether runs are kept in a file, which one machine alone can write well."""
+    return _database(uri) is not None
 
 
 def git_commit() -> str:
@@ -65,6 +94,8 @@ class Run:
     def __init__(self, uri: str, run_id: str) -> None:
         self.uri = uri
         self.run_id = run_id
+        self.outputs: dict[str, str] = {}
+        """Ids of what this process recorded as made, by name."""
         self._client = MlflowClient(tracking_uri=uri)
 
     def __reduce__(self) -> tuple[type[Run], tuple[str, str]]:
@@ -124,6 +155,8 @@ class Run:
         tags = [InputTag(key="mlflow.data.context", value=context)]
         self._client.log_inputs(self.run_id, [DatasetInput(dataset=dataset, tags=tags)])
         self.tag(f"dataset.{name}", digest)
+        if context == "output":
+            self.outputs[name] = digest
 
     @contextlib.contextmanager
     def below(self, name: str) -> Iterator[Run]:

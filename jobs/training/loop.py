@@ -35,6 +35,7 @@ from jobs.training.settings import LoopSettings
 from jobs.training.task import TrainingTask
 from jobs.training.weight_average import TAG as MEAN
 from jobs.training.weight_average import WeightAverage
+from pipelines.machines import Need, room
 from stableanimator.errors import ConfigError
 
 log = logging.getLogger(__name__)
@@ -99,7 +100,12 @@ def _trainer(task: TrainingTask, loop: LoopSettings, folder: RunFolder, tracking
         _worker,
         train_loop_config={"task": task, "loop": loop, "folder": folder, "tracking": tracking},
         torch_config=TorchConfig(backend="nccl" if on_gpu else "gloo"),
-        scaling_config=ScalingConfig(num_workers=engine.workers, use_gpu=on_gpu, resources_per_worker=resources),
+        scaling_config=ScalingConfig(
+            num_workers=engine.workers,
+            use_gpu=on_gpu,
+            resources_per_worker=resources,
+            label_selector=engine.node_labels or None,
+        ),
         run_config=RunConfig(
             # Ray continues a run of the same name; our checkpoints say where to go on, so every start is a new one.
             name=f"{folder.name}-{time.time_ns()}",
@@ -112,15 +118,12 @@ def _trainer(task: TrainingTask, loop: LoopSettings, folder: RunFolder, tracking
 def _require_resources(loop: LoopSettings) -> None:
     """Ray would wait for ever for workers that fit nowhere."""
     engine = loop.engine
-    wanted = {"CPU": engine.cpus_per_worker, "GPU": engine.gpus_per_worker}
-    machines = [node["Resources"] for node in ray.nodes() if node["Alive"]]
-    places = sum(
-        int(min(machine.get(name, 0) // each for name, each in wanted.items() if each > 0)) for machine in machines
-    )
+    need = Need(cpus=engine.cpus_per_worker, gpus=engine.gpus_per_worker, labels=engine.node_labels)
+    places = room(need)
     if places < engine.workers:
         raise ConfigError(
-            f"engine: {engine.workers} workers with {wanted['CPU']:g} CPU cores and {wanted['GPU']:g} GPUs each, and "
-            f"the cluster has places for {places}; lower workers, cpus_per_worker or gpus_per_worker, or add machines"
+            f"engine: {engine.workers} workers with {need} each, and the cluster has places for {places}; lower "
+            "workers, cpus_per_worker or gpus_per_worker, or add machines"
         )
 
 
@@ -185,7 +188,10 @@ class _Session:
         )
         self.mean = WeightAverage(self.engine, loop.ema_decay) if loop.ema_decay > 0 else None
         self.first_step = self._resume()
-        self.progress = Progress(loop, self.order.steps, self.first_step, tracking) if rank == 0 else None
+        self.progress = self._progress(tracking) if rank == 0 else None
+
+    def _progress(self, tracking: tuple[str, str]) -> Progress:
+        return Progress(self.loop, self.order.steps, self.first_step, tracking, self.folder.name)
 
     def train(self) -> None:
         """From the first step to the last."""

@@ -6,8 +6,11 @@ import logging
 import math
 import time
 
+import torch
+
 from jobs.training.settings import LoopSettings
 from jobs.training.task import Findings
+from pipelines import telemetry
 
 log = logging.getLogger("train")
 
@@ -20,9 +23,10 @@ class Progress:
         total: its steps.
         first: steps done before.
         tracking: URI of the tracking server and id of the run.
+        name: of the training, for whoever watches the cluster.
     """
 
-    def __init__(self, loop: LoopSettings, total: int, first: int, tracking: tuple[str, str]) -> None:
+    def __init__(self, loop: LoopSettings, total: int, first: int, tracking: tuple[str, str], name: str) -> None:
         # Imported here: MLflow takes seconds, and only the first worker logs.
         from jobs.running.tracking import resume
 
@@ -31,10 +35,13 @@ class Progress:
         self._every, self._batch_size, self._total = loop.engine.log_every, loop.batch_size, total
         self._started, self._first = time.monotonic(), first
         self._steps: list[tuple[float, float, float]] = []
+        self._name = name
+        telemetry.show("sa_training_steps", total, training=name)
 
     def step(self, done: int, loss: float, rate: float, norm: float, seconds: float) -> None:
         """After a step; `done` counts from 1, `seconds` is its time without validations and checkpoints."""
         self._steps.append((loss, norm, seconds))
+        telemetry.add("sa_samples", self._batch_size, training=self._name)
         if done % self._every and done != self._total:
             return
         mean_loss, mean_norm, seconds = (sum(values) / len(self._steps) for values in zip(*self._steps, strict=True))
@@ -55,10 +62,18 @@ class Progress:
             },
             step=done,
         )
+        telemetry.show("sa_training_step", done, training=self._name)
+        telemetry.show("sa_loss", mean_loss, training=self._name)
+        telemetry.show("sa_gradient_norm", mean_norm, training=self._name)
+        telemetry.show("sa_learning_rate", rate, training=self._name)
+        telemetry.show("sa_seconds_per_step", seconds, training=self._name)
+        if torch.cuda.is_available():
+            telemetry.show("sa_gpu_peak_bytes", torch.cuda.max_memory_allocated(), training=self._name)
 
     def validation(self, done: int, loss: float, findings: Findings) -> None:
         """After a validation. Tables and pictures carry the step in their names."""
         log.info("step %d: validation loss %.4g", done, loss)
+        telemetry.show("sa_validation_loss", loss, training=self._name)
         self._run.metrics({"validation_loss": loss, **findings.metrics}, step=done)
         for name, rows in findings.tables.items():
             self._run.table(f"validation/{name}_{done:07d}", rows)

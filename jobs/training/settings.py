@@ -15,6 +15,7 @@ Precision = Literal["fp32", "bf16", "fp16"]
 WITHOUT_EFFECT = (
     "cpus_per_worker",
     "gpus_per_worker",
+    "node_labels",
     "checkpoint_every",
     "keep_last",
     "log_every",
@@ -35,6 +36,8 @@ class EngineSettings:
     """CPU cores reserved for each worker and its loader processes."""
     gpus_per_worker: float = 1.0
     """GPUs reserved for each; 0 trains on the CPU (gloo in place of NCCL)."""
+    node_labels: dict[str, str] = field(default_factory=dict)
+    """Ray labels of the machines that they may run on, as {market: spot}; none: any machine."""
     batch_per_pass: int = 1
     """Samples in one forward pass of a worker. What is missing to the batch is accumulated over several passes."""
     zero_stage: Literal[0, 1, 2, 3] = 2

@@ -22,6 +22,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from pipelines import telemetry
 from pipelines.crawling.containers import EXTENSIONS, container_seconds, video_extension
 from pipelines.crawling.failure_cap import FailureCap
 from pipelines.crawling.fetch import Fetcher
@@ -102,6 +103,24 @@ def plan_crawl(settings: CrawlSettings, store: Store) -> CrawlPlan:
     )
 
 
+def foresee(settings: CrawlSettings, store: Store) -> pa.Table:
+    """The rows that `crawl` would give of all that needs no network: local files, and what was fetched before.
+
+    Local files are given to `store.put_media`, so whoever wants nothing written gives a store that writes nothing.
+
+    Raises:
+        InputError, ConfigError: see `pipelines.crawling.source_lists.list_sources`.
+    """
+    listed = list_sources(settings)
+    first = _first_of_each(listed)
+    rows = _remembered(store, settings, first.values())
+    for key, source in first.items():
+        if source.path is not None or source.error is not None:
+            rows[key] = _source_row(source, settings, None, store)
+    told = [source for source in listed if source.key in rows]
+    return pa.Table.from_pylist(_listed_rows(told, rows), schema=SOURCES)
+
+
 _KINDS = ("unusable", "passed_over", "local", "remembered", "failed_earlier", "to_fetch")
 
 
@@ -171,6 +190,7 @@ def _try_all(sources: list[Listed], settings: CrawlSettings, store: Store, cap: 
         futures = {pool.submit(_source_row, source, settings, fetcher, store): source.key for source in order}
         for future in track(as_completed(futures), "fetching sources", len(futures)):
             row = rows[futures[future]] = future.result()
+            telemetry.add("sa_videos", status=row["status"], reason=row["reason"])
             cap.add(row)
             cap.check()
     finally:
@@ -220,8 +240,8 @@ def _remembered(store: Store, settings: CrawlSettings, listed: Iterable[Listed])
 # one source
 
 
-def _source_row(source: Listed, settings: CrawlSettings, fetcher: Fetcher, store: Store) -> Row:
-    """The row of one source, under its key; that of a URL is remembered in the store."""
+def _source_row(source: Listed, settings: CrawlSettings, fetcher: Fetcher | None, store: Store) -> Row:
+    """The row of one source, under its key; that of a URL, which needs a fetcher, is remembered in the store."""
     row: Row = {**dict.fromkeys(SOURCES.names), "source_uri": source.key}
     try:
         if source.error is not None:
@@ -229,6 +249,7 @@ def _source_row(source: Listed, settings: CrawlSettings, fetcher: Fetcher, store
         if source.path is not None:
             row.update(_store_file(_regular_file(source.path), settings, store))
         else:
+            assert fetcher is not None
             with tempfile.TemporaryDirectory(prefix="stableanimator-fetch-") as folder:
                 row.update(_store_file(fetcher.fetch(source.key, Path(folder)), settings, store))
     except FetchError as error:

@@ -14,6 +14,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from pipelines import telemetry
 from pipelines.actor_pool import DIED, require_resources, run_actors
 from pipelines.curation import CurateSettings
 from pipelines.measures.shots import bad_video_row, shot_id
@@ -70,7 +71,8 @@ def measure_videos(
     cap.check()
     if not missing:
         return Measured(keys=keys, cached=before, failures=[])
-    require_resources("curate", settings.cpus_per_actor, settings.gpus_per_actor, settings.memory_gb_per_actor * 1e9)
+    memory = settings.memory_gb_per_actor * 1e9
+    require_resources("curate", settings.cpus_per_actor, settings.gpus_per_actor, memory, settings.node_labels)
     todo = cap.order([by_id[video_id] for video_id in missing])
     results = _run(store, todo, missing, settings, perception, keys, cap)
     settle(store, keys.families())
@@ -135,11 +137,14 @@ def _run(
         cpus=settings.cpus_per_actor,
         gpus=settings.gpus_per_actor,
         memory=settings.memory_gb_per_actor * 1e9,
+        labels=settings.node_labels,
     )
     results = []
     try:
         for outcome in outcomes:
             results.append(outcome["result"])
+            if not outcome.get("lost"):  # which the pool has counted
+                _count(outcome["result"])
             cap.add(outcome["result"])
             cap.check()
     except InputError:
@@ -148,11 +153,19 @@ def _run(
     return results
 
 
+def _count(result: VideoResult) -> None:
+    telemetry.add("sa_frames", result.frames_decoded)
+    for measure, seconds in result.seconds.items():
+        telemetry.add("sa_measure_seconds", seconds, measure=measure)
+    for failure in result.failures:
+        telemetry.add("sa_failures", step=failure["measure"], reason=failure["reason"])
+
+
 def _lost(row: dict[str, Any], error: RowError) -> dict[str, Any]:
     """The result of a video whose actor died."""
     result = VideoResult(row["video"].video_id)
     result.fail(shot_id(result.video_id, 0, 0), "decode", error)
-    return {"result": result}
+    return {"result": result, "lost": True}
 
 
 def _with_lost_videos(cached: Cached, videos: Iterable[str], failures: list[dict[str, str]]) -> Cached:

@@ -24,10 +24,18 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import ray
 
+from pipelines import telemetry
 from pipelines.actor_pool import require_resources, run_actors
 from pipelines.progress import track
 from pipelines.releases import select
-from pipelines.shards.encode_plan import Amount, amount_of, encoder_shapes, require_space
+from pipelines.shards.encode_plan import (
+    Amount,
+    amount_of,
+    encoder_fingerprint,
+    encoder_shapes,
+    known_fingerprint,
+    require_space,
+)
 from pipelines.shards.latent_spool import LatentSpool
 from pipelines.shards.plan import ClipPlan, lost_line
 from pipelines.shards.rows import EncodedClip, EncodedCrop, encode_clip
@@ -73,9 +81,10 @@ def encode_release(release: Collection, settings: EncodeSettings, encoder_settin
     started = time.monotonic()
     if release.manifest.get("version") != select.VERSION:
         raise InputError(f"{release.uri} was made by another version of curate; run curate again")
-    require_resources("encode", settings.cpus_per_actor, settings.gpus_per_actor)
-    encoders = ray.get(_encoder_fingerprint.options(num_cpus=settings.cpus_per_actor).remote(encoder_settings))
+    require_resources("encode", settings.cpus_per_actor, settings.gpus_per_actor, labels=settings.node_labels)
     store = release.store
+    task = _encoder_fingerprint.options(num_cpus=settings.cpus_per_actor, label_selector=settings.node_labels or None)
+    encoders = encoder_fingerprint(store, encoder_settings, lambda: str(ray.get(task.remote(encoder_settings))))
     videos = _videos(release, settings, encoders)
     missing = [video for video in videos if _done(store, video["key"], video["rows"].video_id) is None]
     log.info("%d of %d videos are encoded already", len(videos) - len(missing), len(videos))
@@ -85,6 +94,25 @@ def encode_release(release: Collection, settings: EncodeSettings, encoder_settin
     report = report.sort_by([(name, "ascending") for name in ("shot_id", "crop", "stride")])
     files = _contact_sheet(store, [video["rows"] for video in videos], report, settings, encoder_settings)
     return _commit(release, settings, encoders, report, files, time.monotonic() - started)
+
+
+def missing_amount(
+    release: Collection, store: Store, settings: EncodeSettings, encoder_settings: EncoderSettings
+) -> tuple[Amount, Amount | None, int]:
+    """What a whole release gives, what of it `store` lacks, and of how many videos; None and 0 where nobody has
+    computed the encoders' fingerprint yet, so that nobody knows. Needs no Ray.
+
+    Raises:
+        WeightsError: the folder of Stable Video Diffusion is missing.
+    """
+    shapes, encoders = encoder_shapes(encoder_settings), known_fingerprint(store, encoder_settings)
+    whole, missing, count = Amount(), Amount(), 0
+    for video in _videos(release, settings, encoders or ""):
+        amount = amount_of(video["rows"], shapes, settings)
+        whole += amount
+        if encoders is not None and _done(store, video["key"], video["rows"].video_id) is None:
+            missing, count = missing + amount, count + 1
+    return whole, missing if encoders is not None else None, count
 
 
 @ray.remote
@@ -143,8 +171,15 @@ def _encode_missing(
         actors=settings.actors,
         cpus=settings.cpus_per_actor,
         gpus=settings.gpus_per_actor,
+        labels=settings.node_labels,
     )
-    return pa.Table.from_pylist([line for video in done for line in video.get("lost", ())], schema=_DONE)
+    lost: list[dict[str, Any]] = []
+    for video in done:
+        telemetry.add("sa_shard_rows", video.get("rows", 0))
+        for reason in video.get("reasons", ()):
+            telemetry.add("sa_failures", step="encoding clips", reason=reason)
+        lost += video.get("lost", ())
+    return pa.Table.from_pylist(lost, schema=_DONE)
 
 
 def _lost_lines(video: dict[str, Any], settings: EncodeSettings, error: RowError) -> list[dict[str, Any]]:
@@ -179,7 +214,8 @@ class EncodeVideo:
                 report += [line | part for crop in of_bucket for line in _lines(crop)]
         done = pa.Table.from_pylist(report, schema=_DONE)
         self.store.write_part("encode_report", item["key"], rows.video_id, done)
-        return {"video_id": rows.video_id, "rows": sum(line["rows"] for line in report)}
+        reasons = [line["reason"] for line in report if line["reason"]]
+        return {"video_id": rows.video_id, "rows": sum(line["rows"] for line in report), "reasons": reasons}
 
     def _clip(self, plan: ClipPlan, spool: LatentSpool) -> EncodedClip:
         if not plan.crops:
@@ -239,7 +275,11 @@ def _contact_sheet(
     def draw() -> bytes:
         shots = {line["shot_id"] for line in lines}
         shown = [video for video in videos if shots & set(video.clips["shot_id"].to_pylist())]
-        task = _draw.options(num_cpus=settings.cpus_per_actor, num_gpus=settings.gpus_per_actor)
+        task = _draw.options(
+            num_cpus=settings.cpus_per_actor,
+            num_gpus=settings.gpus_per_actor,
+            label_selector=settings.node_labels or None,
+        )
         drawn: bytes = ray.get(task.remote(store.root, lines, shown, settings, encoder_settings))
         return drawn
 

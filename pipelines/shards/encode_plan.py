@@ -1,11 +1,15 @@
 """How much a release gives: rows and bytes, told before anything is encoded, and whether the disk has room for it.
 
+To compute the encoders' fingerprint all weights are loaded, in a process of its own; so that of encoders that come as
+files is remembered in the store by the contents of the files. Random ones are drawn anew on each kind of processor.
+
 C h w latent   E face embedding   D CLIP embedding
 """
 
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import pyarrow as pa
@@ -14,7 +18,7 @@ from pipelines.shards.plan import ClipPlan, CropPlan, row_people
 from pipelines.shards.references import row_references
 from pipelines.shards.settings import EncodeSettings
 from pipelines.shards.videos import VideoRows, videos_of
-from pipelines.storage.store import Collection, Store
+from pipelines.storage.store import Collection, Store, file_sha256, fingerprint
 from pipelines.storage.tables import KEYPOINT_COUNT, SHARDS
 from stableanimator.errors import StorageError, WeightsError
 from stableanimator.models.settings import EncoderSettings
@@ -158,3 +162,43 @@ def _values_bytes(lengths: dict[str, int]) -> int:
         elif not pa.types.is_string(field.type):
             bits += field.type.bit_width
     return -(-bits // 8)
+
+
+_FAMILY, _GROUP = "encoder_fingerprints", "encoders"
+_SCHEMA = pa.schema([("fingerprint", pa.string())])
+_WEIGHTS = (".json", ".safetensors", ".bin")
+
+
+def known_fingerprint(store: Store, settings: EncoderSettings) -> str | None:
+    """As an earlier job computed it; None where none did, or the weights are random or not on this machine."""
+    key = _key(settings)
+    for path in store.part_paths(_FAMILY, key, _GROUP) if key else ():
+        if (row := store.read_part(path)) is not None:
+            return str(row["fingerprint"][0].as_py())
+    return None
+
+
+def encoder_fingerprint(store: Store, settings: EncoderSettings, compute: Callable[[], str]) -> str:
+    """As remembered, else as `compute` says, which is remembered."""
+    known = known_fingerprint(store, settings)
+    if known is not None:
+        return known
+    computed, key = compute(), _key(settings)
+    if key is not None:
+        store.write_part(_FAMILY, key, _GROUP, pa.table([[computed]], schema=_SCHEMA))
+    return computed
+
+
+def _key(settings: EncoderSettings) -> str | None:
+    if settings.svd is None:
+        return None
+    try:
+        files = {
+            f"{part}/{path.name}": file_sha256(path)
+            for part in ("vae", "image_encoder")
+            for path in sorted((local_path(settings.svd) / part).iterdir())
+            if path.suffix in _WEIGHTS
+        }
+    except (OSError, WeightsError):
+        return None  # not here: the task on a worker says what is missing
+    return fingerprint({"table": _FAMILY, "version": 1, "precision": settings.precision, "files": files})

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from stableanimator.media.framing import Size, check_sizes
@@ -60,6 +60,8 @@ class EncodeSettings:
     """CPU cores reserved for each."""
     gpus_per_actor: float = 1.0
     """GPUs reserved for each; 0 encodes on the CPU."""
+    node_labels: dict[str, str] = field(default_factory=dict)
+    """Ray labels of the machines that these may run on, as {market: spot}; none: any machine."""
 
     def __post_init__(self) -> None:
         check_sizes("buckets", self.buckets)

@@ -11,7 +11,7 @@ import errno
 import hashlib
 import io
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import IO, Any
 
@@ -126,3 +126,14 @@ class _Hashed(io.RawIOBase):
 def open_parquet(source: Any) -> pq.ParquetFile:
     """A file for reading in parts; a page that does not match its checksum raises OSError."""
     return pq.ParquetFile(source, page_checksum_verification=True)
+
+
+def named_files(tables: Mapping[str, pa.Table | Sequence[ParquetFile]]) -> dict[tuple[str, str], ParquetFile]:
+    """Files by table and name: `<table>.parquet`, and `<table>-00000.parquet` … of one that was streamed."""
+    named = {}
+    for table, rows in tables.items():
+        if isinstance(rows, pa.Table):
+            named[table, f"{table}.parquet"] = stream_parquet([rows], rows.schema)
+        else:
+            named |= {(table, f"{table}-{number:05}.parquet"): file for number, file in enumerate(rows)}
+    return named

@@ -30,7 +30,7 @@ import pyarrow as pa
 import pyarrow.fs as pafs
 import pyarrow.parquet as pq
 
-from pipelines.storage.parquet_files import FULL, ParquetFile, open_parquet, parquet_bytes, stream_parquet
+from pipelines.storage.parquet_files import FULL, ParquetFile, named_files, open_parquet, parquet_bytes
 from stableanimator.errors import ConfigError, InputError, StorageError
 
 log = logging.getLogger(__name__)
@@ -115,8 +115,11 @@ class Collection:
         return list(listed["files"])
 
     def build(self) -> dict[str, Any]:
-        """Times, host, commit and speeds of the job that wrote it."""
-        return json.loads(self.store.read_bytes(f"{self.folder}/build.json"))
+        """Times, host, commit and speeds of the job that wrote it; the oldest time where a kill cut the file short."""
+        try:
+            return json.loads(self.store.read_bytes(f"{self.folder}/build.json"))
+        except ValueError:
+            return {"finished_at": ""}
 
 
 class Store:
@@ -231,11 +234,17 @@ class Store:
 
     def is_whole(self, path: str) -> bool:
         """Whether the bytes of a part match its name."""
+        return self._holds(path, part_sha256(path))
+
+    def _holds(self, path: str, sha256: str) -> bool:
         digest = hashlib.sha256()
-        with self.filesystem.open_input_stream(self._full(path)) as stream:
-            while chunk := stream.read(_CHUNK):
-                digest.update(chunk)
-        return digest.hexdigest() == part_sha256(path)
+        try:
+            with self.filesystem.open_input_stream(self._full(path)) as stream:
+                while chunk := stream.read(_CHUNK):
+                    digest.update(chunk)
+        except FileNotFoundError:
+            return False
+        return digest.hexdigest() == sha256
 
     def read_part(self, path: str) -> pa.Table | None:
         """The rows of one part, or None when its bytes do not match its name."""
@@ -320,7 +329,7 @@ class Store:
         Raises:
             StorageError: the disk is full.
         """
-        written = dict(sorted(_named_files(tables).items()))
+        written = dict(sorted(named_files(tables).items()))
         listed: dict[str, Any] = {}
         for (table, name), file in written.items():
             entry = listed.setdefault(table, {"rows": 0, "files": []})
@@ -329,17 +338,23 @@ class Store:
         manifest = {**content, "kind": kind, "tables": listed}
         data = canonical_json(manifest)
         collection = Collection(store=self, kind=kind, id=hashlib.sha256(data).hexdigest(), manifest=manifest)
-        for (_, name), file in written.items():
-            self._write(f"{collection.folder}/{name}", file.chunks())
         whole = self.exists(f"{collection.folder}/manifest.json")
+        for (_, name), file in written.items():
+            path = f"{collection.folder}/{name}"
+            if not (whole and self._holds(path, file.sha256)):  # a kill must not cut short what is whole
+                self._write(path, file.chunks())
         for name, made in (files or {}).items():
             path = f"{collection.folder}/{name}"
             if isinstance(made, bytes) or not (whole and self.exists(path)):
                 self.write_bytes(path, made if isinstance(made, bytes) else made())
-        stamped = {**build, "finished_at": datetime.datetime.now(datetime.UTC).isoformat()}
-        self.write_bytes(f"{collection.folder}/build.json", json.dumps(stamped, indent=2).encode())
+        self.stamp(collection, build)
         self.write_bytes(f"{collection.folder}/manifest.json", data)
         return collection
+
+    def stamp(self, collection: Collection, build: dict[str, Any]) -> None:
+        """Make a collection the newest of its kind: `build` becomes its build.json, with the time."""
+        stamped = {**build, "finished_at": datetime.datetime.now(datetime.UTC).isoformat()}
+        self.write_bytes(f"{collection.folder}/build.json", json.dumps(stamped, indent=2).encode())
 
     def open(self, kind: str, collection_id: str = "latest") -> Collection:
         """A committed collection by its id, by the first characters of its id, or the newest one ("latest").
@@ -379,14 +394,3 @@ def media_path(video_id: str, extension: str) -> str:
 def part_sha256(path: str) -> str:
     """The checksum that a part's name ends with."""
     return Path(path).stem.rsplit("-", 1)[-1]
-
-
-def _named_files(tables: Mapping[str, pa.Table | Sequence[ParquetFile]]) -> dict[tuple[str, str], ParquetFile]:
-    """Files by table and name: `<table>.parquet`, and `<table>-00000.parquet` … of one that was streamed."""
-    named = {}
-    for table, rows in tables.items():
-        if isinstance(rows, pa.Table):
-            named[table, f"{table}.parquet"] = stream_parquet([rows], rows.schema)
-        else:
-            named |= {(table, f"{table}-{number:05}.parquet"): file for number, file in enumerate(rows)}
-    return named

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import http.server
 import os
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,7 +16,8 @@ import yaml
 from ray.job_submission import JobStatus
 
 from jobs.running.config import load
-from jobs.running.local_ray import job_client, local_head
+from jobs.running.job_server import job_client
+from jobs.running.local_ray import local_head
 from jobs.submit import main, working_directory
 
 
@@ -94,3 +97,84 @@ def test_dry_run_prints_settings_and_resources(config: Path, capsys: pytest.Capt
     output = capsys.readouterr().out
     assert yaml.safe_load(output.rsplit("encode reserves", 1)[0])["encode"]["actors"] == 3
     assert "encode reserves 3 actors x (1 CPU, 0 GPU) = 3 CPU, 0 GPU" in output
+
+
+def test_dry_run_holds_what_is_asked_for_against_a_named_cluster(
+    head: str, config: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = len(job_client(head).list_jobs())
+    arguments = ["encode", "--config", str(config), "--dry-run", "--address", head]
+    assert main([*arguments, "encode.actors=2"]) == 0
+    output = capsys.readouterr().out
+    assert f"ok     {head}: 1 node with 2 CPU and 0 GPU together\n" in output
+    fits = "encode asks for 2 actors of 1 CPU cores and 0 GPUs, and the cluster has places for 2\n"
+    assert f"ok     {fits}" in output
+    assert main([*arguments, "encode.actors=3", "encode.gpus_per_actor=0.5"]) == 0  # an autoscaler might add them
+    output = capsys.readouterr().out
+    assert "note   encode asks for 3 actors of 1 CPU cores and 0.5 GPUs, and the cluster has places for 0 (" in output
+    assert "unless an autoscaler adds machines, the job refuses; else lower encode.cpus_per_actor" in output
+    assert len(job_client(head).list_jobs()) == before
+    for name in ("RAY_ADDRESS", "RAY_API_SERVER_ADDRESS"):
+        monkeypatch.delenv(name, raising=False)
+    assert main(arguments[:-2]) == 0
+    assert "no cluster is named (--address, RAY_ADDRESS)" in capsys.readouterr().out
+
+
+@pytest.fixture
+def slow_source() -> Iterator[tuple[str, threading.Event]]:
+    """A URL whose server answers, with 404, when the event is set."""
+    answer = threading.Event()
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            answer.wait(120)
+            self.send_error(404)
+
+        do_HEAD = do_GET
+
+        def log_message(self, *arguments: object) -> None:
+            pass
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server.daemon_threads = True
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}/a.mp4", answer
+    answer.set()
+    server.shutdown()
+    server.server_close()
+
+
+def test_the_command_of_a_submitter_that_was_killed_follows_the_same_job(
+    head: str, config: Path, slow_source: tuple[str, threading.Event], capfd: pytest.CaptureFixture[str]
+) -> None:
+    url, answer = slow_source
+    settings = f"{{sources: [{url}], allow_private_addresses: true, retries: 0, max_failed_share: 1, timeout_s: 120}}"
+    arguments = ["curate", "--config", str(config), "--address", head, "curate.measures=[camera_motion]"]
+    arguments.append(f"curate.crawl={settings}")
+    client = job_client(head)
+    known = {job.submission_id for job in client.list_jobs()}
+    first = subprocess.Popen([sys.executable, "-m", "jobs.submit", *arguments], stdout=subprocess.DEVNULL)
+    deadline = time.monotonic() + 120
+    while not (new := [job for job in client.list_jobs() if job.submission_id not in known]):
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
+    first.kill()
+    first.wait(timeout=30)
+    assert main([*arguments, "--no-wait"]) == 0
+    (job,) = new
+    assert f"is running as {job.submission_id} on {head}; following it" in capfd.readouterr().out
+    assert main([*arguments, "--no-wait", "curate.sample_fps=4"]) == 0  # other settings, another job
+    assert "submitted curate as curate-" in capfd.readouterr().out
+    threading.Timer(10, answer.set).start()
+    assert main(arguments) == 0
+    assert len([job for job in client.list_jobs() if job.submission_id not in known]) == 2
+
+
+def test_a_wrong_token_is_one_line_and_2(
+    head: str, config: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("RAY_AUTH_TOKEN", "0" * 64)
+    assert main(["encode", "--config", str(config), "--address", head]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith(f"error: the Ray job server at {head} refuses the token of RAY_AUTH_TOKEN; set ")
+    assert error.count("\n") == 1

@@ -12,7 +12,8 @@ from typing import Any
 
 import pytest
 
-from jobs.running.config import Config, dump, load, resources
+from jobs.running.config import Config, dump, load
+from jobs.running.resources import resources
 from stableanimator.errors import ConfigError
 
 CONFIGS = Path(__file__).resolve().parents[3] / "jobs" / "configs"

@@ -60,7 +60,7 @@ def test_what_would_be_done_is_told(config: Path):
 
 
 def test_many_local_bytes_are_left_unread(config: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("jobs.running.curate_plan._READ_AT_MOST", 5)
+    monkeypatch.setattr("jobs.running.curate_plan.READ_AT_MOST", 5)
     assert "videos: 0 known, 0 of them measured whole; 4 more" in curate_plan(load(str(config)))
 
 

@@ -1,0 +1,107 @@
+"""`python -m jobs.doctor --config <yaml>`: what is missing for the jobs of a configuration, and what to do about it.
+
+Run so it looks at this machine, as a cluster of one; `python -m jobs.submit doctor --config <yaml>` runs it as a job,
+where it looks at every machine of the cluster. Ends with 0, or 2 where something is wrong.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import sys
+from collections.abc import Iterator, Sequence
+
+from jobs.doctor.findings import Finding
+from jobs.doctor.preflight import cluster_line, fit_findings, own_versions, version_findings
+from jobs.running.config import Config, load
+from jobs.running.entry import EXIT_OK, EXIT_USER
+from jobs.running.job_server import SUBMITTER, Versions
+from stableanimator.errors import ConfigError, UserError
+
+
+def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
+    result = argparse.ArgumentParser(prog="python -m jobs.doctor", description=__doc__.splitlines()[0])
+    result.add_argument("--config", required=True, help="a YAML file; see jobs/configs")
+    result.add_argument("overrides", nargs="*", metavar="a.b=value", help="settings that replace those of the file")
+    return result.parse_intermixed_args(argv)
+
+
+def examine(config: Config) -> Iterator[Finding]:
+    """Look at the cluster that Ray is connected to, and at this process."""
+    import ray
+
+    from jobs.doctor.files import needed_files
+    from jobs.doctor.machines import look_at_machines, uses_folder
+    from pipelines.machines import may_grow
+
+    verbs = config.doctor.verbs
+    ours = own_versions()
+    yield from version_findings(_submitter() or ours, ours)
+    alive = [node for node in ray.nodes() if node["Alive"]]
+    machines = [node["Resources"] for node in alive]
+    yield Finding("ok", cluster_line(machines))
+    yield from fit_findings(verbs, config, machines, may_grow=may_grow())
+    if config.perception is None and {"animate", "evaluate"} & set(verbs):
+        yield Finding("wrong", "perception: animate and evaluate need it", "set perception.faces and perception.pose")
+    yield from uses_folder(config, verbs)
+    yield from look_at_machines(config, needed_files(config, verbs), alive)
+    yield from _tracker(len(alive))
+
+
+def _submitter() -> Versions | None:
+    """Of whoever submitted this as a job."""
+    ray_version, _, python = os.environ.get(SUBMITTER, "").partition(" ")
+    return Versions(ray=ray_version, python=python or None) if ray_version else None
+
+
+def _tracker(machines: int) -> Iterator[Finding]:
+    from jobs.running.tracking import is_file, tracker_answers
+
+    try:
+        uri = tracker_answers()
+    except ConfigError as error:
+        what, _, way = str(error).partition("; ")
+        yield Finding("wrong", what, way)
+        return
+    if is_file(uri) and machines > 1:
+        way = "start `mlflow server --host 0.0.0.0` and name it in MLFLOW_TRACKING_URI where you submit"
+        yield Finding("note", f"runs go to the file {uri}, which several machines cannot write well", way)
+    else:
+        yield Finding("ok", f"the tracking server {uri} answers")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Print a line for each finding. Returns 0, or 2 where something is wrong."""
+    arguments = _arguments(argv)
+    try:
+        config = load(arguments.config, arguments.overrides)
+        wrong, count = [], 0
+        import ray
+
+        inside = ray.is_initialized()
+        if not inside:
+            os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+            # The address of a job server, as submissions want it, is none that a process can join.
+            here = os.environ.get("RAY_ADDRESS", "").startswith("http")
+            ray.init(address="local" if here else None, logging_level=logging.WARNING)
+        try:
+            for finding in examine(config):
+                count += 1
+                wrong += [finding] if finding.state == "wrong" else []
+                print(finding, flush=True)
+        finally:
+            if not inside:
+                ray.shutdown()
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return EXIT_USER
+    if wrong:
+        print(f"error: {len(wrong)} of {count} things are wrong; the lines above say what to do", file=sys.stderr)
+        return EXIT_USER
+    print(f"doctor: nothing is wrong of {count} things that {', '.join(config.doctor.verbs)} need")
+    return EXIT_OK
+
+
+if __name__ == "__main__":
+    sys.exit(main())
