@@ -5,7 +5,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: demo demo-real test check format bench clean
+.PHONY: demo demo-real test check format bench gpu clean
 
 # Modules and packages that can be run.
 RUNNABLE = $(patsubst %/__main__.py,%.py,$(shell grep -l __main__ benchmarks/*.py benchmarks/*/__main__.py))
@@ -35,6 +35,10 @@ bench: .venv/.installed-dev
 	@failed=""; \
 	for name in $(BENCHMARKS); do python -m benchmarks.$$name $(ARGS) || failed="$$failed $$name"; done; \
 	test -z "$$failed" || { echo "missed a bar or failed:$$failed"; exit 1; }
+
+# Everything that a GPU is needed for, in ten minutes; without one the same at a small size on the CPU.
+gpu: .venv/.installed-dev
+	python -m benchmarks.gpu $(ARGS)
 
 # What pip says goes to a log, and is shown where it fails.
 INSTALL = $(BIN)/python -m pip install --constraint constraints.txt --editable

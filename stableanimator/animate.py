@@ -208,7 +208,7 @@ def animate(
     )
     hook = None
     if settings.face_optimisation:
-        hook = _face_hook(models, reference, poses, size, settings.hjb)
+        hook = face_hook(models, reference, poses, size, settings.hjb)
     factor, sampler = models.encoders.factor, settings.sampler
     shape = (1, len(poses), models.encoders.latent_channels, size[0] // factor, size[1] // factor)
     latents = sample(
@@ -261,7 +261,7 @@ def _condition(
     ).to(models.device)
 
 
-def _face_hook(
+def face_hook(
     models: Models, reference: Reference, poses: Array, size: Size, settings: FaceOptimisationSettings
 ) -> FaceOptimisation:
     """Algorithm 1 on the first person's face, cropped in both pictures where the skeletons have the same points."""

@@ -3,9 +3,8 @@
     python -m benchmarks.model                     # ten minutes on two cores
     python -m benchmarks.model --quick             # one repeat, nothing written: to see that it runs
     SA_RELEASED=/path/to/StableAnimator python -m benchmarks.model      # also beside the released modules
-    python -m benchmarks.model --cuda              # also the full size on a GPU; by itself where there is one
 
-What full size costs is counted on tensors without data (`benchmarks.model.cost`); on a GPU it is measured too.
+What full size costs is counted on tensors without data (`benchmarks.model.cost`); `benchmarks.gpu` measures it.
 """
 
 from __future__ import annotations
@@ -24,10 +23,9 @@ from benchmarks import harness
 from benchmarks.harness import Figure, report
 from benchmarks.model import encode_rate
 from benchmarks.model.cost import cost_figures
-from benchmarks.model.cuda import cuda_figures
 from benchmarks.model.released import released_figures
 from benchmarks.model.step import step_figures
-from stableanimator.errors import ConfigError, UserError
+from stableanimator.errors import UserError
 from stableanimator.models.animator import Animator
 from stableanimator.models.settings import ModelSettings
 
@@ -53,14 +51,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the benchmark. Returns 0, 1 where a bar is missed, or 2 for the user's mistake."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.model", description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="one repeat, nothing written: to see that it runs")
-    parser.add_argument("--cuda", action="store_true", help="insist on the full size on a GPU")
     arguments = parser.parse_args(argv)
     work = Path(tempfile.mkdtemp(prefix="bench-model-"))
     for part in ("step", "encode"):
         (work / part).mkdir()
     try:
-        if arguments.cuda and not torch.cuda.is_available():
-            raise ConfigError("--cuda: PyTorch finds no GPU here; leave it out to count what full size costs")
         torch.set_num_threads(1)
         figures = [
             *shape_figures(),
@@ -69,8 +64,6 @@ def main(argv: Sequence[str] | None = None) -> int:
             *cost_figures(),
         ]
         figures += encode_rate.figures(work / "encode", arguments.quick)
-        if torch.cuda.is_available():
-            figures += cuda_figures(ModelSettings())
         return report("model", figures, folder=None if arguments.quick else harness.RESULTS)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)

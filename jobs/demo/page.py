@@ -69,7 +69,7 @@ def write_page(config: Config, steps: Sequence[Step], path: Path) -> None:
         lost=_lost(counts),
         report=_beside(path, release, "report.html"),
         alignments=_alignments(json.loads(resume(runs["alignment_table"]).artifact("table_3.json"))),
-        worst=_data_url(resume(runs["alignment_table"]).artifact("worst_cases.png"), "image/png"),
+        worst=_worst(config, runs["alignment_table"]),
         videos=_videos(metrics),
         variants=[{"name": name, "what": _VARIANTS.get(name, "")} for name in variants],
         rows=metric_rows(metrics.table("metrics").to_pylist(), variants, people),
@@ -86,7 +86,7 @@ def write_page(config: Config, steps: Sequence[Step], path: Path) -> None:
 def write_picture(config: Config, path: Path, shown: int = 3) -> None:
     """Write the first side-by-side videos below one another as an animated WebP, which pages like the README can show.
 
-    They begin together, and each lasts as long as the shortest.
+    They begin together, and each lasts as long as the shortest. Nothing is written where `evaluate.videos` is 0.
     """
     videos = sorted(Path(Store(config.root).open("metrics").uri).glob("*.mp4"))[:shown]
     frames, fps = [], 8.0
@@ -94,6 +94,8 @@ def write_picture(config: Config, path: Path, shown: int = 3) -> None:
         with VideoReader(video) as reader:
             frames.append(reader.read(range(reader.info.frame_count)))
             fps = reader.info.fps
+    if not frames:
+        return
     pictures = [Image.fromarray(sheet(strips)) for strips in zip(*frames, strict=False)]
     pictures[0].save(
         path, save_all=True, append_images=pictures[1:], duration=round(1000 / fps), loop=0, quality=_QUALITY, method=4
@@ -115,6 +117,13 @@ def _beside(path: Path, collection: Collection, name: str) -> str:
 
 def _data_url(data: bytes, kind: str) -> str:
     return f"data:{kind};base64,{base64.b64encode(data).decode()}"
+
+
+def _worst(config: Config, run_id: str) -> str | None:
+    """The picture of the worst cases; None where none was asked for."""
+    if not config.align.evaluation.worst:
+        return None
+    return _data_url(resume(run_id).artifact("worst_cases.png"), "image/png")
 
 
 def _videos(metrics: Collection) -> list[str]:

@@ -28,7 +28,7 @@ _CUT_OFF, _NO_VIDEO, _MISSING = "cut_off.mp4", "page.mp4", "missing.mp4"
 
 def draw_sources(folder: Path, log: IO[str]) -> None:
     """Draw the clips and make the two damaged files; clips that are there already are kept."""
-    if (folder / "clips.csv").exists():
+    if (folder / _NO_VIDEO).exists():  # what is made last
         return
     command = [sys.executable, "-m", "stableanimator.synthetic.render", "--count", str(len(GOOD + BAD))]
     command += ["--kinds", ",".join(GOOD + BAD), "--seed", str(_SEED), "--fps", "16", "--seconds", "2.5-3.5"]
@@ -70,7 +70,8 @@ def write_list(folder: Path, url: str) -> Path:
 
 def _port(remembered: Path) -> int:
     """A free port: the remembered one, or another, which is remembered."""
-    known = int(remembered.read_text()) if remembered.exists() else 0
+    text = remembered.read_text() if remembered.exists() else ""
+    known = int(text) if text.isdecimal() and int(text) < 65536 else 0
     for wanted in (known, 0):
         with contextlib.suppress(OSError), socket.socket() as free:
             free.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

@@ -84,16 +84,17 @@ def _reaches(root: str, mark: str, own: str) -> str:
 def look_at_machines(config: Config, needed: Sequence[Needed], machines: Sequence[Mapping[str, Any]]) -> list[Finding]:
     """What all machines (rows of `ray.nodes()` that are alive) say; the driver's own first.
 
-    The root gets a file of the driver's and one of each machine, which are deleted again.
+    The root gets a file of the driver's and one of each machine, which are deleted again; they lie in no folder, which
+    would stay.
     """
-    store, folder = Store(config.root), f"doctor/{uuid.uuid4().hex}"
-    mark = f"{folder}/driver"
+    store, name = Store(config.root), f"doctor-{uuid.uuid4().hex}"
+    mark = f"{name}-driver"
     try:
         store.write_bytes(mark, b"here")
     except (OSError, UserError) as error:
         way = "give the user of the jobs the right to write there, or name another root"
         return [Finding("wrong", f"root: {config.root} cannot be written ({short_reason(error)})", way)]
-    owns = {machine["NodeID"]: f"{folder}/{number}" for number, machine in enumerate(machines)}
+    owns = {machine["NodeID"]: f"{name}-{number}" for number, machine in enumerate(machines)}
     try:
         answers = _ask(config, needed, machines, mark, owns)
         unseen = [node for node, own in owns.items() if not store.exists(own)]

@@ -97,6 +97,15 @@ def undisturbed(cluster: str, shards: Collection) -> Trained:
     return _train(shards, replace(SETTINGS, name="undisturbed"))
 
 
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
+def test_a_gpu_learns_what_a_cpu_learns(shards: Collection, undisturbed: Trained) -> None:
+    """DeepSpeed's engine with NCCL; convolutions there may run in TF32."""
+    alone = replace(ENGINE, workers=1, batch_per_pass=2, gpus_per_worker=1)
+    _, _, there = _train(shards, replace(SETTINGS, name="gpu", loop=replace(SETTINGS.loop, engine=alone)))
+    assert there["loss"] == pytest.approx(undisturbed[2]["loss"], rel=2e-2)
+
+
 def test_two_workers_learn_what_one_learns(shards: Collection, undisturbed: Trained) -> None:
     outcome, _, two = undisturbed
     alone = replace(ENGINE, workers=1, batch_per_pass=2, zero_stage=0)

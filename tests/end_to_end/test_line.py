@@ -22,7 +22,7 @@ from jobs.running.local_ray import local_head
 from jobs.submit import LINE
 from pipelines.storage.store import Store
 
-pytestmark = pytest.mark.timeout(1500)
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1500)]  # three demos, minutes each
 
 CONFIGS = Path(__file__).resolve().parents[2] / "jobs" / "configs"
 REPOSITORY = CONFIGS.parents[1]

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import secrets
 import shutil
 import signal
 import subprocess
@@ -66,15 +67,19 @@ print("FOUND", json.dumps({"here": here, "refused": refused, "pool": pool, "room
 
 
 @pytest.fixture
-def head(infra: Path) -> Iterator[tuple[str, Path]]:
+def head(infra: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[str, Path]]:
     """Address of a head with the file's types, and the path of its configuration."""
+    monkeypatch.setenv("RAY_AUTH_MODE", "token")
+    monkeypatch.setenv("RAY_AUTH_TOKEN", secrets.token_hex(32))
     folder = Path(tempfile.mkdtemp(prefix="sa-grow-", dir="/tmp"))
     port, agent, client = (free_port() for _ in range(3))
     launcher = yaml.safe_load((infra / "aws" / "cluster.yaml").read_text())
     types = {name: {**each, "node_config": {}} for name, each in launcher["available_node_types"].items()}
     types[FAKE_HEAD_NODE_TYPE] = types.pop("head") | {"max_workers": 0}
     provider = {
-        "type": "fake_multinode", "launch_multiple": True, "head_node_id": FAKE_HEAD_NODE_ID,
+        # Ray's own of this kind, named as an external one: the default settings of its own name are not in the package.
+        "type": "external", "module": "ray.autoscaler._private.fake_multi_node.node_provider.FakeMultiNodeProvider",
+        "launch_multiple": True, "head_node_id": FAKE_HEAD_NODE_ID,
         "gcs_address": f"127.0.0.1:{port}",
     }  # fmt: skip
     config = {

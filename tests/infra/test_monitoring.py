@@ -89,7 +89,7 @@ def watched(infra: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[W
 
 def _submit(watched: Watched, verb: str, folder: Path, environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
     """`ray job submit`, as somebody who has the packages and the settings in a folder."""
-    runtime = json.dumps({"env_vars": {"SA_ROOT": os.environ["SA_ROOT"]}})
+    runtime = json.dumps({"env_vars": {"SA_ROOT": environment["SA_ROOT"]}})
     command = [
         str(Path(sys.executable).with_name("ray")), "job", "submit", "--address", watched.head, "--working-dir",
         str(folder), "--runtime-env-json", runtime, "--", "python", "-m", f"jobs.{verb}", "--config", "settings.yaml",
@@ -133,8 +133,9 @@ def test_what_prometheus_saw_is_what_the_jobs_did(watched: Watched, done: dict[s
     def by(name: str, tag: str) -> dict[str, float]:
         return {each["metric"].get(tag, ""): float(each["values"][-1][1]) for each in done[name]}
 
-    assert by("Videos A", "status") == {"fetched": 2, "failed": 1}
-    assert by("Failures by reason B", "reason") == {"no_video": 1}
+    # Beside each drawn clip lie two files that say what is in it.
+    assert by("Videos A", "status") == {"fetched": 2, "failed": 1, "passed_over": 4}
+    assert by("Failures by reason B", "reason") == {"not_a_video": 1}
     assert sum(by("Shots A", "verdict").values()) >= 2
     assert by("Rows that wait A", "step")["measuring videos"] == 0
     assert by("Training steps A", "training") == by("Training steps B", "training")

@@ -85,6 +85,9 @@ def _pump(source: socket.socket, target: socket.socket) -> None:
 
 
 def _reset(connection: socket.socket) -> None:
+    """Break it; a thread that waits to read from it would keep it open, so it is woken before."""
+    with contextlib.suppress(OSError):
+        connection.shutdown(socket.SHUT_RD)
     with contextlib.suppress(OSError):
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         connection.close()

@@ -5,10 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-import torch
 
 from benchmarks.model import __main__ as model
-from benchmarks.model.__main__ import main, shape_figures
+from benchmarks.model.__main__ import shape_figures
 
 
 def test_every_name_and_shape_is_compared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -24,9 +23,3 @@ def test_every_name_and_shape_is_compared(tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.setattr(model, "_RELEASED", tmp_path / "facts.json")
     assert shape_figures()[0].value == 2
     assert shape_figures()[0].met is False
-
-
-@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
-def test_a_gpu_that_is_not_there_is_a_mistake_in_one_line(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["--cuda"]) == 2
-    assert capsys.readouterr().err.startswith("error: --cuda: PyTorch finds no GPU here")

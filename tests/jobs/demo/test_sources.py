@@ -63,6 +63,9 @@ def test_a_second_run_has_the_same_urls_and_draws_nothing(folder: Path) -> None:
         (other / "port").write_text(first.rpartition(":")[2])
         with served(other) as third:  # the port is taken
             assert third != first
+    (folder / "port").write_text("not a port")
+    with served(folder) as again:
+        assert again.rpartition(":")[2].isdecimal()
     _draw(folder)
     assert {path: path.stat().st_mtime_ns for path in folder.glob("*.mp4")} == drawn
 
