@@ -11,6 +11,7 @@ from stableanimator.driving import (
     align_driving,
     face_boxes,
     face_points,
+    face_yaw,
     follow_people,
     joints_in_picture,
     misalign_clip,
@@ -18,6 +19,9 @@ from stableanimator.driving import (
 )
 from stableanimator.media.framing import Framing
 from stableanimator.perception.skeleton import draw_skeleton
+from stableanimator.synthetic.clips import write_clip
+from stableanimator.synthetic.renderer import ClipRenderer
+from stableanimator.synthetic.script import ClipSettings
 
 
 def _person(seed: int, centre: tuple[float, float] = (50, 50), score: float = 0.9) -> np.ndarray:
@@ -263,3 +267,21 @@ def test_joints_in_picture_are_counted_of_those_that_the_reference_shows() -> No
     poses[1, 0, :, 2] = 0  # nobody in the second frame
     assert joints_in_picture(poses, reference, (100, 100), (100, 100)) == 3 / 5
     assert joints_in_picture(poses * np.float32(np.nan), reference, (100, 100), (100, 100)) == 0
+
+
+def test_the_turn_of_a_face_is_that_of_the_drawn_head() -> None:
+    """Heads that spin, nod and roll in the drawn world, which knows their angles."""
+    found, true = [], []
+    for seed, kind in enumerate(("spin", "dance", "turn_away")):
+        renderer = ClipRenderer(write_clip(kind, 77 + seed, ClipSettings(min_seconds=3.0, max_seconds=4.0)))
+        for _ in renderer:
+            pass
+        found.append(face_yaw(renderer.truth.face_landmarks[:, 0]))
+        true.append(renderer.truth.head_angles[:, 0, 0])
+    yaw, expected = np.concatenate(found), np.concatenate(true)
+    seen = np.isfinite(yaw) & (np.abs(expected) < 70)
+    assert seen.sum() > 100
+    assert np.ptp(expected[seen]) > 90
+    assert np.abs(yaw[seen] - expected[seen]).mean() < 6
+    assert np.corrcoef(yaw[seen], expected[seen])[0, 1] > 0.95
+    assert np.isnan(face_yaw(np.full((1, 5, 2), np.nan, np.float32))).all()
