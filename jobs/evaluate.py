@@ -16,6 +16,7 @@ import pyarrow as pa
 from rich.console import Console
 from rich.table import Table
 
+from jobs.pairs.gains import gains
 from jobs.pairs.metrics import Image, MeasurePair, Prediction, metrics_of, repeats, side_by_side, unmeasured
 from jobs.pairs.settings import REPEAT, EvaluateSettings
 from jobs.pairs.verdicts import require_some
@@ -60,12 +61,17 @@ def run(config: Config, run: Run) -> str:
     rows = _measure(predictions, settings, config.perception, variants)
     shown = {**variants, REPEAT: {}} if settings.repeat else variants
     means = variant_means(rows, list(shown))
+    gained = {each.variant: each for each in gains(rows, variants)}
     for name, of_variant in shown.items():
         with run.below(name) as below:
             _log_variant(below, name, of_variant, settings.protocol, means.get(name, {}))
+            if name in gained:
+                below.metrics({f"{column}_gain": gain for column, gain in gained[name].of.items()})
             _log_inputs(below, predictions)
     run.table("metrics", rows)
     print_means(means, settings.protocol)
+    for each in gained.values():
+        print(each)
     with tempfile.TemporaryDirectory() as folder:
         files = _videos(predictions, settings.videos, variants, Path(folder))
         for path in files:

@@ -5,6 +5,6 @@ people                         the people of a frame and their joints
 inputs, drives                 a row to what the inference path takes; driving poses, those of a table too
 animate                        the actor that holds the models; a row to an mp4
 verdicts                       when a prediction, or a whole job, is not good enough
-metrics                        a row of predictions to metrics and a side-by-side video
+metrics, gains                 a row of predictions to metrics and a side-by-side video; what face optimisation changed
 settings                       of both jobs, importable without Ray
 """
