@@ -212,7 +212,7 @@ def _animation(card: Card, models: Models, sizes: Sizes) -> None:
     settings = AnimateSettings(
         sizes=(sizes.size,),
         sampler=SamplerSettings(steps=sizes.steps),
-        hjb=FaceOptimisationSettings(optimisation_steps=1, denoising_steps=sizes.steps),
+        hjb=FaceOptimisationSettings(optimisation_steps=1, sigma_max=700.0, sigma_min=0.0),
     )
     name = f"an animation of {sizes.steps} sampling steps, {sizes.words}"
     card.measure(name, lambda: animate(models, reference, driven, settings), repeats=1)
