@@ -25,8 +25,9 @@ from torch import Tensor
 
 from benchmarks import harness
 from benchmarks.harness import Figure, half_range, report
-from benchmarks.model.cost import FRAMES, SIZES, blank_clip
+from benchmarks.model.cost import FRAMES, SIZES
 from stableanimator.animate import Driven, Models, Reference, animate, face_hook
+from stableanimator.animate_cost import blank_clip
 from stableanimator.animate_settings import AnimateSettings
 from stableanimator.diffusion.settings import FaceOptimisationSettings, SamplerSettings
 from stableanimator.media.framing import Framing, Size

@@ -1,5 +1,6 @@
 """The model library of StableAnimator++: importable with no Ray, MLflow, DeepSpeed or pydantic.
 
+animate_cost, counting         what that takes, counted on tensors without data
 animate, animate_settings      a reference picture and driving poses become frames: the one inference path
 driving                        from the poses of a driving video to what the model is driven by
 tracklets                      who is who in the poses of a video

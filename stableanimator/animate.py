@@ -13,13 +13,15 @@ denoiser, with HJB face optimisation as its hook; the latents are decoded in chu
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from stableanimator.alignment.aligner import Aligner
 from stableanimator.alignment.similarity import Similarity
@@ -226,20 +228,46 @@ def animate(
         hook = face_hook(models, reference, poses, size, settings.hjb)
     factor, sampler = models.encoders.factor, settings.sampler
     shape = (1, len(poses), models.encoders.latent_channels, size[0] // factor, size[1] // factor)
-    latents = sample(
-        denoise,
-        initial_noise(shape, sampler, generator).to(models.device),
-        karras_sigmas(sampler.steps, sampler.sigma_min, sampler.sigma_max, sampler.rho),
-        sampler,
-        hook=hook,
-        correction=settings.hjb.correction,
-        observe=hook.observe if hook else None,
-        generator=generator,
-    )
-    pictures = models.encoders.decode(latents[0])
-    if hook is not None:
-        hook.judge(pictures)
+    noise = initial_noise(shape, sampler, generator).to(models.device)
+    with at_rest(idle_networks(models, settings, "sampling"), settings.offload):
+        latents = sample(
+            denoise,
+            noise,
+            karras_sigmas(sampler.steps, sampler.sigma_min, sampler.sigma_max, sampler.rho),
+            sampler,
+            hook=hook,
+            correction=settings.hjb.correction,
+            observe=hook.observe if hook else None,
+            generator=generator,
+        )
+    with at_rest(idle_networks(models, settings, "decoding"), settings.offload):
+        pictures = models.encoders.decode(latents[0])
+        if hook is not None:
+            hook.judge(pictures)
     return Animation(frames=to_pictures(pictures), skeletons=skeletons, face_optimisation=hook.report if hook else None)
+
+
+def idle_networks(models: Models, settings: AnimateSettings, stage: Literal["sampling", "decoding"]) -> list[nn.Module]:
+    """What a stage does without. The VAE's decoder is of use while frames are sampled where it gives gradients."""
+    encoders = models.encoders
+    unused: list[nn.Module] = [encoders.clip, encoders.vae.encoder, encoders.vae.quant_conv]
+    if stage == "decoding":
+        return [*unused, models.animator]
+    decoded = settings.face_optimisation and settings.hjb.decoder == "exact"
+    return unused if decoded else [*unused, encoders.vae.decoder]
+
+
+@contextmanager
+def at_rest(networks: Sequence[nn.Module], on: bool = True) -> Iterator[None]:
+    """Networks on the CPU while inside, if `on`; back where they were after."""
+    places = [(network, next(network.parameters()).device) for network in networks] if on else []
+    for network, _ in places:
+        network.to("cpu")
+    try:
+        yield
+    finally:
+        for network, place in places:
+            network.to(place)
 
 
 def _check(models: Models, reference: Reference, driven: Driven, settings: AnimateSettings) -> None:
