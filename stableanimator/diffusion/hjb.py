@@ -1,4 +1,4 @@
-"""HJB face optimisation (SA++ Algorithm 1): Adam on the predicted sample, through the VAE decoder and ArcFace.
+"""HJB face optimisation (SA++ Algorithm 1): gradients on the predicted sample, through a decoder and ArcFace.
 
 Memory is bounded by one piece of the clip: its graph is built, differentiated and freed before the next, and the loss
 is a mean over faces, so the pieces' gradients add up to the gradient of the whole. A piece is a chunk of whole frames,
@@ -166,9 +166,9 @@ class FaceOptimisation:
         )
 
     def __call__(self, x_pred: Tensor, step: int, steps: int, sigma: float) -> Tensor:
-        """SA++ Algorithm 1, inner loop: x_op starts as a copy of x_pred and follows Adam; returns it detached.
+        """SA++ Algorithm 1, inner loop: x_op starts as a copy of x_pred and follows its gradient; returns it detached.
 
-        Adam leaves values without a gradient where they are, so what the mask hides does not move.
+        Neither update moves values without a gradient, so what the mask hides stays where it is.
         """
         if x_pred.shape[:2] != (1, self.report.frames):
             raise ValueError(f"faces are of {[1, self.report.frames]} frames, latents have {list(x_pred.shape[:2])}")
@@ -184,10 +184,20 @@ class FaceOptimisation:
             loss, gradient = self.loss_and_gradient(x_op)
             x_op.grad = gradient if self._mask is None else gradient * self._mask.to(gradient)
             before = loss if k == 0 else before
-            adam.step()
+            if settings.update == "adam":
+                adam.step()
+            else:
+                x_op -= rate * x_op.grad / self._size(x_op.grad)
         record = FaceOptimisationRecord(step=step, sigma=sigma, before=before, after=self.loss(x_op))
         self.report.records.append(record)
         return x_op.detach()
+
+    def _size(self, gradient: Tensor) -> Tensor:
+        """Root mean square over what may change, of the frames with a face; never 0."""
+        faces = self._shows.any(0).to(gradient).reshape(-1, 1, 1, 1)
+        may_change = faces if self._mask is None else faces * self._mask.to(gradient)
+        count = may_change.expand_as(gradient[0]).sum()
+        return ((gradient[0] * faces).square().sum() / count).sqrt().clamp_min(torch.finfo(gradient.dtype).tiny)
 
     def observe(self, step: int, carried: Tensor) -> None:
         """What the sampler goes on with after an optimised step, for the report."""

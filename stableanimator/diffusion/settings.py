@@ -117,9 +117,13 @@ class FaceOptimisationSettings:
     sigma_min: float = 0.1
     """Lowest noise level at which a step is optimised."""
     optimisation_steps: int = 3
-    """Adam steps in each."""
+    """Updates in each."""
     learning_rate: float = 0.1
-    """Adam's rate, in units of the scaled latents. Released: 0.1; the paper names eta without a value."""
+    """How far an update moves the sample, in units of the scaled latents. Released: 0.1; the paper names eta without a
+    value."""
+    update: Literal["adam", "gradient"] = "adam"
+    """`adam`: by Adam (paper and released), which moves every value about as far as the rate, however small its
+    gradient; `gradient`: along the gradient, whose root mean square becomes the rate."""
     decay: Literal["linear", "none"] = "linear"
     """`linear`: the rate of denoising step i of N is learning_rate * (1 - i / N) (released); `none`: constant."""
     correction: Correction = "carried"

@@ -191,6 +191,23 @@ def test_the_first_adam_step_moves_every_value_by_the_rate(encoders: Encoders, e
     torch.testing.assert_close(change[strong], -0.0375 * gradient[strong].sign(), atol=1e-4, rtol=0.0)
 
 
+@pytest.mark.parametrize("masked", [False, True])
+def test_a_step_along_the_gradient_is_as_long_as_the_rate(encoders: Encoders, embedder: Embedder, masked: bool) -> None:
+    """Of denoising step 1 of 4: 0.05 * 3/4, over the four frames with a face, in which 16 of 64 values may change."""
+    mask = torch.zeros(FRAMES, 8, 8)
+    mask[[0, 1, 2, 4], 2:6, 2:6] = 1
+    hook = _hook(encoders, embedder, mask=mask if masked else None, optimisation_steps=1, update="gradient")  # type: ignore[arg-type]
+    _, gradient = hook.loss_and_gradient(_latents())
+    change = (hook(_latents(), 1, 4, 1.0) - _latents())[0]
+    shown = gradient[0, [0, 1, 2, 4]] * (mask[[0, 1, 2, 4]].unsqueeze(1) if masked else 1)
+    assert_same(
+        change[[0, 1, 2, 4]], -0.0375 * shown / (shown.square().sum() / (4 * 4 * (16 if masked else 64))).sqrt()
+    )
+    assert bool((change[3] != 0).any()) != masked  # what the chunk's layers over time leak
+    (record,) = hook.report.records
+    assert record.after < record.before
+
+
 def _two(embedder: Embedder) -> list[OptimisedFace]:
     """The person of the other tests and, in frames 2 to 4, a smaller one on the left."""
     small = torch.tensor([[4.0, 14.0], [10.0, 14.0], [7.0, 18.0]]).repeat(FRAMES, 1, 1)
