@@ -25,8 +25,9 @@ from torch import Tensor
 
 from benchmarks import harness
 from benchmarks.harness import Figure, half_range, report
-from benchmarks.model.cost import FRAMES, SIZES, blank_clip
+from benchmarks.model.cost import FRAMES, SIZES
 from stableanimator.animate import Driven, Models, Reference, animate, face_hook
+from stableanimator.animate_cost import blank_clip
 from stableanimator.animate_settings import AnimateSettings
 from stableanimator.diffusion.settings import FaceOptimisationSettings, SamplerSettings
 from stableanimator.media.framing import Framing, Size
@@ -212,7 +213,7 @@ def _animation(card: Card, models: Models, sizes: Sizes) -> None:
     settings = AnimateSettings(
         sizes=(sizes.size,),
         sampler=SamplerSettings(steps=sizes.steps),
-        hjb=FaceOptimisationSettings(optimisation_steps=1, denoising_steps=sizes.steps),
+        hjb=FaceOptimisationSettings(optimisation_steps=1, sigma_max=700.0, sigma_min=0.0),
     )
     name = f"an animation of {sizes.steps} sampling steps, {sizes.words}"
     card.measure(name, lambda: animate(models, reference, driven, settings), repeats=1)

@@ -13,19 +13,21 @@ denoiser, with HJB face optimisation as its hook; the latents are decoded in chu
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from stableanimator.alignment.aligner import Aligner
 from stableanimator.alignment.similarity import Similarity
 from stableanimator.animate_settings import AnimateSettings
 from stableanimator.diffusion.edm import augment_reference
-from stableanimator.diffusion.hjb import FaceOptimisation, FaceOptimisationReport
+from stableanimator.diffusion.hjb import FaceOptimisation, FaceOptimisationReport, OptimisedFace
 from stableanimator.diffusion.sampler import initial_noise, karras_sigmas, sample
 from stableanimator.diffusion.settings import FaceOptimisationSettings
 from stableanimator.driving import (
@@ -41,9 +43,10 @@ from stableanimator.media.framing import Framing, Size, box_mask, nearest_size
 from stableanimator.media.tensors import to_pictures, to_tensor
 from stableanimator.models.animator import CONDITIONS, Animator, Conditioning, added_time_ids
 from stableanimator.models.encoders import Encoders
+from stableanimator.models.group_norm_statistics import GroupNormStatistics
 from stableanimator.models.guidance import guidance_scales, guided
 from stableanimator.models.settings import FrameRates, MicroConditions
-from stableanimator.perception.arcface import TEMPLATE, ArcFace, align_crops
+from stableanimator.perception.arcface import TEMPLATE, ArcFace, align_crops, crop_boxes
 from stableanimator.perception.person_boxes import in_picture, inside, only, person_box, visible
 
 Array = npt.NDArray[np.float32]
@@ -88,17 +91,31 @@ class Models:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class ReferenceFace:
+    """What is known of the face of one more person of a reference."""
+
+    box: Array
+    """[4] x0, y0, x1, y1 in pixels of the picture."""
+    embedding: Array
+    """[E] as ArcFace's network returns it, of any length."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Reference:
-    """The person to animate."""
+    """The people to animate."""
 
     picture: npt.NDArray[np.uint8]
     """uint8 RGB [H, W, 3], any size."""
     keypoints: Array
-    """[P, 133, 3] in its pixels; the first person is the one whose face is kept."""
+    """[P, 133, 3] in its pixels; the first person is the main one, whose face the networks are shown (the released ones
+    know one)."""
     face_box: Array
     """[4] x0, y0, x1, y1 of the first person's face, in its pixels."""
     face_embedding: Array
     """[E] as ArcFace's network returns it, of any length."""
+    other_faces: tuple[ReferenceFace | None, ...] = ()
+    """Of the people after the first, in their order; None, or no entry: no face was found. Face optimisation draws the
+    faces of all towards their own."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -211,18 +228,46 @@ def animate(
         hook = face_hook(models, reference, poses, size, settings.hjb)
     factor, sampler = models.encoders.factor, settings.sampler
     shape = (1, len(poses), models.encoders.latent_channels, size[0] // factor, size[1] // factor)
-    latents = sample(
-        denoise,
-        initial_noise(shape, sampler, generator).to(models.device),
-        karras_sigmas(sampler.steps, sampler.sigma_min, sampler.sigma_max, sampler.rho),
-        sampler,
-        hook=hook,
-        correction=settings.hjb.correction,
-        observe=hook.observe if hook else None,
-        generator=generator,
-    )
-    frames = to_pictures(models.encoders.decode(latents[0]))
-    return Animation(frames=frames, skeletons=skeletons, face_optimisation=hook.report if hook else None)
+    noise = initial_noise(shape, sampler, generator).to(models.device)
+    with at_rest(idle_networks(models, settings, "sampling"), settings.offload):
+        latents = sample(
+            denoise,
+            noise,
+            karras_sigmas(sampler.steps, sampler.sigma_min, sampler.sigma_max, sampler.rho),
+            sampler,
+            hook=hook,
+            correction=settings.hjb.correction,
+            observe=hook.observe if hook else None,
+            generator=generator,
+        )
+    with at_rest(idle_networks(models, settings, "decoding"), settings.offload):
+        pictures = models.encoders.decode(latents[0])
+        if hook is not None:
+            hook.judge(pictures)
+    return Animation(frames=to_pictures(pictures), skeletons=skeletons, face_optimisation=hook.report if hook else None)
+
+
+def idle_networks(models: Models, settings: AnimateSettings, stage: Literal["sampling", "decoding"]) -> list[nn.Module]:
+    """What a stage does without. The VAE's decoder is of use while frames are sampled where it gives gradients."""
+    encoders = models.encoders
+    unused: list[nn.Module] = [encoders.clip, encoders.vae.encoder, encoders.vae.quant_conv]
+    if stage == "decoding":
+        return [*unused, models.animator]
+    decoded = settings.face_optimisation and settings.hjb.decoder == "exact"
+    return unused if decoded else [*unused, encoders.vae.decoder]
+
+
+@contextmanager
+def at_rest(networks: Sequence[nn.Module], on: bool = True) -> Iterator[None]:
+    """Networks on the CPU while inside, if `on`; back where they were after."""
+    places = [(network, next(network.parameters()).device) for network in networks] if on else []
+    for network, _ in places:
+        network.to("cpu")
+    try:
+        yield
+    finally:
+        for network, place in places:
+            network.to(place)
 
 
 def _check(models: Models, reference: Reference, driven: Driven, settings: AnimateSettings) -> None:
@@ -234,6 +279,8 @@ def _check(models: Models, reference: Reference, driven: Driven, settings: Anima
         raise ValueError(f"face embedding is {reference.face_embedding.shape}, the model reads {width} values")
     if settings.face_optimisation and models.arcface is None:
         raise ValueError("face optimisation needs ArcFace")
+    if settings.face_optimisation and settings.hjb.decoder == "tiny" and models.encoders.tiny is None:
+        raise ValueError("hjb.decoder: tiny needs encoders.tiny_decoder")
 
 
 def _condition(
@@ -264,25 +311,60 @@ def _condition(
 def face_hook(
     models: Models, reference: Reference, poses: Array, size: Size, settings: FaceOptimisationSettings
 ) -> FaceOptimisation:
-    """Algorithm 1 on the first person's face, cropped in both pictures where the skeletons have the same points."""
+    """Algorithm 1 on the face of everybody who has one in the reference, cropped in both pictures where the skeletons
+    have the same points.
+
+    Args:
+        poses: [F, P, 133, 3] in pixels of the animation; person i of it is the reference's person i.
+        size: height and width of the animation.
+
+    Raises:
+        ValueError: decoder `tiny` without one.
+    """
     assert models.arcface is not None
-    points = face_points(poses[:, 0], *size)
-    mask = None
-    if settings.face_margin is not None:
-        boxes = face_boxes(poses[:, 0], points)
-        margins = settings.face_margin * (boxes[:, 2:] - boxes[:, :2]).max(1, keepdims=True)
-        wide = boxes + margins * np.array([-1, -1, 1, 1], np.float32)
-        factor = models.encoders.factor
-        mask = torch.from_numpy(np.stack([box_mask(box[None][np.isfinite(box[:1])], size, factor) for box in wide]))
+    encoders, exact = models.encoders, settings.decoder == "exact"
+    main = ReferenceFace(box=reference.face_box, embedding=reference.face_embedding)
+    known = enumerate((main, *reference.other_faces)[: poses.shape[1]])
+    faces = [
+        _optimised(models, reference, person, face, poses[:, person], size, settings)
+        for person, face in known
+        if face is not None
+    ]
     return FaceOptimisation(
         settings,
-        models.encoders.decode,
+        encoders.decode if exact else encoders.decode_tiny,
         _crop,
         models.arcface,
-        _wanted(models.arcface, reference, points),
-        torch.from_numpy(points).to(models.device),
-        decode_chunk=models.encoders.settings.decode_chunk,
+        faces,
+        decode_chunk=encoders.settings.decode_chunk,
+        whole_frame=GroupNormStatistics(encoders.vae.decoder) if exact else None,
+    )
+
+
+def _optimised(
+    models: Models,
+    reference: Reference,
+    person: int,
+    face: ReferenceFace,
+    poses: Array,
+    size: Size,
+    settings: FaceOptimisationSettings,
+) -> OptimisedFace:
+    """One person's face, of poses [F, 133, 3]."""
+    assert models.arcface is not None
+    points = face_points(poses, *size)
+    factor, boxes, mask = models.encoders.factor, face_boxes(poses, points), None
+    wanted = _wanted(models.arcface, reference.picture, reference.keypoints[person], face.embedding, points)
+    if settings.face_margin is not None:
+        margins = settings.face_margin * (boxes[:, 2:] - boxes[:, :2]).max(1, keepdims=True)
+        wide = boxes + margins * np.array([-1, -1, 1, 1], np.float32)
+        mask = torch.from_numpy(np.stack([box_mask(box[None][np.isfinite(box[:1])], size, factor) for box in wide]))
+    seen = np.stack([crop_boxes(torch.from_numpy(points)).numpy(), boxes])
+    return OptimisedFace(
+        points=torch.from_numpy(points).to(models.device),
+        wanted=wanted,
         mask=mask,
+        boxes=torch.from_numpy(np.concatenate([seen[..., :2].min(0), seen[..., 2:].max(0)], -1)) / factor,
     )
 
 
@@ -290,21 +372,23 @@ def _crop(pictures: Tensor, points: Tensor) -> Tensor:
     return align_crops(pictures, points, torch.from_numpy(TEMPLATE).to(pictures.device))
 
 
-def _wanted(arcface: ArcFace, reference: Reference, points: Array) -> Tensor:
-    """Embeddings [1, F, E] of the reference face, cropped by those points that a frame has too: a face that is right is
-    then at the minimum. Where the reference's skeleton has no face, its own embedding stands in.
+def _wanted(
+    arcface: ArcFace, picture: npt.NDArray[np.uint8], keypoints: Array, embedding: Array, points: Array
+) -> Tensor:
+    """Embeddings [F, E] of one person's face in a reference picture, cropped by those points that a frame has too: what
+    is right is then at the minimum. Where the reference's skeleton has no face, its own embedding stands in.
 
     Also takes the mouth out of frames' `points` [F, 5, 2], in place, where the reference's skeleton has none.
     """
-    picture = to_tensor(reference.picture[None])
-    own = face_points(reference.keypoints[:1], *reference.picture.shape[:2])  # [1, 5, 2]
+    own = face_points(keypoints[None], *picture.shape[:2])  # [1, 5, 2]
     device = next(arcface.buffers(), torch.empty(0)).device
     if not np.isfinite(own[0, :3]).all():
-        return torch.from_numpy(reference.face_embedding).to(device).expand(1, len(points), -1)
+        return torch.from_numpy(embedding).to(device).expand(len(points), -1)
     points[:, ~np.isfinite(own[0]).all(-1)] = np.nan
     shared = np.where(np.isfinite(points), own, np.float32(np.nan))
     shared[~np.isfinite(points[:, :2]).all((1, 2))] = own  # no face in this frame: not read
     patterns, which = np.unique(np.isfinite(shared).all(-1), axis=0, return_inverse=True)
-    crops = [_crop(picture, torch.from_numpy(shared[which == number][:1])) for number in range(len(patterns))]
+    whole = to_tensor(picture[None])
+    crops = [_crop(whole, torch.from_numpy(shared[which == number][:1])) for number in range(len(patterns))]
     embeddings = torch.cat([arcface(crop.to(device)) for crop in crops])
-    return embeddings[torch.from_numpy(which.reshape(-1))][None]
+    return embeddings[torch.from_numpy(which.reshape(-1))]

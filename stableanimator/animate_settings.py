@@ -28,6 +28,10 @@ class AnimateSettings:
     branches: Branches = "auto"
     """Whether guidance's two branches run as one batch (`together`) or one after the other in half the memory
     (`apart`); the results differ by rounding. `auto`: together, until a GPU's memory does not hold it."""
+    offload: bool = False
+    """Whether networks wait in the machine's main memory while they have nothing to do: image encoder and VAE while
+    frames are sampled, the denoiser while the result is decoded. Saves GPU memory for a second or two; without a GPU
+    it changes nothing."""
     sampler: SamplerSettings = field(default_factory=SamplerSettings)
     """Steps, noise levels, churn, second order, shared noise."""
     motion_bucket: float = 127.0

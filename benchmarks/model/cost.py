@@ -1,31 +1,25 @@
 """What the full size costs, counted without running it: operations and memory of every network, on fake tensors.
 
-`FakeTensorMode` runs the real code on tensors that have shapes and no data. Operations are those of matrix products,
-convolutions and attention, two for a multiply-add (`torch.utils.flop_counter`). Memory is the greatest sum of storages
-alive at one time, with attention that keeps no score matrix (as flash attention on a GPU); what an allocator or cuDNN
-adds is not in it. Seconds on an A100 are computed from published peaks at an assumed utilisation, never measured.
+`stableanimator.counting` counts. Seconds on an A100 are computed from published peaks at an assumed utilisation, never
+measured.
 """
 
 from __future__ import annotations
 
-import weakref
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from functools import partial
-from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch._subclasses.fake_tensor import FakeTensorMode
-from torch.utils import flop_counter
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
 
 from benchmarks.harness import Figure
-from stableanimator.diffusion.sampler import karras_sigmas
-from stableanimator.diffusion.settings import FaceOptimisationSettings, SamplerSettings
+from benchmarks.model.recogniser import IResNet100
+from stableanimator.animate_cost import AnimateCost, animate_costs, blank_clip, denoise
+from stableanimator.animate_settings import AnimateSettings
+from stableanimator.counting import count_flops, fake_tensors, peak_bytes
+from stableanimator.diffusion.settings import SamplerSettings
 from stableanimator.media.framing import Size
-from stableanimator.models.animator import Animator, Conditioning
+from stableanimator.models.animator import Animator
 from stableanimator.models.encoders import Encoders
 from stableanimator.models.settings import EncoderSettings, ModelSettings
 from stableanimator.models.unet import checkpoint_activations
@@ -40,99 +34,8 @@ A100_BF16, A100_TF32 = 312e12, 156e12
 """Published peaks, operations a second. PyTorch runs float32 convolutions in TF32, and so the encoders."""
 
 _TERA, _GIB = 1e12, 2**30
+_A100 = f"computed: A100 at {UTILISATION:.0%} of {A100_BF16 / _TERA:.0f} (bf16) and {A100_TF32 / _TERA:.0f} (TF32)"
 _HOW = {"without": False, "with": True}
-
-
-def _attention(query: Any, key: Any, value: Any, *_: Any, **__: Any) -> int:
-    return int(flop_counter.sdpa_flop_count(query, key, value))
-
-
-def _attention_backward(gradient: Any, query: Any, key: Any, value: Any, *_: Any, **__: Any) -> int:
-    return int(flop_counter.sdpa_backward_flop_count(gradient, query, key, value))
-
-
-# Fake tensors are on the CPU, whose attention the counter does not know.
-_CPU_ATTENTION = {
-    torch.ops.aten._scaled_dot_product_flash_attention_for_cpu: _attention,
-    torch.ops.aten._scaled_dot_product_flash_attention_for_cpu_backward: _attention_backward,
-}
-
-
-def count_flops(work: Callable[[], object]) -> int:
-    """Operations of matrix products, convolutions and attention in `work`, two for a multiply-add."""
-    with flop_counter.FlopCounterMode(display=False, custom_mapping=_CPU_ATTENTION) as counter:
-        work()
-    return int(counter.get_total_flops())
-
-
-class _Storages(TorchDispatchMode):
-    """Adds up the storages that operations make, each until it is freed."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.now = self.peak = 0
-        self._alive: set[int] = set()
-
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        result = func(*args, **(kwargs or {}))
-        known = {leaf.untyped_storage()._cdata for leaf in tree_leaves((args, kwargs)) if isinstance(leaf, Tensor)}
-        for leaf in tree_leaves(result):
-            if isinstance(leaf, Tensor) and leaf.untyped_storage()._cdata not in known | self._alive:
-                self._watch(leaf.untyped_storage())
-        return result
-
-    def _watch(self, storage: torch.UntypedStorage) -> None:
-        key, size = storage._cdata, storage.nbytes()
-        self._alive.add(key)
-        self.now += size
-        self.peak = max(self.peak, self.now)
-        weakref.finalize(storage, self._freed, key, size)
-
-    def _freed(self, key: int, size: int) -> None:
-        self._alive.discard(key)
-        self.now -= size
-
-
-def peak_bytes(work: Callable[[], object]) -> int:
-    """Most bytes alive at one time of what `work` makes; what existed before does not count."""
-    with _Storages() as storages:
-        work()
-    return storages.peak
-
-
-@contextmanager
-def fake_bf16() -> Iterator[None]:
-    """Tensors without data; what is built inside has bfloat16 weights unless it says otherwise."""
-    with FakeTensorMode():
-        torch.set_default_dtype(torch.bfloat16)
-        try:
-            yield
-        finally:
-            torch.set_default_dtype(torch.float32)
-
-
-def blank_clip(model: ModelSettings, frames: int, size: Size) -> tuple[Tensor, Tensor, Conditioning]:
-    """Noisy latents [1, F, C, h, w], a noise level [1] and conditions, for one clip; uninitialised."""
-    height, width = size
-    factor, channels = model.pose_net.factor, model.unet.latent_channels
-    h, w = height // factor, width // factor
-
-    def blank(*shape: int) -> Tensor:
-        return torch.empty(shape, dtype=torch.float32)
-
-    conditioning = Conditioning(
-        reference_latent=blank(1, channels, h, w),
-        clip_embedding=blank(1, 1, model.unet.cross_attention_dim),
-        face_embedding=blank(1, model.face_encoder.embedding_width),
-        pose=blank(1, frames, 3, height, width),
-        added_time_ids=blank(1, 3),
-    )
-    return blank(1, frames, channels, h, w), blank(1), conditioning
-
-
-def denoise(animator: Animator, frames: int, size: Size) -> Tensor:
-    """One forward pass."""
-    return animator.denoise(*blank_clip(animator.settings, frames, size))
 
 
 def train_pass(animator: Animator, frames: int, size: Size) -> None:
@@ -162,7 +65,7 @@ def state_bytes(parameters: int, precision: str, stage: int, gpus: int) -> float
 def cost_figures() -> list[Figure]:
     """Everything about the full size that can be counted; no figure has a bar."""
     figures: list[Figure] = []
-    with fake_bf16():
+    with fake_tensors(torch.bfloat16):
         animators = {how: Animator(ModelSettings()).train() for how in _HOW}
         checkpoint_activations(animators["with"].unet)
         torch.set_default_dtype(torch.float32)
@@ -170,6 +73,7 @@ def cost_figures() -> list[Figure]:
         figures += _parameters(animators["with"], encoders["with"])
         for size in SIZES:
             figures += _one_size(animators, encoders, size)
+    figures += [figure for size in SIZES for figure in face_optimisation_figures(size)]
     trained = _count(animators["with"])
     figures += [
         _figure(f"weights, gradients and AdamW of a GPU of {GPUS}, {precision}, ZeRO {stage}",
@@ -232,12 +136,10 @@ def _peaks(memory: dict[str, float], animator: Animator, encoders: Encoders, whe
     states = state_bytes(_count(animator), "bf16", 2, GPUS)
     weights = 2 * _count(animator) + 4 * _count(encoders)
     plain = max(memory["denoiser, forward, without gradients"], memory["VAE decoding a chunk"])
-    optimised = memory["VAE decoding a chunk, forward and backward, with checkpointing"]
     peaks = {
         f"training on {GPUS} GPUs, bf16, ZeRO 2, with checkpointing":
             states + memory["denoiser, forward and backward, with checkpointing"],
         "inference without face optimisation": weights + plain,
-        "inference with face optimisation": weights + max(plain, optimised),
     }  # fmt: skip
     note = "counted, weights in it: the denoiser's bf16, the encoders' float32"
     return [_figure(f"memory of a GPU, {name}, {where}", peak / _GIB, "GiB", note) for name, peak in peaks.items()]
@@ -269,18 +171,46 @@ def _pieces(animator: Animator, encoders: Encoders, size: Size) -> dict[str, Cal
 
 def _seconds(flops: dict[str, float], where: str) -> list[Figure]:
     """On one A100, from operations alone."""
-    sampler, face = SamplerSettings(), FaceOptimisationSettings()
+    sampler = SamplerSettings()
     passes = 2 * (2 * sampler.steps - 1 if sampler.second_order else sampler.steps)  # two branches of guidance
-    levels = karras_sigmas(sampler.steps, sampler.sigma_min, sampler.sigma_max, sampler.rho)[:-1].tolist()
-    optimised = sum(face.sigma_min <= level <= face.sigma_max for level in levels)
-    updates = optimised * face.optimisation_steps * FRAMES
     fast, slow = A100_BF16 * UTILISATION, A100_TF32 * UTILISATION
     sampling = passes * flops["denoiser, forward"] / fast + FRAMES * flops["VAE decoding a frame"] / slow
-    optimising = updates * flops["VAE decoding a frame, forward and backward, with checkpointing"] / slow
     step = flops["denoiser, forward and backward, with checkpointing"] / fast
-    note = f"computed: A100 at {UTILISATION:.0%} of {A100_BF16 / _TERA:.0f} (bf16) and {A100_TF32 / _TERA:.0f} (TF32)"
+    note = _A100
     return [
         _figure(f"A100: pass of a training step, {where}", step, "s", note),
         _figure(f"A100: sampling and decoding, {where}", sampling, "s", f"{note}; {passes} passes"),
-        _figure(f"A100: face optimisation, {where}", optimising, "s", f"{note}; {updates} decoded frames"),
+    ]
+
+
+def face_optimisation_figures(size: Size) -> list[Figure]:
+    """Memory of the whole process and seconds of face optimisation in each mode, a face of 10 of 72 latents' height in
+    every frame, ResNet-100 as the recogniser; with and without networks that wait in the main memory."""
+    figures, where = [], f"{FRAMES} x {size[0]}x{size[1]}"
+    note = "counted, weights in it: the denoiser's bf16, all others float32"
+    for offload in (False, True):
+        settings, how = AnimateSettings(max_frames=FRAMES, offload=offload), ", offload" * offload
+        for cost in animate_costs(ModelSettings(), EncoderSettings(), settings, size, torch.bfloat16,
+                                  recogniser=IResNet100):  # fmt: skip
+            mode = f"{cost.region} and {cost.decoder}"
+            bar = _BARS.get((mode, offload)) if size == SIZES[0] else None
+            name = f"memory of a GPU, face optimisation, {mode}{how}, {where}"
+            figures.append(Figure(name, cost.peak_bytes / _GIB, bar, "lower", "GiB", note=note))
+            if not offload:
+                figures += _optimising_seconds(cost, mode, where)
+    return figures
+
+
+_BARS = {("face and exact", False): 16.0, ("face and exact", True): 16.0, ("face and tiny", True): 12.0}
+"""GiB at the larger size."""
+
+
+def _optimising_seconds(cost: AnimateCost, mode: str, where: str) -> list[Figure]:
+    fast, slow = A100_BF16 * UTILISATION, A100_TF32 * UTILISATION
+    seconds = cost.optimising_flops / slow
+    share = seconds / (cost.sampling_flops / fast + cost.decoding_flops / slow)
+    bar = 0.5 if mode == "face and tiny" else None
+    return [
+        _figure(f"A100: face optimisation, {mode}, {where}", seconds, "s", _A100),
+        Figure(f"the same over plain sampling, {mode}, {where}", share, bar, "lower", note=_A100),
     ]

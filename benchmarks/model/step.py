@@ -21,7 +21,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 import jobs
 from benchmarks.drawn.truth import true_faces, true_people
 from benchmarks.harness import Figure, interleave, ratio
-from benchmarks.model.cost import FRAMES, SIZES, count_flops, train_pass
+from benchmarks.model.cost import FRAMES, SIZES, train_pass
 from jobs.running.config import load
 from pipelines.shards.latent_spool import LatentSpool
 from pipelines.shards.measured import measured_clip
@@ -31,6 +31,7 @@ from pipelines.shards.rows import encode_clip
 from pipelines.shards.settings import VERSION, EncodeSettings
 from pipelines.storage.store import Collection, Store
 from pipelines.storage.tables import FRAMES as FRAMES_TABLE
+from stableanimator.counting import count_flops
 from stableanimator.media.framing import Size
 from stableanimator.media.video import VideoReader, write_mp4
 from stableanimator.models.animator import Animator

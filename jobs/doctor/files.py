@@ -17,7 +17,8 @@ from stableanimator.paths import PACKAGE_SCHEME, local_path
 
 _READERS = {
     "perception": ("curate", "animate", "evaluate"),
-    "encoders": ("encode", "animate"),
+    "encoders": ("encode", "animate", "distill_decoder"),
+    "encoders.tiny_decoder": ("animate",),
     "curate": ("curate",),
     "align": ("align",),
     "train": ("train",),

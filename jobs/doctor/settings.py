@@ -5,7 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-Verb = Literal["curate", "encode", "align", "alignment_table", "train", "animate", "evaluate", "pretrain_encoders"]
+Verb = Literal[
+    "curate",
+    "encode",
+    "align",
+    "alignment_table",
+    "train",
+    "animate",
+    "evaluate",
+    "pretrain_encoders",
+    "distill_decoder",
+]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -5,7 +5,7 @@ What a pair lacks (a face, a person, a readable file) raises a RowError, which b
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -15,7 +15,7 @@ from jobs.pairs.drives import Drive, read_keypoints
 from jobs.pairs.pairs_table import Pair, misalignment
 from jobs.pairs.people import People
 from pipelines.measures.frames import steady_indices
-from stableanimator.animate import Driving, Reference
+from stableanimator.animate import Driving, Reference, ReferenceFace
 from stableanimator.driving import follow_people
 from stableanimator.errors import PersonError, RowError
 from stableanimator.media.pictures import Colour, read_image
@@ -58,11 +58,18 @@ class PairReader:
             raise PersonError("no_reference_person", uri)
         main = faces[0]
         assert main.embedding is not None, "the main face has one"
+        seen = in_picture(people, (picture.shape[0], picture.shape[1]))
+        order = owner_first(seen, main)
+        others = [
+            None if face is None else ReferenceFace(box=face.box, embedding=self.faces.embedding(picture, face))
+            for face in faces_of(seen[order[1:]], faces[1:])
+        ]
         return Reference(
             picture=picture,
-            keypoints=people[owner_first(in_picture(people, (picture.shape[0], picture.shape[1])), main)],
+            keypoints=people[order],
             face_box=main.box,
             face_embedding=main.embedding,
+            other_faces=tuple(others),
         )
 
     def drive(self, pair: Pair, fps: float, most: int) -> Drive:
@@ -115,12 +122,35 @@ def _of_video(pair: Pair, info: VideoInfo) -> Iterator[str]:
 
 def owner_first(people: Array, face: Face) -> list[int]:
     """Order of poses [P, 133, 3], the face's owner first: whose nose and eyes are nearest to the middle of its box."""
+    owner = int(np.argmin(_distances(people, face)))
+    return [owner, *(i for i in range(len(people)) if i != owner)]
+
+
+def faces_of(people: Array, faces: Sequence[Face]) -> list[Face | None]:
+    """The face of each of poses [P, 133, 3], or None. A face belongs to one of them at most: whose nose and eyes are
+    nearest to the middle of its box, no farther than the half of its longer side."""
+    found: list[Face | None] = [None] * len(people)
+    distances = [_distances(people, face) / (np.max(face.box[2:] - face.box[:2]) / 2) for face in faces]
+    pairs = [
+        (float(row[person]), person, place) for place, row in enumerate(distances) for person in range(len(people))
+    ]
+    given: set[int] = set()
+    for distance, person, place in sorted(pairs):
+        if distance <= 1 and found[person] is None and place not in given:
+            found[person] = faces[place]
+            given.add(place)
+    return found
+
+
+def _distances(people: Array, face: Face) -> npt.NDArray[np.float64]:
+    """Of the noses and eyes of poses [P, 133, 3] from the middle of a face's box, means in pixels [P]; infinite where
+    none is seen."""
     middle = (face.box[:2] + face.box[2:]) / 2
     points, seen = people[:, :3, :2], visible(people[:, :3])
-    distances = np.where(seen, np.linalg.norm(points - middle, axis=-1), np.nan)
-    means = [float(np.mean(row[there])) if there.any() else np.inf for row, there in zip(distances, seen, strict=True)]
-    owner = int(np.argmin(means))
-    return [owner, *(i for i in range(len(people)) if i != owner)]
+    distances = np.linalg.norm(points - middle, axis=-1)
+    return np.array(
+        [np.mean(row[there]) if there.any() else np.inf for row, there in zip(distances, seen, strict=True)]
+    )
 
 
 def assign(pair: Pair, reference: Reference, drive: Drive) -> tuple[Reference, Driving]:
@@ -141,7 +171,9 @@ def assign(pair: Pair, reference: Reference, drive: Drive) -> tuple[Reference, D
         detail = f"{wanted}: the reference shows {len(reference.keypoints)} people, the driving video {available}"
         raise RowError("bad_person_map", detail)
     followed = follow_people(drive.poses, max(wanted) + 1, (drive.height, drive.width))[:, wanted]
-    people = replace(reference, keypoints=reference.keypoints[: len(wanted)])
+    people = replace(
+        reference, keypoints=reference.keypoints[: len(wanted)], other_faces=reference.other_faces[: len(wanted) - 1]
+    )
     moved = misalignment(pair)
     return people, Driving(
         keypoints=followed, height=drive.height, width=drive.width, fps=drive.fps, misalignment=moved

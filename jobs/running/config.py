@@ -25,6 +25,7 @@ from jobs.rebuild.settings import RebuildSettings
 from jobs.training.settings import (
     AlignJobSettings,
     AlignmentTableSettings,
+    DistillSettings,
     PretrainSettings,
     TrainSettings,
 )
@@ -56,6 +57,7 @@ class Config(BaseModel):
     curate: CurateSettings | None = None
     encoders: EncoderSettings = Field(default_factory=EncoderSettings)
     pretrain_encoders: PretrainSettings = Field(default_factory=PretrainSettings)
+    distill_decoder: DistillSettings = Field(default_factory=DistillSettings)
     encode: EncodeSettings = Field(default_factory=EncodeSettings)
     align: AlignJobSettings = Field(default_factory=AlignJobSettings)
     alignment_table: AlignmentTableSettings = Field(default_factory=AlignmentTableSettings)
@@ -83,7 +85,19 @@ def load(path: str, overrides: Sequence[str] = ()) -> Config:
     except ValidationError as error:
         raise ConfigError(_explain(error)) from error
     _check_paths(config)
+    _check_tiny(config)
     return config
+
+
+def _check_tiny(config: Config) -> None:
+    """A variant that takes its gradients from a small decoder needs one."""
+    for name, variant in config.animate.variants.items():
+        tiny = variant.face_optimisation and variant.hjb.decoder == "tiny"
+        if tiny and config.encoders.tiny_decoder is None:
+            raise ConfigError(
+                f"animate.variants.{name}.hjb.decoder is tiny, and encoders.tiny_decoder names none; give the folder "
+                "of a small decoder (TAESD for Stable Video Diffusion, jobs.distill_decoder makes others), or set exact"
+            )
 
 
 def _read(path: Path, readers: tuple[Path, ...]) -> dict[str, Any]:

@@ -86,7 +86,7 @@ def failed(error: Exception) -> int:
 
 
 def print_plan(verb: str, config: Config) -> None:
-    """What --dry-run prints: the settings, what the job reserves, and, for curate and encode, what it would do.
+    """What --dry-run prints: the settings, what the job reserves, and, for some, what it would do and what it takes.
 
     Raises:
         UserError: what would be done cannot be told.
@@ -94,7 +94,9 @@ def print_plan(verb: str, config: Config) -> None:
     print(yaml.safe_dump(dump(config), sort_keys=False, allow_unicode=True))
     print(resources(verb, config))
     if verb == "animate":
-        print(f"animate makes of every pair: {', '.join(config.animate.variants)}")
+        from jobs.running.animate_plan import animate_plan  # here: torch and diffusers take seconds
+
+        print(animate_plan(config))
     if verb == "curate":
         from jobs.running.curate_plan import curate_plan  # here: the measures' libraries take seconds
 

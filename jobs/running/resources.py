@@ -37,6 +37,7 @@ def demand(verb: str, config: Config) -> Demand | None:
     """What a job reserves; None for one that runs in its driver."""
     engines: dict[str, tuple[str, EngineSettings]] = {
         "align": ("align.engine", config.align.engine),
+        "distill_decoder": ("distill_decoder.loop.engine", config.distill_decoder.loop.engine),
         "pretrain_encoders": ("pretrain_encoders.loop.engine", config.pretrain_encoders.loop.engine),
         "train": ("train.loop.engine", config.train.loop.engine),
     }

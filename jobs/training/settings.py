@@ -233,6 +233,38 @@ class PretrainSettings:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class DistillSettings:
+    """Training of a small decoder for the VAE of `encoders`, which face optimisation takes its gradients from."""
+
+    name: str | None = None
+    """Of the run's folder under `tiny_decoders`; null: made of what decides the result: equal runs share a folder."""
+    pictures: int = 20_000
+    """Pairs of pictures of a clip to learn from, at most."""
+    validation_pictures: int = 64
+    """Pairs of held-out clips that the loss is also measured on, at most. Without held-out clips there is no figure."""
+    width: int = 64
+    """Channels of every layer. TAESD: 64."""
+    blocks: int = 3
+    """Residual blocks of every stage but the last, which has one. TAESD: 3."""
+    crop: int = 64
+    """Side in pixels of the squares that it learns from, cut at random; a multiple of the VAE's factor."""
+    latent_noise: float = 0.5
+    """Largest standard deviation of the noise on a latent, drawn from 0 to it: what is optimised leaves the latents of
+    pictures, whose spread is about 1."""
+    half: bool = True
+    """Write the weights in 16 bits, half as large."""
+    loop: LoopSettings = field(default_factory=LoopSettings)
+    """How long, in which batches, and how it is spread. Learning rates near 1e-3 suit it."""
+
+    def __post_init__(self) -> None:
+        check_name(self.name)
+        if min(self.pictures, self.width, self.blocks, self.crop) < 1:
+            raise ValueError("pictures, width, blocks and crop must be at least 1")
+        if min(self.validation_pictures, self.latent_noise) < 0:
+            raise ValueError("validation_pictures and latent_noise must not be negative")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class AlignmentTableSettings:
     """The table of Dis of all alignments (Table III) on a benchmark set."""
 

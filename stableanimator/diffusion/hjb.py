@@ -1,16 +1,21 @@
-"""HJB face optimisation (SA++ Algorithm 1): Adam on the predicted sample, through the VAE decoder and ArcFace.
+"""HJB face optimisation (SA++ Algorithm 1): gradients on the predicted sample, through a decoder and ArcFace.
 
-Memory is bounded by one chunk of decoded frames: each chunk's graph is built, differentiated and freed before the
-next, and the loss is a mean over frames, so the chunks' gradients add up to the gradient of the whole. (A decoder with
-temporal layers makes chunked decoding a function of its own; the same chunks as in the final decoding are used.)
+Memory is bounded by one piece of the clip: its graph is built, differentiated and freed before the next, and the loss
+is a mean over faces, so the pieces' gradients add up to the gradient of the whole. A piece is a chunk of whole frames,
+or the window around one face in a chunk. (A decoder with temporal layers makes chunked decoding a function of its own;
+the same chunks as in the final decoding are used.)
 
-Shapes: B clips, F frames, C h w latent channels, height, width, H W picture, M points of a face, E embedding width.
+Shapes: F frames, C h w latent channels, height, width, H W picture, M points of a face, E embedding width. A hook works
+on one clip, [1, F, C, h, w].
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -26,16 +31,43 @@ EmbedFace = Callable[[Tensor], Tensor]
 """embed_face(crops [n, 3, S, S]) -> embeddings [n, E] of any length, differentiable."""
 
 
+class WholeFrame(Protocol):
+    """What a decoder of windows is told of the frames that they are cut from; `key` names a chunk."""
+
+    def recording(self, key: int) -> AbstractContextManager[None]:
+        """While inside, whole frames are decoded."""
+        ...
+
+    def using(self, key: int) -> AbstractContextManager[None]:
+        """While inside, windows of them are."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class OptimisedFace:
+    """One person's face in a clip."""
+
+    points: Tensor
+    """[F, M, 2] pixels of the decoded picture; a missing point is NaN. A frame with fewer than two points does not show
+    this face and carries no loss."""
+    wanted: Tensor
+    """The embedding that it is drawn towards, [E], or one for each frame, [F, E]; of any length."""
+    mask: Tensor | None = None
+    """[F, h, w] of 0 and 1: what may be changed for it; None: everything."""
+    boxes: Tensor | None = None
+    """[F, 4] x0, y0, x1, y1 in latents: what the crop sees. Only region `face` reads it."""
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FaceOptimisationRecord:
-    """What one denoising step's optimisation did."""
+    """What one denoising step's optimisation did. Losses are those of the decoder that gave the gradients."""
 
     step: int
     """Denoising step, from 0."""
     sigma: float
     """Its noise level."""
     before: float
-    """Loss of the denoiser's prediction: mean of |1 - cos| over the frames with a face, 0 to 2."""
+    """Loss of the denoiser's prediction: mean of |1 - cos| over all faces of all frames, 0 to 2."""
     after: float
     """Loss of the optimised sample."""
     carried: float | None = None
@@ -47,13 +79,27 @@ class FaceOptimisationReport:
     """What the hook did in one run of the sampler."""
 
     frames: int
-    """Frames of all clips."""
+    """Of the clip."""
     frames_with_face: int
-    """Those that carry a loss."""
+    """Those that carry a loss, of whichever person."""
+    people: int
+    """Whose faces are seen in one of them."""
     skipped: str | None
     """Why nothing was optimised, or None."""
     records: list[FaceOptimisationRecord] = field(default_factory=list)
     """One for each optimised denoising step."""
+    final: float | None = None
+    """Loss of the final frames as the exact decoder gives them; None before `judge`."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Piece:
+    """What is decoded in one graph, and the faces that are looked for in it."""
+
+    frames: slice
+    rows: slice
+    columns: slice
+    people: tuple[int, ...]
 
 
 def face_loss(embedding: Tensor, reference: Tensor) -> Tensor:
@@ -62,23 +108,24 @@ def face_loss(embedding: Tensor, reference: Tensor) -> Tensor:
 
 
 class FaceOptimisation:
-    """A sampler hook: make one for each run, pass it to `sample`, and read `report` afterwards.
+    """A sampler hook for one clip: make one for each run, pass it to `sample`, and read `report` afterwards.
 
-        hook = FaceOptimisation(settings, encoders.decode, crop, arcface, reference, points, decode_chunk=4)
+        hook = FaceOptimisation(settings, encoders.decode, crop, arcface, [face], decode_chunk=4)
         latents = sample(
             denoise, noise, sigmas, sampler, hook=hook, correction=settings.correction, observe=hook.observe
         )
 
     Args:
-        settings: noise levels, steps and rate.
-        decode: the VAE's decoder.
+        settings: noise levels, steps and rate, and what is decoded.
+        decode: the decoder that gives the gradients.
         crop: cuts faces out of pictures, given their points.
         embed_face: ArcFace.
-        reference: embedding of the reference face, [E], one for each clip [B, E], or for each of its frames [B, F, E].
-        points: where the face is in each driven frame, pixels of the decoded picture, [B, F, M, 2], or [F, M, 2] for
-            one clip; a missing point is NaN. A frame with fewer than two points has no face and carries no loss.
+        faces: one for each person.
         decode_chunk: frames that are decoded together, the same as in the final decoding.
-        mask: what may be changed, [B, F, h, w] or [F, h, w] of 0 and 1 at latent size; None: everything.
+        whole_frame: helps `decode` with windows, for the setting `region_statistics`; None: it needs no help.
+
+    Raises:
+        ValueError: no face, other numbers of frames, or region `face` without boxes.
     """
 
     def __init__(
@@ -87,39 +134,44 @@ class FaceOptimisation:
         decode: Decode,
         crop: Crop,
         embed_face: EmbedFace,
-        reference: Tensor,
-        points: Tensor,
+        faces: Sequence[OptimisedFace],
         decode_chunk: int,
-        mask: Tensor | None = None,
+        whole_frame: WholeFrame | None = None,
     ) -> None:
         if decode_chunk < 1:
             raise ValueError("decode_chunk must be at least 1")
+        if len({len(face.points) for face in faces}) != 1:
+            raise ValueError("there must be a face at least, and all of the same number of frames")
+        self._in_windows = settings.region == "face"
+        if self._in_windows and any(face.boxes is None for face in faces):
+            raise ValueError("region face needs the boxes of every face")
         self.settings = settings
         self._decode, self._crop, self._embed_face = decode, crop, embed_face
-        self._points = points if points.ndim == 4 else points.unsqueeze(0)
-        # Detached, so that no step's graph reaches the next one. [B, F, E]
-        wanted = reference.detach() if reference.ndim == 3 else reference.detach().unsqueeze(-2)
-        self._reference = wanted.expand(*self._points.shape[:2], -1)
-        self._mask = None if mask is None else (mask if mask.ndim == 4 else mask.unsqueeze(0)).unsqueeze(2)
-        # A similarity transform needs two points. [B, F]
-        self._has_face = torch.isfinite(self._points).all(-1).sum(-1) >= 2
-        self._chunk = decode_chunk
-        count = int(self._has_face.sum())
+        self._faces, self._chunk = tuple(faces), decode_chunk
+        # Detached, so that no step's graph reaches the next one. [P, F, E]
+        self._wanted = [face.wanted.detach().expand(len(face.points), -1) for face in faces]
+        masks = [face.mask for face in faces if face.mask is not None]
+        # What may be changed for one of them. [F, 1, h, w]
+        self._mask = torch.stack(masks).amax(0).unsqueeze(1) if len(masks) == len(faces) else None
+        # A similarity transform needs two points. [P, F]
+        self._shows = torch.stack([torch.isfinite(face.points).all(-1).sum(-1) >= 2 for face in faces]).cpu()
+        self._count = int(self._shows.sum())
+        self._whole_frame = whole_frame if self._in_windows and settings.region_statistics else None
+        self._recorded = False
         self.report = FaceOptimisationReport(
-            frames=self._has_face.numel(),
-            frames_with_face=count,
-            skipped=None if count else "no driven frame has a face",
+            frames=self._shows.shape[1],
+            frames_with_face=int(self._shows.any(0).sum()),
+            people=int(self._shows.any(1).sum()),
+            skipped=None if self._count else "no driven frame has a face",
         )
 
     def __call__(self, x_pred: Tensor, step: int, steps: int, sigma: float) -> Tensor:
-        """SA++ Algorithm 1, inner loop: x_op starts as a copy of x_pred and follows Adam; returns it detached.
+        """SA++ Algorithm 1, inner loop: x_op starts as a copy of x_pred and follows its gradient; returns it detached.
 
-        Adam leaves values without a gradient where they are, so what the mask hides does not move.
+        Neither update moves values without a gradient, so what the mask hides stays where it is.
         """
-        if x_pred.shape[:2] != self._has_face.shape:
-            raise ValueError(
-                f"points are for {list(self._has_face.shape)} frames, latents have {list(x_pred.shape[:2])}"
-            )
+        if x_pred.shape[:2] != (1, self.report.frames):
+            raise ValueError(f"faces are of {[1, self.report.frames]} frames, latents have {list(x_pred.shape[:2])}")
         settings = self.settings
         outside = not settings.sigma_min <= sigma <= settings.sigma_max
         if self.report.skipped or outside or settings.optimisation_steps == 0:
@@ -127,15 +179,25 @@ class FaceOptimisation:
         rate = settings.learning_rate * (1.0 - step / steps if settings.decay == "linear" else 1.0)
         x_op = x_pred.detach().clone()
         adam = torch.optim.Adam([x_op], lr=rate)
-        before = 0.0
+        self._recorded, before = False, 0.0
         for k in range(settings.optimisation_steps):
             loss, gradient = self.loss_and_gradient(x_op)
             x_op.grad = gradient if self._mask is None else gradient * self._mask.to(gradient)
             before = loss if k == 0 else before
-            adam.step()
+            if settings.update == "adam":
+                adam.step()
+            else:
+                x_op -= rate * x_op.grad / self._size(x_op.grad)
         record = FaceOptimisationRecord(step=step, sigma=sigma, before=before, after=self.loss(x_op))
         self.report.records.append(record)
         return x_op.detach()
+
+    def _size(self, gradient: Tensor) -> Tensor:
+        """Root mean square over what may change, of the frames with a face; never 0."""
+        faces = self._shows.any(0).to(gradient).reshape(-1, 1, 1, 1)
+        may_change = faces if self._mask is None else faces * self._mask.to(gradient)
+        count = may_change.expand_as(gradient[0]).sum()
+        return ((gradient[0] * faces).square().sum() / count).sqrt().clamp_min(torch.finfo(gradient.dtype).tiny)
 
     def observe(self, step: int, carried: Tensor) -> None:
         """What the sampler goes on with after an optimised step, for the report."""
@@ -143,35 +205,104 @@ class FaceOptimisation:
         assert last.step == step
         self.report.records[-1] = replace(last, carried=self.loss(carried))
 
+    @torch.no_grad()
+    def judge(self, pictures: Tensor) -> None:
+        """The loss of the final frames [F, 3, H, W] in [-1, 1], whatever decoder gave the gradients."""
+        if self.report.skipped:
+            return
+        chunks = [slice(f, f + self._chunk) for f in range(0, len(pictures), self._chunk)]
+        everybody = range(len(self._faces))
+        losses = [self._loss_of(pictures[frames], frames, everybody) for frames in chunks]
+        self.report.final = float(sum(losses))
+
     def loss_and_gradient(self, latents: Tensor) -> tuple[float, Tensor]:
-        """The loss of latents [B, F, C, h, w] and its gradient, one chunk in memory at a time."""
+        """The loss of latents [1, F, C, h, w] and its gradient, one piece in memory at a time."""
         gradient, total = torch.zeros_like(latents), 0.0
+        self._record(latents)
         with torch.enable_grad():
-            for clip, frames in self._chunks():
-                chunk = latents[clip, frames].detach().requires_grad_()
-                loss = self._chunk_loss(chunk, clip, frames)
-                # Asking for this one gradient leaves the parameters of decoder and ArcFace without any.
-                (gradient[clip, frames],) = torch.autograd.grad(loss, chunk)
+            for piece in self._pieces(latents):
+                where = (0, piece.frames, slice(None), piece.rows, piece.columns)
+                leaf = latents[where].detach().requires_grad_()
+                with self._helped(piece):  # the backward pass of a checkpointed decoder decodes again
+                    loss = self._piece_loss(leaf, piece)
+                    # Asking for this one gradient leaves the parameters of decoder and ArcFace without any.
+                    gradient[where] += torch.autograd.grad(loss, leaf)[0]
                 total += float(loss.detach())
         return total, gradient
 
     @torch.no_grad()
     def loss(self, latents: Tensor) -> float:
-        """The loss of latents [B, F, C, h, w]: the mean over all frames with a face, of all clips."""
-        return sum(float(self._chunk_loss(latents[clip, frames], clip, frames)) for clip, frames in self._chunks())
+        """The loss of latents [1, F, C, h, w]: the mean over all faces of all frames."""
+        self._record(latents)
+        total = 0.0
+        for piece in self._pieces(latents):
+            with self._helped(piece):
+                total += float(self._piece_loss(latents[0, piece.frames, :, piece.rows, piece.columns], piece))
+        return total
 
-    def _chunks(self) -> list[tuple[int, slice]]:
-        """(clip, frames) of each chunk in which a frame has a face."""
-        clips, frames = self._has_face.shape
-        chunks = [
-            (b, slice(f, min(f + self._chunk, frames))) for b in range(clips) for f in range(0, frames, self._chunk)
-        ]
-        return [(clip, chunk) for clip, chunk in chunks if bool(self._has_face[clip, chunk].any())]
+    def _pieces(self, latents: Tensor) -> list[_Piece]:
+        """Those in which there is a face."""
+        height, width = latents.shape[-2:]
+        pieces = []
+        for frames in self._chunks_with_a_face():
+            people = tuple(person for person, shows in enumerate(self._shows[:, frames]) if bool(shows.any()))
+            if self._in_windows:
+                pieces += [self._window(frames, person, height, width) for person in people]
+            else:
+                whole = (slice(0, height), slice(0, width))
+                pieces.append(_Piece(frames=frames, rows=whole[0], columns=whole[1], people=people))
+        return pieces
 
-    def _chunk_loss(self, chunk: Tensor, clip: int, frames: slice) -> Tensor:
-        """This chunk's share of the mean: the sum over its faces, divided by the number of all faces."""
-        present = self._has_face[clip, frames].to(chunk.device)
-        pictures = self._decode(chunk, len(chunk))[present]
-        points = self._points[clip, frames].to(chunk.device)[present]
-        reference = self._reference[clip, frames].to(chunk.device)[present]
-        return face_loss(self._embed_face(self._crop(pictures, points)), reference).sum() / self.report.frames_with_face
+    def _chunks_with_a_face(self) -> list[slice]:
+        frames = self._shows.shape[1]
+        chunks = [slice(f, min(f + self._chunk, frames)) for f in range(0, frames, self._chunk)]
+        return [chunk for chunk in chunks if bool(self._shows[:, chunk].any())]
+
+    def _window(self, frames: slice, person: int, height: int, width: int) -> _Piece:
+        """Around all of a person's boxes in a chunk: one place for its frames, so that layers over time see the same
+        part of each."""
+        boxes = self._faces[person].boxes
+        assert boxes is not None
+        shown = boxes[frames][self._shows[person, frames].to(boxes.device)]
+        margin = self.settings.region_margin
+        left, top = (max(math.floor(low) - margin, 0) for low in shown[:, :2].amin(0).tolist())
+        right, bottom = (math.ceil(high) + margin for high in shown[:, 2:].amax(0).tolist())
+        rows, columns = slice(top, min(bottom, height)), slice(left, min(right, width))
+        return _Piece(frames=frames, rows=rows, columns=columns, people=(person,))
+
+    def _record(self, latents: Tensor) -> None:
+        """Show the decoder the whole frames, once for each prediction."""
+        if self._whole_frame is None or self._recorded:
+            return
+        self._recorded = True
+        with torch.no_grad():
+            for frames in self._chunks_with_a_face():
+                with self._whole_frame.recording(frames.start):
+                    self._decode(latents[0, frames], frames.stop - frames.start)
+
+    def _helped(self, piece: _Piece) -> AbstractContextManager[None]:
+        return nullcontext() if self._whole_frame is None else self._whole_frame.using(piece.frames.start)
+
+    def _piece_loss(self, latents: Tensor, piece: _Piece) -> Tensor:
+        """Of latents [n, C, h, w] of one piece."""
+        pictures = self._decode(latents, len(latents))
+        factor = pictures.shape[-1] // latents.shape[-1]
+        return self._loss_of(
+            pictures, piece.frames, piece.people, (piece.columns.start * factor, piece.rows.start * factor)
+        )
+
+    def _loss_of(
+        self, pictures: Tensor, frames: slice, people: Sequence[int], corner: tuple[int, int] = (0, 0)
+    ) -> Tensor:
+        """The share of the mean that frames' pictures [n, 3, H, W] have: the sum over their faces, divided by the
+        number of all faces. `corner` is where the pictures' top left pixel lies in the frame, x and y."""
+        device, total = pictures.device, pictures.new_zeros(())
+        for person in people:
+            present = self._shows[person, frames].to(device)
+            if not bool(present.any()):
+                continue
+            points = self._faces[person].points[frames].to(device)[present]
+            crops = self._crop(pictures[present], points - points.new_tensor(corner))
+            wanted = self._wanted[person][frames].to(device)[present]
+            total = total + face_loss(self._embed_face(crops), wanted).sum()
+        return total / self._count

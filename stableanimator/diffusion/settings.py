@@ -99,6 +99,9 @@ Correction = Literal["carried", "euler", "plain"]
 prediction is moved by as much as the first was; `euler`: there is none; `plain`: the plain prediction (SA++ Algorithm 1
 to the letter), which takes most of the change back."""
 
+Region = Literal["frame", "face"]
+DecoderName = Literal["exact", "tiny"]
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FaceOptimisationSettings:
@@ -114,9 +117,13 @@ class FaceOptimisationSettings:
     sigma_min: float = 0.1
     """Lowest noise level at which a step is optimised."""
     optimisation_steps: int = 3
-    """Adam steps in each."""
+    """Updates in each."""
     learning_rate: float = 0.1
-    """Adam's rate, in units of the scaled latents. Released: 0.1; the paper names eta without a value."""
+    """How far an update moves the sample, in units of the scaled latents. Released: 0.1; the paper names eta without a
+    value."""
+    update: Literal["adam", "gradient"] = "adam"
+    """`adam`: by Adam (paper and released), which moves every value about as far as the rate, however small its
+    gradient; `gradient`: along the gradient, whose root mean square becomes the rate."""
     decay: Literal["linear", "none"] = "linear"
     """`linear`: the rate of denoising step i of N is learning_rate * (1 - i / N) (released); `none`: constant."""
     correction: Correction = "carried"
@@ -124,6 +131,18 @@ class FaceOptimisationSettings:
     face_margin: float | None = 0.3
     """The change is confined to the latents of the face's box, widened on each side by this share of its larger side.
     Null: the whole frame (paper and released), of which Adam moves every value as far as the face's."""
+    region: Region = "frame"
+    """What is decoded for the gradient: whole frames (paper and released), or a window around each face, in less memory
+    and time. The gradient outside of the window is then nothing."""
+    region_margin: int = 8
+    """Latents by which the window is larger on each side than what the recogniser sees: the decoder's convolutions and
+    norms look at these as well."""
+    region_statistics: bool = False
+    """Whether the decoder's group norms use, in a window, the statistics of the whole frame, which are taken once for
+    each optimised step: one more decoding, without a gradient. The tiny decoder has no such norms."""
+    decoder: DecoderName = "exact"
+    """What gives the gradient: the VAE's decoder, or `encoders.tiny_decoder`, a small one that was distilled from it.
+    The final frames are the VAE's in both cases."""
 
     def __post_init__(self) -> None:
         if self.optimisation_steps < 0:
@@ -134,6 +153,8 @@ class FaceOptimisationSettings:
             raise ValueError("learning_rate must be above 0")
         if self.face_margin is not None and self.face_margin < 0.0:
             raise ValueError("face_margin must not be negative")
+        if self.region_margin < 0:
+            raise ValueError("region_margin must not be negative")
 
 
 FACE_OPTIMISATION_PRESETS = {

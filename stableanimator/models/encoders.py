@@ -12,7 +12,7 @@ from functools import cached_property
 from pathlib import Path
 
 import torch
-from diffusers import AutoencoderKLTemporalDecoder
+from diffusers import AutoencoderKLTemporalDecoder, AutoencoderTiny
 from torch import Tensor, nn
 from torch.nn import functional
 from transformers import CLIPVisionConfig, CLIPVisionModelWithProjection
@@ -33,7 +33,8 @@ class Encoders(nn.Module):
     """VAE and CLIP image encoder, frozen, in evaluation mode; float32 but for the setting `precision`.
 
     Raises:
-        WeightsError: the folder of Stable Video Diffusion, or a part of it, is missing or unreadable.
+        WeightsError: the folder of Stable Video Diffusion, or a part of it, or that of the tiny decoder is missing or
+            unreadable, or the tiny decoder is another VAE's.
     """
 
     def __init__(self, settings: EncoderSettings) -> None:
@@ -49,6 +50,7 @@ class Encoders(nn.Module):
         if self._dtype != torch.float32:
             for part in (self.vae.encoder, self.vae.quant_conv, self.clip):
                 part.to(self._dtype)
+        self.tiny = None if settings.tiny_decoder is None else self._load_tiny(settings.tiny_decoder)
         if settings.checkpoint_decoder:
             self.vae.enable_gradient_checkpointing()
         self.requires_grad_(False).eval()
@@ -86,6 +88,8 @@ class Encoders(nn.Module):
             sizes |= {"precision": self.settings.precision}
         digest.update(json.dumps(sizes, sort_keys=True).encode())
         for name, tensor in sorted(self.state_dict().items()):
+            if name.startswith("tiny."):  # makes neither latents nor embeddings
+                continue
             digest.update(f"{name}{list(tensor.shape)}".encode())
             digest.update(tensor.detach().float().cpu().contiguous().numpy().tobytes())
         return digest.hexdigest()
@@ -117,6 +121,37 @@ class Encoders(nn.Module):
         """
         chunks = (latents.float() / self.scaling_factor).split(frames_per_chunk or self.settings.decode_chunk)
         return torch.cat([self.vae.decode(chunk, num_frames=len(chunk)).sample for chunk in chunks])
+
+    def decode_tiny(self, latents: Tensor, _: int = 1) -> Tensor:
+        """The same by the small decoder, each frame alone: [N, C, h, w] -> [N, 3, H, W], about [-1, 1], differentiable.
+
+        Its latents have the scaling factor in them, as TAESD's; values beyond 3 are squeezed.
+
+        Raises:
+            ValueError: there is none (`tiny_decoder`).
+        """
+        if self.tiny is None:
+            raise ValueError("there is no tiny decoder; set encoders.tiny_decoder")
+        pictures: Tensor = self.tiny(latents.float())
+        return pictures
+
+    def _load_tiny(self, path: str) -> nn.Module:
+        """The decoder alone, which fits the VAE."""
+        folder = str(local_path(path))
+        try:
+            network = AutoencoderTiny.from_pretrained(folder, local_files_only=True, torch_dtype=torch.float32)
+        except (OSError, ValueError, RuntimeError, KeyError) as error:
+            raise WeightsError(
+                f"encoders.tiny_decoder: {folder} cannot be loaded: {' '.join(str(error).split())}"
+            ) from error
+        blocks = len(network.config.decoder_block_out_channels)
+        found = (network.config.upsampling_scaling_factor ** (blocks - 1), network.config.latent_channels)
+        if found != (self.factor, self.latent_channels):
+            raise WeightsError(
+                f"encoders.tiny_decoder: {folder} is for {found[0]} pixels a latent of {found[1]} channels, the VAE "
+                f"has {self.factor} and {self.latent_channels}; name one that was distilled from this VAE"
+            )
+        return network.decoder
 
     @torch.no_grad()
     def embed(self, frames: Tensor) -> Tensor:
@@ -160,6 +195,25 @@ def save_encoders(
     variant, precision = ("fp16", torch.float16) if half else (None, torch.float32)
     for name, part in (("vae", vae), ("image_encoder", clip)):
         part.to(precision).save_pretrained(Path(folder) / name, variant=variant)
+
+
+def tiny_autoencoder(factor: int, channels: int, width: int, blocks: int = 3) -> AutoencoderTiny:
+    """A decoder of TAESD's kind for a VAE, at random; its encoder is a stub that nothing reads.
+
+    Args:
+        factor: the VAE's pixels a latent, a power of two: 8 gives TAESD's own four stages.
+        channels: of a latent.
+        width: of every layer; TAESD: 64.
+        blocks: residual blocks of every stage but the last, which has one; TAESD: 3.
+    """
+    stages = factor.bit_length()
+    return AutoencoderTiny(
+        encoder_block_out_channels=(width,),
+        num_encoder_blocks=(0,),
+        decoder_block_out_channels=(width,) * stages,
+        num_decoder_blocks=(*((blocks,) * (stages - 1)), 1),
+        latent_channels=channels,
+    )
 
 
 def random_encoders(settings: EncoderSettings) -> tuple[AutoencoderKLTemporalDecoder, CLIPVisionModelWithProjection]:

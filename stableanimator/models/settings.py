@@ -279,6 +279,10 @@ class EncoderSettings:
     checkpoint_decoder: bool = True
     """Compute the decoder's activations again where face optimisation goes back through it: half as many operations
     more, and memory that an 80 GB GPU has at 576x1024 (docs/model.md). The results are the same."""
+    tiny_decoder: AbsolutePath | None = None
+    """Folder of a `diffusers.AutoencoderTiny` (`config.json` and weights) that was distilled from this VAE: TAESD for
+    Stable Video Diffusion's; `jobs.distill_decoder` makes one for any. Face optimisation with `decoder: tiny` takes its
+    gradients; nothing else reads it, and what is encoded does not depend on it."""
 
     def __post_init__(self) -> None:
         if self.encode_batch < 1 or self.decode_chunk < 1:

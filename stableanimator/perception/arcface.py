@@ -97,6 +97,22 @@ def fit_crop(points: Tensor, template: Tensor) -> tuple[Tensor, Tensor]:
     return turn, shift
 
 
+def crop_boxes(points: Tensor) -> Tensor:
+    """What of a frame an aligned crop shows: boxes [B, 4] (x0, y0, x1, y1) around the crop's corners, in pixels.
+
+    Args:
+        points: [B, M, 2] pixels of the frame, as for `align_crops`; with fewer than two the box is NaN.
+    """
+    turn, shift = fit_crop(points, torch.from_numpy(TEMPLATE).to(points))
+    there = torch.isfinite(turn).all(-1).all(-1) & (torch.linalg.det(turn) > 0)
+    eye = torch.eye(2, dtype=points.dtype, device=points.device)
+    side = float(CROP_SIZE)
+    corners = points.new_tensor([[0.0, 0.0], [side, 0.0], [0.0, side], [side, side]])
+    places = (corners - shift[:, None]) @ torch.linalg.inv(torch.where(there[:, None, None], turn, eye)).transpose(1, 2)
+    boxes = torch.cat([places.amin(1), places.amax(1)], -1)
+    return torch.where(there[:, None], boxes, torch.nan)
+
+
 def align_crops(frames: Tensor, points: Tensor, template: Tensor, size: int = CROP_SIZE) -> Tensor:
     """Crop faces so that their points fall onto the template; differentiable in frames and points.
 

@@ -42,7 +42,7 @@ class Face:
     embedding: NDArray[np.float32] | None
     """[E] identity of the frame's main face as the recogniser returns it; its length (about 20) is no part of the
     identity, who compares takes the cosine. The released FaceEncoder was trained on such vectors. None of the other
-    faces: nothing asks who they are, and the recogniser is the dearest of InsightFace's networks."""
+    faces: few ask who they are (`FaceAnalyser.embedding`), and the recogniser is the dearest of the networks."""
 
 
 class FaceAnalyser:
@@ -110,6 +110,11 @@ class FaceAnalyser:
                 )
             )
         return faces
+
+    def embedding(self, frame: NDArray[np.uint8], face: Face) -> NDArray[np.float32]:
+        """The identity [E] of any face that was found in an RGB frame [H, W, 3], as that of the main one is given."""
+        bgr = np.asarray(cv2.cvtColor(frame, cv2.COLOR_RGB2BGR), np.uint8)
+        return self._embed(bgr, face.landmarks - np.float32(0.5))
 
     def _embed(self, bgr: NDArray[np.uint8], landmarks: NDArray[np.float32]) -> NDArray[np.float32]:
         face = InsightFace(kps=landmarks)

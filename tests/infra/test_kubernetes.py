@@ -151,6 +151,7 @@ def test_a_job_may_have_the_machines_that_its_settings_ask_for(
         "align": config.align.engine.node_labels,
         "train": config.train.loop.engine.node_labels,
         "pretrain_encoders": config.pretrain_encoders.loop.engine.node_labels,
+        "distill_decoder": config.distill_decoder.loop.engine.node_labels,
         "animate": config.animate.node_labels,
         "evaluate": config.evaluate.node_labels,
         "alignment_table": None,

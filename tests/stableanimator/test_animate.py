@@ -16,13 +16,22 @@ from onnx import helper, numpy_helper
 from stableanimator import animate as inference
 from stableanimator.alignment.settings import AlignmentName
 from stableanimator.alignment.similarity import Similarity
-from stableanimator.animate import Animation, Driving, Models, Reference, aligned, framing_of
+from stableanimator.animate import (
+    Animation,
+    Driving,
+    Models,
+    Reference,
+    ReferenceFace,
+    aligned,
+    face_hook,
+    framing_of,
+)
 from stableanimator.animate_settings import AnimateSettings
 from stableanimator.diffusion.settings import FaceOptimisationSettings, SamplerSettings
 from stableanimator.driving import skeleton_pictures
 from stableanimator.errors import CheckpointError
 from stableanimator.models.animator import Animator
-from stableanimator.models.encoders import Encoders
+from stableanimator.models.encoders import Encoders, tiny_autoencoder
 from stableanimator.models.settings import (
     Branches,
     CLIPSettings,
@@ -199,6 +208,67 @@ def test_without_a_visible_face_face_optimisation_does_nothing_and_says_so(
     assert result.face_optimisation.skipped == "no driven frame has a face"
     without = animate(models, reference, replace(driving, keypoints=keypoints), PLAIN, seed=5)
     np.testing.assert_array_equal(result.frames, without.frames)
+
+
+def _couple(reference: Reference, driving: Driving) -> tuple[Reference, np.ndarray]:
+    """Two people of half the size side by side, with an embedding each, and their poses in the animation of 32x32; the
+    second turns away before the first does."""
+    pair = np.stack([_pose() * [0.5, 0.5, 1], _pose() * [0.5, 0.5, 1] + [20, 0, 0]]).astype(np.float32)
+    poses = np.repeat(pair[None] * np.array([0.8, 0.8, 1], np.float32), FRAMES, 0)
+    poses[2, 0, 2] = poses[1:, 1, 2] = 0
+    poses[2, :, 0, 2] = 0
+    other = ReferenceFace(box=np.array([27, 4, 33, 10], np.float32), embedding=-reference.face_embedding[::-1].copy())
+    return replace(reference, keypoints=pair, other_faces=(other,)), poses
+
+
+def test_everybody_with_a_face_is_drawn_towards_their_own(
+    models: Models, reference: Reference, driving: Driving
+) -> None:
+    """The loss of both is the mean over the faces of each: two frames show the first person, one the second."""
+    both, poses = _couple(reference, driving)
+    poses[1, 1, 0, 2] = 0
+    latents = torch.randn(1, FRAMES, 4, 8, 8, generator=torch.Generator().manual_seed(3))
+    second = replace(
+        both,
+        keypoints=both.keypoints[1:],
+        face_box=both.other_faces[0].box,  # type: ignore[union-attr]
+        face_embedding=both.other_faces[0].embedding,  # type: ignore[union-attr]
+        other_faces=(),
+    )
+    hjb = FaceOptimisationSettings()
+    together = face_hook(models, both, poses, (32, 32), hjb)
+    alone = [
+        face_hook(models, replace(both, other_faces=(None,)), poses, (32, 32), hjb),
+        face_hook(models, second, poses[:, 1:], (32, 32), hjb),
+    ]
+    assert [hook.report.frames_with_face for hook in (together, *alone)] == [2, 2, 1]
+    assert together.report.people == 2
+    losses = [hook.loss(latents) for hook in alone]
+    assert together.loss(latents) == pytest.approx((2 * losses[0] + losses[1]) / 3, rel=1e-4)
+    changes = [hook(latents, 0, 25, 1.0) - latents for hook in (together, *alone)]
+    moved = [(change.abs().amax(2) > 0)[0] for change in changes]
+    assert torch.equal(moved[0], moved[1] | moved[2])
+    assert not bool((moved[1] & moved[2]).any())
+
+
+def test_the_tiny_decoder_gives_gradients_and_the_vae_the_frames(
+    models: Models, reference: Reference, driving: Driving, tmp_path: Path
+) -> None:
+    torch.manual_seed(0)
+    tiny_autoencoder(4, 4, 8).save_pretrained(tmp_path)
+    encoders = Encoders(replace(models.encoders.settings, tiny_decoder=str(tmp_path)))
+    settings = replace(HJB, hjb=replace(HJB.hjb, decoder="tiny", region="face", region_margin=2))
+    with pytest.raises(ValueError, match=r"encoders\.tiny_decoder"):
+        animate(models, reference, driving, settings)
+    optimised = animate(replace(models, encoders=encoders), reference, driving, settings, seed=5)
+    report = optimised.face_optimisation
+    assert report is not None
+    assert all(record.after < record.before for record in report.records)
+    pictures = torch.from_numpy(optimised.frames).permute(0, 3, 1, 2) / 127.5 - 1
+    exact = face_hook(models, reference, aligned(reference, driving, PLAIN).poses, (32, 32), HJB.hjb)
+    exact.judge(pictures)
+    assert exact.report.final is not None
+    assert report.final == pytest.approx(exact.report.final, abs=0.02)  # frames are rounded to 8 bits
 
 
 def test_the_model_is_driven_by_the_aligned_skeleton(plain: Animation) -> None:

@@ -127,7 +127,8 @@ def test_an_animation(models: Models, device: str) -> None:
         sizes=((SIDE, SIDE),),
         sampler=SamplerSettings(steps=3),
         face_optimisation=True,
-        hjb=FaceOptimisationSettings(denoising_steps=2, optimisation_steps=2, learning_rate=0.01),
+        offload=True,
+        hjb=FaceOptimisationSettings(sigma_max=700.0, optimisation_steps=2, learning_rate=0.01),
     )
     there = animate(_on(models, device, torch.float32), reference, driven, settings, seed=3)
     here = animate(models, reference, driven, settings, seed=3)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -8,9 +9,9 @@ import numpy as np
 import pytest
 
 from jobs.pairs.drives import Drive
-from jobs.pairs.inputs import PairReader, assign, owner_first
+from jobs.pairs.inputs import PairReader, assign, faces_of, owner_first
 from pipelines.storage.tables import PAIRS
-from stableanimator.animate import Reference
+from stableanimator.animate import Reference, ReferenceFace
 from stableanimator.errors import PersonError, RowError
 from stableanimator.media.pictures import WHITE
 from stableanimator.media.video import VideoReader
@@ -79,6 +80,27 @@ def test_the_owner_of_the_main_face_comes_first() -> None:
     hidden[:, 2] = 0
     assert owner_first(np.stack([_person(0), hidden, _person(98)]), face) == [2, 0, 1]
     assert owner_first(np.stack([hidden]), face) == [0]
+
+
+def _face(x: float, embedding: np.ndarray | None = None) -> Face:
+    """Around (x, 20), 20 pixels wide."""
+    box = np.array([x - 10, 10, x + 10, 30], np.float32)
+    return Face(box=box, score=0.9, landmarks=np.zeros((5, 2), np.float32), embedding=embedding)
+
+
+def test_each_face_has_one_owner_and_a_face_that_nobody_is_near_has_none() -> None:
+    near, far, between = _face(98), _face(400), _face(94)
+    people = np.stack([_person(0), _person(97), _person(92), _person(91)])
+    assert faces_of(people, [near, far, between]) == [None, near, between, None]
+    assert faces_of(people, []) == [None] * 4
+
+
+def test_others_keep_their_faces_as_far_as_they_are_animated() -> None:
+    others = (ReferenceFace(box=np.zeros(4, np.float32), embedding=np.ones(4, np.float32)), None)
+    reference = replace(_reference(3), other_faces=others)
+    drive = _drive([_person(0), _person(100)])
+    assert assign(EMPTY, reference, drive)[0].other_faces == others[:1]
+    assert assign(EMPTY, reference, _drive([_person(0)]))[0].other_faces == ()
 
 
 def test_a_face_belongs_to_who_shows_one_and_people_are_given_whole(tmp_path: Path) -> None:

@@ -94,6 +94,7 @@ def test_what_is_dumped_loads_to_the_same_settings(config: Path, tmp_path: Path)
         (["animate.variants.A.alignment=nobody"], r"setting 'animate.variants.A.alignment': .*'nobody'"),
         (["animate.variants.a.max_frames=0"], r"setting 'animate.variants.a': max_frames must be at least 1"),
         (["animate.variants.a=3"], r"setting 'animate.variants.a': must hold settings, as `key: value` \(got 3\)"),
+        (["animate.settings.hjb.decoder=tiny"], r"animate.variants.hjb.hjb.decoder is tiny, and encoders.tiny_decoder"),
         (["animate.variants={}"], r"setting 'animate.variants': name at least one"),
         (["animate.variants=[plain, hjb]"], r"setting 'animate.variants': name at least one"),
         (["animate.variants={off: {}}"], r"setting 'animate.variants': YAML reads a name as False"),

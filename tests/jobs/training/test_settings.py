@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from jobs.training.settings import AlignJobSettings, EngineSettings, LoopSettings, TrainSettings
+from jobs.training.settings import AlignJobSettings, DistillSettings, EngineSettings, LoopSettings, TrainSettings
 
 
 @pytest.mark.parametrize(
@@ -36,3 +36,10 @@ def test_passes_make_up_the_batch() -> None:
 def test_the_align_section_becomes_a_loop() -> None:
     loop = AlignJobSettings(steps=7, batch_size=512, learning_rate=0.5, seed=3).loop()
     assert (loop.steps, loop.batch_size, loop.learning_rate, loop.seed, loop.accumulation) == (7, 512, 0.5, 3, 2)
+
+
+def test_distillation_checks_its_ranges() -> None:
+    with pytest.raises(ValueError, match="width"):
+        DistillSettings(width=0)
+    with pytest.raises(ValueError, match="latent_noise"):
+        DistillSettings(latent_noise=-0.1)

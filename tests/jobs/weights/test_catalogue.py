@@ -73,8 +73,18 @@ def test_names_and_places_are_unique_and_stay_in_the_folder():
 
 def test_checksums_are_sha256_and_only_the_released_model_has_none():
     assert [file.path for file in DOWNLOADS if file.sha256 and not re.fullmatch("[0-9a-f]{64}", file.sha256)] == []
-    unknown = {file.path for file in DOWNLOADS if file.sha256 is None or file.size is None}
+    unknown = {file.path for file in DOWNLOADS if file.sha256 is None}
     assert unknown == {f"stableanimator/{name}.pth" for name in ("unet", "pose_net", "face_encoder")}
+    assert {file.path for file in DOWNLOADS if file.size is None} == unknown | {"taesd/config.json"}
+
+
+def test_the_small_decoder_is_a_folder_that_diffusers_reads():
+    (taesd,) = [entry for entry in CATALOGUE if entry.name == "taesd"]
+    assert {file.path.removeprefix("taesd/") for file in taesd.files} == {
+        "config.json",
+        "diffusion_pytorch_model.safetensors",
+    }
+    assert (taesd.path, taesd.licence, taesd.full) == ("taesd", "MIT", False)
 
 
 def test_files_of_hugging_face_with_a_checksum_are_pinned_to_a_revision():

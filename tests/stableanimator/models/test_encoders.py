@@ -8,12 +8,13 @@ from pathlib import Path
 
 import pytest
 import torch
+from diffusers import AutoencoderTiny
 from diffusers.pipelines.stable_video_diffusion import pipeline_stable_video_diffusion as svd_pipeline
 from transformers.image_utils import OPENAI_CLIP_MEAN, OPENAI_CLIP_STD
 
 from stableanimator.errors import ConfigError, WeightsError
-from stableanimator.models.encoders import Encoders, clip_pixels
-from stableanimator.models.settings import EncoderSettings, Precision
+from stableanimator.models.encoders import Encoders, clip_pixels, tiny_autoencoder
+from stableanimator.models.settings import CLIPSettings, EncoderSettings, Precision, VAESettings
 
 from ...floats import assert_same
 
@@ -178,3 +179,35 @@ def test_an_overflow_of_float16_is_named(tiny_encoder_settings: EncoderSettings)
     half.vae.encoder.conv_in.weight.mul_(1e6)
     with pytest.raises(ConfigError, match=r"encoders\.precision: .* overflows in float16; set bfloat16 or float32"):
         half.encode(_pictures(1))
+
+
+def test_the_tiny_decoder_is_taesds_at_its_real_shapes(tmp_path: Path) -> None:
+    """TAESD is what diffusers builds without a word: 1,222,532 weights in the decoder."""
+    ours, upstream = tiny_autoencoder(8, 4, 64), AutoencoderTiny()
+    shapes = [{name: each.shape for name, each in network.decoder.state_dict().items()} for network in (ours, upstream)]
+    assert shapes[0] == shapes[1]
+    assert sum(each.numel() for each in ours.decoder.parameters()) == 1_222_531
+    upstream.save_pretrained(tmp_path)
+    vae = VAESettings(block_out_channels=(32, 32, 32, 32), layers_per_block=1)
+    clip = CLIPSettings(
+        hidden_size=32, intermediate_size=64, layers=1, heads=2, image_size=32, patch_size=8, projection_dim=32
+    )
+    settings = EncoderSettings(vae=vae, clip=clip, tiny_decoder=str(tmp_path))
+    encoders, latents = Encoders(settings), torch.randn(2, 4, 6, 5)
+    with torch.no_grad():
+        assert_same(encoders.decode_tiny(latents), upstream.decode(latents).sample)
+    assert encoders.decode_tiny(latents).shape == (2, 3, 48, 40)
+    without = Encoders(replace(settings, tiny_decoder=None))
+    assert encoders.fingerprint == without.fingerprint
+    with pytest.raises(ValueError, match="no tiny decoder"):
+        without.decode_tiny(latents)
+
+
+def test_a_tiny_decoder_of_another_vae_or_none_is_refused(
+    tiny_encoder_settings: EncoderSettings, tmp_path: Path
+) -> None:
+    tiny_autoencoder(4, 4, 8).save_pretrained(tmp_path)
+    with pytest.raises(WeightsError, match="4 pixels a latent of 4 channels, the VAE has 8 and 4"):
+        Encoders(replace(tiny_encoder_settings, tiny_decoder=str(tmp_path)))
+    with pytest.raises(WeightsError, match=r"encoders\.tiny_decoder: .*nowhere cannot be loaded"):
+        Encoders(replace(tiny_encoder_settings, tiny_decoder=str(tmp_path / "nowhere")))

@@ -17,7 +17,7 @@ from skimage.transform import SimilarityTransform
 
 from stableanimator.errors import WeightsError
 from stableanimator.media.pictures import read_image
-from stableanimator.perception.arcface import TEMPLATE, ArcFace, align_crops, fit_crop
+from stableanimator.perception.arcface import TEMPLATE, ArcFace, align_crops, crop_boxes, fit_crop
 from stableanimator.perception.faces import FaceAnalyser
 from stableanimator.perception.settings import FaceSettings
 
@@ -178,3 +178,18 @@ def test_the_gradient_of_an_embedding_is_its_slope(real_data: Path) -> None:
     with torch.no_grad():
         slope = (loss(frame + step * direction) - loss(frame - step * direction)) / (2 * step)
     assert math.isclose(float((gradient * direction).sum()), float(slope), rel_tol=1e-3, abs_tol=1e-8)
+
+
+def test_the_box_of_a_crop_holds_its_corners() -> None:
+    """Points that are the template, twice as large and moved by (10, 20): the crop is a square of 224 pixels there.
+    Turned by 45 degrees about the origin its box is larger by the square root of two."""
+    points = 2 * torch.from_numpy(TEMPLATE) + torch.tensor([10.0, 20.0])
+    half = math.sqrt(0.5)
+    turned = points @ torch.tensor([[half, half], [-half, half]])
+    missing = torch.full_like(points, math.nan)
+    missing[0] = 5.0
+    boxes = crop_boxes(torch.stack([points, turned, missing]))
+    torch.testing.assert_close(boxes[0], torch.tensor([10.0, 20.0, 234.0, 244.0]), rtol=0, atol=1e-3)
+    sides = boxes[1, 2:] - boxes[1, :2]
+    torch.testing.assert_close(sides, torch.full((2,), 224 * math.sqrt(2)), rtol=0, atol=1e-2)
+    assert bool(boxes[2].isnan().all())

@@ -14,6 +14,9 @@ from stableanimator.media.pictures import read_image
 from stableanimator.media.video import VideoReader
 from stableanimator.perception.faces import FaceAnalyser, _canvas, head_yaw
 from stableanimator.perception.settings import FaceSettings
+from stableanimator.synthetic.clips import write_clip
+from stableanimator.synthetic.renderer import draw_clip
+from stableanimator.synthetic.script import ClipSettings
 
 
 @pytest.mark.parametrize("yaw", [-50.0, -20.0, 0.0, 10.0, 45.0])
@@ -55,6 +58,14 @@ def test_a_frame_too_narrow_for_the_detector_shows_no_face(shape: tuple[int, int
     drawn = FaceAnalyser(FaceSettings(pack_root="package://stableanimator.synthetic/weights/insightface", pack="drawn"))
     noise = np.random.default_rng(0).integers(0, 255, (*shape, 3)).astype(np.uint8)
     assert drawn(noise) == []
+
+
+def test_any_face_has_an_identity_on_demand_and_the_main_ones_is_the_same() -> None:
+    frame = draw_clip(write_clip("talk", 0, ClipSettings()), [0])[0][0]
+    drawn = FaceAnalyser(FaceSettings(pack_root="package://stableanimator.synthetic/weights/insightface", pack="drawn"))
+    main, *_ = drawn(frame)
+    assert main.embedding is not None
+    np.testing.assert_allclose(drawn.embedding(frame, main), main.embedding, rtol=1e-5)
 
 
 @pytest.fixture(scope="module")

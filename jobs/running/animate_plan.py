@@ -1,0 +1,102 @@
+"""What `jobs.animate` would make, and what face optimisation takes in each of its modes."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import torch
+
+from jobs.running.config import Config
+from stableanimator.animate_cost import TAESD, AnimateCost, animate_costs
+from stableanimator.animate_settings import AnimateSettings
+from stableanimator.errors import WeightsError
+from stableanimator.media.framing import Size
+from stableanimator.models.settings import CLIPSettings, EncoderSettings
+from stableanimator.paths import local_path
+
+
+def animate_plan(config: Config) -> str:
+    """The variants; and of the first that optimises faces, memory and operations of every mode at the largest size."""
+    variants = config.animate.variants
+    lines = [f"animate makes of every pair: {', '.join(variants)}"]
+    optimised = next((name for name, each in variants.items() if each.face_optimisation), None)
+    if optimised is None:
+        return lines[0]
+    settings = variants[optimised]
+    size = max(settings.sizes, key=lambda each: each[0] * each[1])
+    try:
+        encoders = encoder_sizes(config.encoders)
+        tiny = _tiny_sizes(config.encoders)
+    except WeightsError as error:
+        return "\n".join([*lines, f"what face optimisation takes is known when there are encoders: {error}"])
+    costs = animate_costs(config.model, encoders, settings, size, getattr(torch, config.animate.precision), tiny=tiny)
+    return "\n".join([*lines, _heading(optimised, settings, size), *(_line(cost, settings) for cost in costs)])
+
+
+def _heading(variant: str, settings: AnimateSettings, size: Size) -> str:
+    return (
+        f"face optimisation of {variant}, {settings.max_frames} frames of {size[0]}x{size[1]}, a face of a seventh of "
+        "the height, counted without the recogniser; the rest of an animation beside it:"
+    )
+
+
+def _line(cost: AnimateCost, settings: AnimateSettings) -> str:
+    chosen = (settings.hjb.region, settings.hjb.decoder) == (cost.region, cost.decoder)
+    gib = 2**30
+    rest = max(cost.sampling_bytes, cost.decoding_bytes) / gib
+    return (
+        f"  region {cost.region}, decoder {cost.decoder}: {cost.optimising_bytes / gib:.2f} GiB beside {rest:.2f}, "
+        f"{cost.optimising_flops / 1e12:.3g} TFLOP beside {(cost.sampling_flops + cost.decoding_flops) / 1e12:.3g}"
+        f"{' (chosen)' * chosen}"
+    )
+
+
+def encoder_sizes(settings: EncoderSettings) -> EncoderSettings:
+    """The same with the sizes of what lies in `svd`, without loading any weights.
+
+    Raises:
+        WeightsError: a config.json of Stable Video Diffusion's folder is missing or says nothing of this.
+    """
+    if settings.svd is None:
+        return settings
+    try:
+        vae, clip = (
+            json.loads((local_path(settings.svd) / part / "config.json").read_text())
+            for part in ("vae", "image_encoder")
+        )
+        sizes = replace(
+            settings.vae,
+            block_out_channels=tuple(vae["block_out_channels"]),
+            layers_per_block=vae["layers_per_block"],
+            latent_channels=vae["latent_channels"],
+            norm_groups=vae.get("norm_num_groups", 32),
+        )
+        image = CLIPSettings(
+            hidden_size=clip["hidden_size"],
+            intermediate_size=clip["intermediate_size"],
+            layers=clip["num_hidden_layers"],
+            heads=clip["num_attention_heads"],
+            image_size=clip["image_size"],
+            patch_size=clip["patch_size"],
+            projection_dim=clip["projection_dim"],
+        )
+    except (OSError, ValueError, KeyError) as error:
+        raise WeightsError(
+            f"encoders.svd: {settings.svd} must be the folder of Stable Video Diffusion img2vid-xt, with "
+            f"vae/config.json and image_encoder/config.json ({error})"
+        ) from error
+    return replace(settings, vae=sizes, clip=image)
+
+
+def _tiny_sizes(settings: EncoderSettings) -> tuple[int, int]:
+    """Width and blocks of the small decoder; TAESD's where none is named."""
+    if settings.tiny_decoder is None:
+        return TAESD
+    try:
+        described = json.loads((local_path(settings.tiny_decoder) / "config.json").read_text())
+        return described["decoder_block_out_channels"][0], described["num_decoder_blocks"][0]
+    except (OSError, ValueError, KeyError, IndexError) as error:
+        raise WeightsError(
+            f"encoders.tiny_decoder: {settings.tiny_decoder} has no config.json of its kind ({error})"
+        ) from error

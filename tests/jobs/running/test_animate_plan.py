@@ -1,0 +1,48 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from jobs.running.animate_plan import animate_plan, encoder_sizes
+from jobs.running.config import load
+from stableanimator.models.encoders import Encoders
+from stableanimator.models.settings import EncoderSettings
+from stableanimator.paths import local_path
+
+TINY = Path(__file__).resolve().parents[3] / "jobs" / "configs" / "tiny.yaml"
+
+
+@pytest.fixture(autouse=True)
+def _root(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("SA_ROOT", str(tmp_path))
+
+
+def test_every_mode_has_a_line_and_the_chosen_one_is_marked() -> None:
+    lines = animate_plan(load(str(TINY), ["animate.settings.hjb.region=face"])).splitlines()
+    assert lines[0] == "animate makes of every pair: plain, hjb"
+    assert "face optimisation of hjb, 8 frames of 96x96" in lines[1]
+    modes = [line.split(":")[0].strip() for line in lines[2:]]
+    assert modes == [
+        f"region {region}, decoder {decoder}" for decoder in ("exact", "tiny") for region in ("frame", "face")
+    ]
+    assert [line.endswith("(chosen)") for line in lines[2:]].count(True) == 1
+    assert all("GiB beside" in line and "TFLOP beside" in line for line in lines[2:])
+
+
+def test_without_face_optimisation_or_encoders_it_says_so(tmp_path: Path) -> None:
+    assert animate_plan(load(str(TINY), ["animate.variants={plain: {face_optimisation: off}}"])).endswith(": plain")
+    missing = animate_plan(load(str(TINY), [f"encoders.svd={tmp_path}/none"]))
+    assert "known when there are encoders" in missing.splitlines()[1]
+
+
+def test_sizes_are_those_of_the_encoders_that_are_loaded() -> None:
+    settings = EncoderSettings(svd="package://stableanimator.synthetic/weights/base")
+    loaded, described = Encoders(settings), encoder_sizes(settings)
+    assert local_path(str(settings.svd)).is_dir()
+    empty = Encoders(EncoderSettings(vae=described.vae, clip=described.clip))
+    shapes = [
+        {name: each.shape for name, each in encoders.state_dict().items() if not name.startswith("tiny.")}
+        for encoders in (loaded, empty)
+    ]
+    assert shapes[0] == shapes[1]
