@@ -1,0 +1,121 @@
+"""The small base model of the package, with and without face optimisation, on people that no training saw.
+
+A reference from afar and a close-up drive, where the face is what the model does worst; and a reference and a drive of
+one shot, where it is right already.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import torch
+
+from benchmarks.embedded.__main__ import models_of, settings_of
+from benchmarks.embedded.judge import Judge
+from benchmarks.embedded.people import Person
+from benchmarks.face_optimisation.gains import PLAIN, gain_figures, values_of
+from benchmarks.face_optimisation.people import Case, Seen, seen_in
+from benchmarks.harness import Figure
+from benchmarks.processes import spread
+from stableanimator.alignment.scoring.evaluate import bootstrap
+from stableanimator.animate import Models, aligned, animate
+from stableanimator.animate_settings import AnimateSettings
+from stableanimator.diffusion.settings import FACE_OPTIMISATION_PRESETS, FaceOptimisationSettings, SamplerSettings
+
+_BARS = {"effective": (0.10, 0.05)}
+_SAME = 0.995
+Variants = Mapping[str, FaceOptimisationSettings]
+
+
+@dataclass(frozen=True)
+class Bench:
+    """What a process needs: the networks, the settings of tiny.yaml and the judge."""
+
+    models: Models
+    settings: AnimateSettings
+    judge: Judge
+
+
+_bench: list[Bench] = []  # of this process
+
+
+def bench() -> Bench:
+    """This process's own, made when it is first asked for."""
+    if not _bench:
+        torch.set_num_threads(1)
+        # Without checkpoints the same values come sooner, and a picture this small needs no memory.
+        config = settings_of(["encoders.checkpoint_decoder=false"])
+        settings = replace(config.animate.variants[PLAIN], alignment="none", face_optimisation=False)
+        _bench.append(Bench(models_of(config), settings, Judge()))
+    return _bench[0]
+
+
+def samplers() -> dict[str, SamplerSettings]:
+    """The paper's 25 steps, and those of the small model, with what tiny.yaml says of the noise of both."""
+    own = bench().settings.sampler
+    return {"25 steps": SamplerSettings(noise=own.noise), f"{own.steps} steps": own}
+
+
+def variants_of(sampler: str) -> dict[str, FaceOptimisationSettings]:
+    """The presets; beside few steps also with as many updates as tiny.yaml asks for there."""
+    own = bench().settings
+    return dict(FACE_OPTIMISATION_PRESETS) | ({} if sampler == "25 steps" else {"tiny.yaml": own.hjb})
+
+
+@dataclass(frozen=True)
+class Task:
+    """One person, one sampler."""
+
+    number: int
+    person: Person
+    sampler: SamplerSettings
+    variants: Variants
+    right_already: bool = False
+    """Faces are then held against the reference's, and not against the truth's, which the drive may repeat."""
+
+
+def results_of(task: Task) -> dict[str, Seen]:
+    """What is seen of a person by variant, `PLAIN` among them; they differ in nothing else."""
+    models, base, judge = bench().models, replace(bench().settings, sampler=task.sampler), bench().judge
+    driven = aligned(task.person.reference, task.person.driving, base)
+    truth = driven.framing.pictures(task.person.truth)
+    true = judge(truth)
+    who = judge(task.person.reference.picture[None], poses=False) if task.right_already else true
+    results = {}
+    for name, hjb in ({PLAIN: None} | dict(task.variants)).items():
+        settings = base if hjb is None else replace(base, face_optimisation=True, hjb=hjb)
+        frames = animate(models, task.person.reference, driven, settings, seed=task.number).frames
+        results[name] = seen_in(frames, truth, judge, true, who)
+    return results
+
+
+def figures(cases: Sequence[Case], workers: int) -> list[Figure]:
+    """Gains from afar by both samplers, and what becomes of a face that is right already."""
+    found = []
+    chosen = {name: variants_of(name) for name in samplers()}
+    tasks = [
+        Task(number, case.far, sampler, chosen[name])
+        for name, sampler in samplers().items()
+        for number, case in enumerate(cases)
+    ]
+    results = list(spread(results_of, tasks, "animating from afar", workers))
+    for place, (name, variants) in enumerate(chosen.items()):
+        of_sampler = results[place * len(cases) : (place + 1) * len(cases)]
+        found += gain_figures(f"from afar, {name}", of_sampler, list(variants), _BARS)
+    own = bench().settings.sampler
+    effective = {"effective": FACE_OPTIMISATION_PRESETS["effective"]}
+    tasks = [Task(number, case.near, own, effective, right_already=True) for number, case in enumerate(cases)]
+    found.append(same_person(f"{own.steps} steps", list(spread(results_of, tasks, "animating the same", workers))))
+    return found
+
+
+def same_person(what: str, people: Sequence[Mapping[str, Seen]]) -> Figure:
+    """Held-out cosine with over without, where the face is right already."""
+    before, after = (values_of(people, name, "held_out") for name in (PLAIN, "effective"))
+    ratio = bootstrap(lambda a, b: a / b, after, before)
+    return Figure(
+        f"same person, {what}: held-out cosine, with over without", ratio.value, _SAME, "higher",
+        spread=(ratio.high - ratio.low) / 2,
+        note=f"{before.mean():.3f} to {after.mean():.3f}; {len(people)} people",
+    )  # fmt: skip
