@@ -25,7 +25,6 @@ from stableanimator.diffusion.settings import FACE_OPTIMISATION_PRESETS, FaceOpt
 
 _BARS = {"effective": (0.10, 0.05)}
 _SAME = 0.995
-Variants = Mapping[str, FaceOptimisationSettings]
 
 
 @dataclass(frozen=True)
@@ -57,56 +56,65 @@ def samplers() -> dict[str, SamplerSettings]:
     return {"25 steps": SamplerSettings(noise=own.noise), f"{own.steps} steps": own}
 
 
-def variants_of(sampler: str) -> dict[str, FaceOptimisationSettings]:
-    """The presets; beside few steps also with as many updates as tiny.yaml asks for there."""
-    own = bench().settings
-    return dict(FACE_OPTIMISATION_PRESETS) | ({} if sampler == "25 steps" else {"tiny.yaml": own.hjb})
+def optimised(hjb: FaceOptimisationSettings, sampler: SamplerSettings) -> AnimateSettings:
+    """Settings of an animation with face optimisation."""
+    return replace(bench().settings, sampler=sampler, face_optimisation=True, hjb=hjb)
+
+
+def variants_of(sampler: SamplerSettings) -> dict[str, AnimateSettings]:
+    """The presets, and what else comes near them: where the sampler is of second order, Euler's steps alone, which is
+    half of what `released` changes; beside few steps as many updates as tiny.yaml asks for there."""
+    presets = {name: optimised(hjb, sampler) for name, hjb in FACE_OPTIMISATION_PRESETS.items()}
+    if sampler == bench().settings.sampler:
+        return presets | {"tiny.yaml": optimised(bench().settings.hjb, sampler)}
+    return presets | {"Euler, not optimised": replace(bench().settings, sampler=replace(sampler, second_order=False))}
 
 
 @dataclass(frozen=True)
 class Task:
-    """One person, one sampler."""
+    """One person, animated in variants that differ in nothing but their settings."""
 
     number: int
     person: Person
     sampler: SamplerSettings
-    variants: Variants
+    """Of plain sampling."""
+    variants: Mapping[str, AnimateSettings]
     right_already: bool = False
     """Faces are then held against the reference's, and not against the truth's, which the drive may repeat."""
 
 
 def results_of(task: Task) -> dict[str, Seen]:
-    """What is seen of a person by variant, `PLAIN` among them; they differ in nothing else."""
-    models, base, judge = bench().models, replace(bench().settings, sampler=task.sampler), bench().judge
-    driven = aligned(task.person.reference, task.person.driving, base)
+    """What is seen of a person by variant, `PLAIN` among them."""
+    models, judge = bench().models, bench().judge
+    plain = replace(bench().settings, sampler=task.sampler)
+    driven = aligned(task.person.reference, task.person.driving, plain)
     truth = driven.framing.pictures(task.person.truth)
     true = judge(truth)
     who = judge(task.person.reference.picture[None], poses=False) if task.right_already else true
-    results = {}
-    for name, hjb in ({PLAIN: None} | dict(task.variants)).items():
-        settings = base if hjb is None else replace(base, face_optimisation=True, hjb=hjb)
-        frames = animate(models, task.person.reference, driven, settings, seed=task.number).frames
-        results[name] = seen_in(frames, truth, judge, true, who)
-    return results
+    return {
+        name: seen_in(
+            animate(models, task.person.reference, driven, settings, seed=task.number).frames, truth, judge, true, who
+        )
+        for name, settings in ({PLAIN: plain} | dict(task.variants)).items()
+    }
 
 
 def figures(cases: Sequence[Case], workers: int) -> list[Figure]:
     """Gains from afar by both samplers, and what becomes of a face that is right already."""
     found = []
-    chosen = {name: variants_of(name) for name in samplers()}
-    tasks = [
-        Task(number, case.far, sampler, chosen[name])
+    tasks = {
+        name: [Task(number, case.far, sampler, variants_of(sampler)) for number, case in enumerate(cases)]
         for name, sampler in samplers().items()
-        for number, case in enumerate(cases)
-    ]
-    results = list(spread(results_of, tasks, "animating from afar", workers))
-    for place, (name, variants) in enumerate(chosen.items()):
-        of_sampler = results[place * len(cases) : (place + 1) * len(cases)]
-        found += gain_figures(f"from afar, {name}", of_sampler, list(variants), _BARS)
+    }
+    every = [task for of_sampler in tasks.values() for task in of_sampler]
+    results = iter(list(spread(results_of, every, "animating from afar", workers)))
+    for name, of_sampler in tasks.items():
+        people = [next(results) for _ in of_sampler]
+        found += gain_figures(f"from afar, {name}", people, list(of_sampler[0].variants), _BARS)
     own = bench().settings.sampler
-    effective = {"effective": FACE_OPTIMISATION_PRESETS["effective"]}
-    tasks = [Task(number, case.near, own, effective, right_already=True) for number, case in enumerate(cases)]
-    found.append(same_person(f"{own.steps} steps", list(spread(results_of, tasks, "animating the same", workers))))
+    effective = {"effective": optimised(FACE_OPTIMISATION_PRESETS["effective"], own)}
+    same = [Task(number, case.near, own, effective, right_already=True) for number, case in enumerate(cases)]
+    found.append(same_person(f"{own.steps} steps", list(spread(results_of, same, "animating the same", workers))))
     return found
 
 

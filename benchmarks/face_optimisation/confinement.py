@@ -131,8 +131,8 @@ def _over(change: npt.NDArray[np.floating], inside: Mask) -> float:
 
 
 def _gradient_difference(case: Case) -> float:
-    """Between the hook's gradient, made chunk by chunk, and that of one graph over the same chunks: the largest difference
-    over the largest value."""
+    """Between the hook's gradient, made chunk by chunk, and that of one graph over the same chunks: the largest
+    difference over the largest value."""
     models = bench().models
     arcface, encoders = models.arcface, models.encoders
     assert arcface is not None

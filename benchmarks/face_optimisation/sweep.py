@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from benchmarks.face_optimisation.base_model import Task, results_of, samplers
+from benchmarks.face_optimisation.base_model import Task, optimised, results_of, samplers
 from benchmarks.face_optimisation.gains import gain_of
 from benchmarks.face_optimisation.people import Case, Seen
 from benchmarks.harness import Figure
@@ -20,7 +20,10 @@ from stableanimator.diffusion.sampler import karras_sigmas
 from stableanimator.diffusion.settings import FaceOptimisationSettings
 
 GRID = (
-    [{"sigma_max": high, "sigma_min": low} for high, low in ((25, 0.1), (50, 0.1), (10, 0.1), (5, 0.1), (25, 0.5))],
+    [
+        {"sigma_max": high, "sigma_min": low}
+        for high, low in ((1000, 0.1), (100, 0.1), (25, 0.1), (10, 0.1), (5, 0.1), (25, 0.5))
+    ],
     [{"optimisation_steps": steps} for steps in (1, 2, 3, 5)],
     [{"learning_rate": rate} for rate in (0.03, 0.05, 0.1, 0.2)],
     [{"correction": name} for name in ("carried", "euler")],
@@ -39,7 +42,7 @@ def neighbours(first: FaceOptimisationSettings) -> list[FaceOptimisationSettings
     found = [first]
     for values in GRID:
         for value in values:
-            other = replace(first, **value)  # type: ignore[arg-type]
+            other = replace(first, **value)
             if other not in found:
                 found.append(other)
     return found
@@ -92,11 +95,12 @@ def figures(cases: Sequence[Case], workers: int) -> list[Figure]:
 def _gains(
     cases: Sequence[Case], settings: Sequence[FaceOptimisationSettings], workers: int
 ) -> dict[FaceOptimisationSettings, tuple[Interval, Interval]]:
-    variants = {_name(each): each for each in settings}
-    tasks = [Task(number, case.far, samplers()["25 steps"], variants) for number, case in enumerate(cases)]
+    sampler = samplers()["25 steps"]
+    variants = {_name(each): optimised(each, sampler) for each in settings}
+    tasks = [Task(number, case.far, sampler, variants) for number, case in enumerate(cases)]
     people: list[dict[str, Seen]] = list(spread(results_of, tasks, f"{len(settings)} settings", workers))
     return {
-        each: (gain_of(people, name, "optimised"), gain_of(people, name, "psnr")) for name, each in variants.items()
+        each: (gain_of(people, _name(each), "optimised"), gain_of(people, _name(each), "psnr")) for each in settings
     }
 
 
