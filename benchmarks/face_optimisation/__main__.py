@@ -10,6 +10,9 @@ from __future__ import annotations
 import argparse
 import os
 from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import cv2
 
 from benchmarks.drawn.clips import FIRST_SEED
 from benchmarks.face_optimisation import analytic, base_model, confinement, sweep
@@ -18,7 +21,7 @@ from benchmarks.face_optimisation.people import people
 from benchmarks.harness import RESULTS, Figure, report
 
 _REPORTED, _SWEPT = 1_000_000, 1_100_000
-_PEOPLE, _SWEPT_PEOPLE, _CONFINED = 30, 10, 6
+_PEOPLE, _SWEPT_PEOPLE, _CONFINED, _SHOWN = 30, 10, 6, 4
 
 
 def _base_model(arguments: argparse.Namespace) -> list[Figure]:
@@ -53,6 +56,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--seed", type=int, help=f"of the people (default: {_REPORTED}, of a sweep {_SWEPT})")
     parser.add_argument("--workers", type=int, default=min(2, os.cpu_count() or 1), help="processes (default: 2)")
     parser.add_argument("--sweep", action="store_true", help="choose the preset `effective` instead")
+    parser.add_argument("--sheet", type=Path, help=f"write pictures of {_SHOWN} people of the sweep's seed instead")
     arguments = parser.parse_args(argv)
     parts = arguments.parts.split(",")
     if unknown := set(parts) - set(PARTS):
@@ -62,6 +66,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments.people = arguments.people or (_SWEPT_PEOPLE if swept else _PEOPLE)
     arguments.frames = arguments.frames or (1 if swept else 2)
     arguments.seed = arguments.seed if arguments.seed is not None else _SWEPT if swept else _REPORTED
+    if arguments.sheet is not None:
+        shown = people(_SHOWN, FIRST_SEED + _SWEPT, bench().judge, 1)
+        cv2.imwrite(str(arguments.sheet), base_model.sheet(shown, arguments.workers)[..., ::-1])
+        return 0
     if swept:
         cases = people(arguments.people, FIRST_SEED + arguments.seed, bench().judge, arguments.frames)
         return report(

@@ -9,10 +9,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
+import cv2
+import numpy as np
 import torch
 
 from benchmarks.embedded.__main__ import models_of, settings_of
-from benchmarks.embedded.judge import Judge
+from benchmarks.embedded.judge import Judge, Pictures
 from benchmarks.embedded.people import Person
 from benchmarks.face_optimisation.gains import PLAIN, gain_figures, values_of
 from benchmarks.face_optimisation.people import Case, Seen, seen_in
@@ -83,20 +85,24 @@ class Task:
     """Faces are then held against the reference's, and not against the truth's, which the drive may repeat."""
 
 
-def results_of(task: Task) -> dict[str, Seen]:
-    """What is seen of a person by variant, `PLAIN` among them."""
-    models, judge = bench().models, bench().judge
+def animated(task: Task) -> tuple[dict[str, Pictures], Pictures]:
+    """Frames by variant, `PLAIN` among them, and the truth."""
     plain = replace(bench().settings, sampler=task.sampler)
     driven = aligned(task.person.reference, task.person.driving, plain)
-    truth = driven.framing.pictures(task.person.truth)
-    true = judge(truth)
-    who = judge(task.person.reference.picture[None], poses=False) if task.right_already else true
-    return {
-        name: seen_in(
-            animate(models, task.person.reference, driven, settings, seed=task.number).frames, truth, judge, true, who
-        )
+    frames = {
+        name: animate(bench().models, task.person.reference, driven, settings, seed=task.number).frames
         for name, settings in ({PLAIN: plain} | dict(task.variants)).items()
     }
+    return frames, driven.framing.pictures(task.person.truth)
+
+
+def results_of(task: Task) -> dict[str, Seen]:
+    """What is seen of a person by variant, `PLAIN` among them."""
+    judge = bench().judge
+    every, truth = animated(task)
+    true = judge(truth)
+    who = judge(task.person.reference.picture[None], poses=False) if task.right_already else true
+    return {name: seen_in(frames, truth, judge, true, who) for name, frames in every.items()}
 
 
 def figures(cases: Sequence[Case], workers: int) -> list[Figure]:
@@ -127,3 +133,20 @@ def same_person(what: str, people: Sequence[Mapping[str, Seen]]) -> Figure:
         spread=(ratio.high - ratio.low) / 2,
         note=f"{before.mean():.3f} to {after.mean():.3f}; {len(people)} people",
     )  # fmt: skip
+
+
+def sheet(cases: Sequence[Case], workers: int) -> Pictures:
+    """A row for each person: reference, truth, and what comes of it without and with each preset, in 25 steps."""
+    sampler = samplers()["25 steps"]
+    names = (PLAIN, *FACE_OPTIMISATION_PRESETS)
+    tasks = [
+        Task(number, case.far, sampler, {name: variants_of(sampler)[name] for name in FACE_OPTIMISATION_PRESETS})
+        for number, case in enumerate(cases)
+    ]
+    rows = []
+    for task, (frames, truth) in zip(tasks, spread(animated, tasks, "the sheet", workers), strict=True):
+        reference = np.asarray(
+            cv2.resize(task.person.reference.picture, truth.shape[2:0:-1], interpolation=cv2.INTER_AREA)
+        )
+        rows.append(np.hstack([reference, truth[0], *(frames[name][0] for name in names)]))
+    return np.vstack(rows)
