@@ -6,6 +6,7 @@ one shot, where it is right already.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -85,15 +86,24 @@ class Task:
     """Faces are then held against the reference's, and not against the truth's, which the drive may repeat."""
 
 
-def animated(task: Task) -> tuple[dict[str, Pictures], Pictures]:
-    """Frames by variant, `PLAIN` among them, and the truth."""
+@dataclass(frozen=True)
+class Made:
+    """Frames of one variant, and the processor's seconds that they took."""
+
+    frames: Pictures
+    seconds: float
+
+
+def animated(task: Task) -> tuple[dict[str, Made], Pictures]:
+    """By variant, `PLAIN` among them; and the truth."""
     plain = replace(bench().settings, sampler=task.sampler)
     driven = aligned(task.person.reference, task.person.driving, plain)
-    frames = {
-        name: animate(bench().models, task.person.reference, driven, settings, seed=task.number).frames
-        for name, settings in ({PLAIN: plain} | dict(task.variants)).items()
-    }
-    return frames, driven.framing.pictures(task.person.truth)
+    made = {}
+    for name, settings in ({PLAIN: plain} | dict(task.variants)).items():
+        started = time.process_time()
+        frames = animate(bench().models, task.person.reference, driven, settings, seed=task.number).frames
+        made[name] = Made(frames, time.process_time() - started)
+    return made, driven.framing.pictures(task.person.truth)
 
 
 def results_of(task: Task) -> dict[str, Seen]:
@@ -102,7 +112,10 @@ def results_of(task: Task) -> dict[str, Seen]:
     every, truth = animated(task)
     true = judge(truth)
     who = judge(task.person.reference.picture[None], poses=False) if task.right_already else true
-    return {name: seen_in(frames, truth, judge, true, who) for name, frames in every.items()}
+    return {
+        name: replace(seen_in(made.frames, truth, judge, true, who), seconds=made.seconds)
+        for name, made in every.items()
+    }
 
 
 def figures(cases: Sequence[Case], workers: int) -> list[Figure]:
@@ -117,6 +130,7 @@ def figures(cases: Sequence[Case], workers: int) -> list[Figure]:
     for name, of_sampler in tasks.items():
         people = [next(results) for _ in of_sampler]
         found += gain_figures(f"from afar, {name}", people, list(of_sampler[0].variants), _BARS)
+        found += time_figures(f"from afar, {name}", people, list(FACE_OPTIMISATION_PRESETS))
     own = bench().settings.sampler
     effective = {"effective": optimised(FACE_OPTIMISATION_PRESETS["effective"], own)}
     same = [Task(number, case.near, own, effective, right_already=True) for number, case in enumerate(cases)]
@@ -144,9 +158,9 @@ def sheet(cases: Sequence[Case], workers: int) -> Pictures:
         for number, case in enumerate(cases)
     ]
     rows = []
-    for task, (frames, truth) in zip(tasks, spread(animated, tasks, "the sheet", workers), strict=True):
+    for task, (made, truth) in zip(tasks, spread(animated, tasks, "the sheet", workers), strict=True):
         reference = np.asarray(
             cv2.resize(task.person.reference.picture, truth.shape[2:0:-1], interpolation=cv2.INTER_AREA)
         )
-        rows.append(np.hstack([reference, truth[0], *(frames[name][0] for name in names)]))
+        rows.append(np.hstack([reference, truth[0], *(made[name].frames[0] for name in names)]))
     return np.vstack(rows)

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from benchmarks.face_optimisation.people import Seen
-from benchmarks.harness import Figure
+from benchmarks.harness import Figure, ratio
 from stableanimator.alignment.scoring.evaluate import Interval, bootstrap
 
 PLAIN = "plain"
@@ -70,3 +70,13 @@ def gain_figures(
             )
         )  # fmt: skip
     return figures
+
+
+def time_figures(what: str, people: Sequence[Mapping[str, Seen]], names: Sequence[str]) -> list[Figure]:
+    """Processor time of variants over that of plain sampling, decoding and conditions included."""
+    found = []
+    for name in names:
+        times = [values_of(people, each, "seconds").tolist() for each in (name, PLAIN)]
+        value, spread = ratio(*times)
+        found.append(Figure(f"{what}, {name}: time over plain sampling", value, None, "lower", spread=spread))
+    return found

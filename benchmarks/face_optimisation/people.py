@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -37,6 +38,8 @@ class Seen:
     """Against the truth, in the person's box, dB."""
     found: float
     """Share of the frames with a face, of those in which the truth has one."""
+    seconds: float = math.nan
+    """Of the processor, that making them took."""
 
 
 def people(count: int, seed: int, judge: Judge, frames: int) -> list[Case]:
