@@ -1,6 +1,6 @@
 """`python -m benchmarks.face_optimisation`: see the package.
 
-python -m benchmarks.face_optimisation                          # a quarter of an hour on two cores
+python -m benchmarks.face_optimisation                          # ten minutes on two cores
 python -m benchmarks.face_optimisation --parts analytic --people 6      # less of it, nothing written
 python -m benchmarks.face_optimisation --sweep                  # how `effective` is chosen, on people of another seed
 """
@@ -52,7 +52,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--parts", default=",".join(PARTS), help="what is measured (default: %(default)s)")
     parser.add_argument("--people", type=int, help=f"of each part (default: {_PEOPLE}, of a sweep {_SWEPT_PEOPLE})")
-    parser.add_argument("--frames", type=int, help="of each person (default: 2, of a sweep 1)")
+    parser.add_argument("--frames", type=int, default=1, help="of each person (default: %(default)s)")
     parser.add_argument("--seed", type=int, help=f"of the people (default: {_REPORTED}, of a sweep {_SWEPT})")
     parser.add_argument("--workers", type=int, default=min(2, os.cpu_count() or 1), help="processes (default: 2)")
     parser.add_argument("--sweep", action="store_true", help="choose the preset `effective` instead")
@@ -61,10 +61,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     parts = arguments.parts.split(",")
     if unknown := set(parts) - set(PARTS):
         parser.error(f"no such part: {', '.join(sorted(unknown))}; there are {', '.join(PARTS)}")
-    usual = arguments.people is arguments.frames is arguments.seed is None and set(parts) == set(PARTS)
+    usual = arguments.people is None and arguments.seed is None and arguments.frames == 1 and set(parts) == set(PARTS)
     swept = arguments.sweep
     arguments.people = arguments.people or (_SWEPT_PEOPLE if swept else _PEOPLE)
-    arguments.frames = arguments.frames or (1 if swept else 2)
     arguments.seed = arguments.seed if arguments.seed is not None else _SWEPT if swept else _REPORTED
     if arguments.sheet is not None:
         shown = people(_SHOWN, FIRST_SEED + _SWEPT, bench().judge, 1)

@@ -1,7 +1,8 @@
 """The small base model of the package, with and without face optimisation, on people that no training saw.
 
 A reference from afar and a close-up drive, where the face is what the model does worst; and a reference and a drive of
-one shot, where it is right already.
+one shot, where it is right already. The model's layers over time are the identity, so each frame is made on its own, and
+people say more than frames.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import torch
 from benchmarks.embedded.__main__ import models_of, settings_of
 from benchmarks.embedded.judge import Judge, Pictures
 from benchmarks.embedded.people import Person
-from benchmarks.face_optimisation.gains import PLAIN, gain_figures, values_of
+from benchmarks.face_optimisation.gains import PLAIN, gain_figures, time_figures, values_of
 from benchmarks.face_optimisation.people import Case, Seen, seen_in
 from benchmarks.harness import Figure
 from benchmarks.processes import spread

@@ -20,12 +20,9 @@ from stableanimator.diffusion.sampler import karras_sigmas
 from stableanimator.diffusion.settings import FaceOptimisationSettings
 
 GRID = (
-    [
-        {"sigma_max": high, "sigma_min": low}
-        for high, low in ((1000, 0.1), (100, 0.1), (25, 0.1), (10, 0.1), (5, 0.1), (25, 0.5))
-    ],
-    [{"optimisation_steps": steps} for steps in (1, 2, 3, 5)],
-    [{"learning_rate": rate} for rate in (0.03, 0.05, 0.1, 0.2)],
+    [{"sigma_max": high, "sigma_min": low} for high, low in ((1000, 0.1), (25, 0.1), (10, 0.1), (5, 0.1), (25, 0.5))],
+    [{"optimisation_steps": steps} for steps in (1, 3, 5)],
+    [{"learning_rate": rate} for rate in (0.05, 0.1, 0.2)],
     [{"correction": name} for name in ("carried", "euler")],
     [{"face_margin": margin} for margin in (0.1, 0.3, 0.6)],
 )

@@ -83,7 +83,7 @@ def test_the_sweep_changes_one_thing_at_a_time() -> None:
     first = FaceOptimisationSettings()
     around = sweep.neighbours(first)
     assert around[0] == first
-    assert len(set(around)) == len(around) == 1 + 5 + 3 + 3 + 1 + 2
+    assert len(set(around)) == len(around) == 1 + 4 + 2 + 2 + 1 + 2
     assert sweep.updates_of(replace(first, optimisation_steps=2, sigma_min=0.1, sigma_max=25.0)) == 2 * 10
 
 
