@@ -1,8 +1,8 @@
 """The small base model of the package, with and without face optimisation, on people that no training saw.
 
 A reference from afar and a close-up drive, where the face is what the model does worst; and a reference and a drive of
-one shot, where it is right already. The model's layers over time are the identity, so each frame is made on its own, and
-people say more than frames.
+one shot, where it is right already. The model's layers over time are the identity, so each frame is made on its own,
+and people say more than frames.
 """
 
 from __future__ import annotations
