@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 
 from jobs.running.config import dump, load
+from stableanimator.diffusion.sampler import karras_sigmas
+from stableanimator.diffusion.settings import FACE_OPTIMISATION_PRESETS
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -41,10 +43,37 @@ def test_the_defaults_that_model_md_states_are_the_defaults(full: str) -> None:
 
 def test_every_ablation_of_model_md_changes_a_setting(full: str) -> None:
     ablations = re.findall(r"`([a-z_.]+=[^`]+)`", _section("Ablations"))
-    assert len(ablations) == 12
+    assert len(ablations) == 14
     defaults = dump(load(full))
     for setting in ablations:
         assert dump(load(full, [setting])) != defaults, setting
+
+
+def test_face_optimisation_md_states_the_presets() -> None:
+    rows = {}
+    for line in (ROOT / "docs" / "face_optimisation.md").read_text().splitlines():
+        cells = [cell.strip() for cell in line.strip("|").split("|")]
+        if len(cells) == 4:
+            rows[cells[0]] = cells[1:]
+    names = [cell.split("`")[1] for cell in rows[""]]
+    assert names == list(FACE_OPTIMISATION_PRESETS)
+    levels = karras_sigmas(25, 0.002, 700.0)[:-1].tolist()
+    for place, (name, preset) in enumerate(FACE_OPTIMISATION_PRESETS.items()):
+        steps = [step for step, level in enumerate(levels) if preset.sigma_min <= level <= preset.sigma_max]
+        said = {key.split(":")[0].split(",")[0]: cells[place] for key, cells in rows.items() if key}
+        assert said["noise levels"] == f"{preset.sigma_max:g}, {preset.sigma_min:g}", name
+        assert said["of the usual 25 steps (700 to 0.002)"] == f"{steps[0]} to {steps[-1]}", name
+        assert said["updates in each"] == str(preset.optimisation_steps), name
+        assert said["updates in all"] == str(preset.optimisation_steps * len(steps)), name
+        assert said["the sampler's second order in such a step"] == f"`{preset.correction}`", name
+        margin = "the whole frame" if preset.face_margin is None else f"{preset.face_margin:g} wider"
+        assert margin in said["what moves"], name
+
+
+def test_full_yaml_optimises_with_effective_and_the_papers_is_a_word_away(full: str) -> None:
+    assert load(full).animate.settings.hjb == FACE_OPTIMISATION_PRESETS["effective"]
+    paper = load(full, ["animate.settings.hjb={preset: paper}"]).animate
+    assert paper.settings.hjb == paper.variants["hjb"].hjb == FACE_OPTIMISATION_PRESETS["paper"]
 
 
 def _flat(settings: Any, above: str = "") -> dict[str, Any]:

@@ -96,7 +96,7 @@ def scores_of(frames: Pictures, truth: Pictures, seen: Judged, true: Judged) -> 
         identity=float(np.mean(there)) if there else None,
         psnr_person=float(np.mean(ratios)),
         ssim=float(np.mean([ssim(frame, wanted) for frame, wanted in zip(frames, truth, strict=True)])),
-        background=float(changes.mean()) if outside.any() else 0.0,
+        background=float(changes.mean()) if changes.size else 0.0,
     )
 
 
