@@ -35,6 +35,7 @@ from stableanimator.driving import (
     align_driving,
     face_boxes,
     face_points,
+    face_yaw,
     joints_in_picture,
     skeleton_pictures,
 )
@@ -109,13 +110,22 @@ class Reference:
     keypoints: Array
     """[P, 133, 3] in its pixels; the first person is the main one, whose face the networks are shown (the released ones
     know one)."""
-    face_box: Array
-    """[4] x0, y0, x1, y1 of the first person's face, in its pixels."""
-    face_embedding: Array
-    """[E] as ArcFace's network returns it, of any length."""
+    face_box: Array | None
+    """[4] x0, y0, x1, y1 of the first person's face, in its pixels; None: none was found."""
+    face_embedding: Array | None
+    """[E] as ArcFace's network returns it, of any length; None: no face was found. The networks are then shown zeros,
+    as the released ones are."""
     other_faces: tuple[ReferenceFace | None, ...] = ()
     """Of the people after the first, in their order; None, or no entry: no face was found. Face optimisation draws the
     faces of all towards their own."""
+
+    @property
+    def faces(self) -> list[ReferenceFace | None]:
+        """Of everybody, in the order of the keypoints."""
+        main = None
+        if self.face_box is not None and self.face_embedding is not None:
+            main = ReferenceFace(box=self.face_box, embedding=self.face_embedding)
+        return [main, *self.other_faces]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -190,16 +200,22 @@ _HEAD = 0.5
 
 def framing_of(reference: Reference, sizes: Sequence[Size]) -> Framing:
     """The cut of a reference picture: of the size whose shape is nearest, around all of its people; where these have no
-    room, around the first; whatever else is cut away, the first one's head is not."""
+    room, around the first; whatever else is cut away, the first one's head is not, where its face was found."""
     height, width, _ = reference.picture.shape
     people = in_picture(reference.keypoints, (height, width))
     seen = [person_box(pose[None]) for pose in people if visible(pose[BODY]).any()]
-    x0, y0, x1, y1 = (float(side) for side in reference.face_box)
-    more_x, more_y = _HEAD * (x1 - x0), _HEAD * (y1 - y0)
-    head = (x0 - more_x, y0 - more_y, x1 + more_x, y1 + more_y)
-    corners = np.array([*seen, head])
+    heads = [] if reference.face_box is None else [_head(reference.face_box)]
+    corners = np.array([*seen, *heads])
+    if not len(corners):
+        return Framing.cover((height, width), nearest_size(height, width, sizes))
     all_of_them = (*corners[:, :2].min(0).tolist(), *corners[:, 2:].max(0).tolist())
-    return Framing.keeping((height, width), nearest_size(height, width, sizes), [all_of_them, *seen[:1], head])
+    return Framing.keeping((height, width), nearest_size(height, width, sizes), [all_of_them, *seen[:1], *heads])
+
+
+def _head(face: Array) -> tuple[float, float, float, float]:
+    x0, y0, x1, y1 = (float(side) for side in face)
+    more_x, more_y = _HEAD * (x1 - x0), _HEAD * (y1 - y0)
+    return x0 - more_x, y0 - more_y, x1 + more_x, y1 + more_y
 
 
 @torch.no_grad()
@@ -223,9 +239,12 @@ def animate(
         guidance_scales(*settings.guidance, len(poses)),
         settings.branches,
     )
-    hook = None
-    if settings.face_optimisation:
+    hook, report = None, None
+    if settings.face_optimisation and any(reference.faces[: poses.shape[1]]):
         hook = face_hook(models, reference, poses, size, settings.hjb)
+        report = hook.report
+    elif settings.face_optimisation:
+        report = FaceOptimisationReport.of_nobody(len(poses), "the reference shows no face")
     factor, sampler = models.encoders.factor, settings.sampler
     shape = (1, len(poses), models.encoders.latent_channels, size[0] // factor, size[1] // factor)
     noise = initial_noise(shape, sampler, generator).to(models.device)
@@ -244,7 +263,7 @@ def animate(
         pictures = models.encoders.decode(latents[0])
         if hook is not None:
             hook.judge(pictures)
-    return Animation(frames=to_pictures(pictures), skeletons=skeletons, face_optimisation=hook.report if hook else None)
+    return Animation(frames=to_pictures(pictures), skeletons=skeletons, face_optimisation=report)
 
 
 def idle_networks(models: Models, settings: AnimateSettings, stage: Literal["sampling", "decoding"]) -> list[nn.Module]:
@@ -275,7 +294,7 @@ def _check(models: Models, reference: Reference, driven: Driven, settings: Anima
     if not 1 <= frames <= settings.max_frames:
         raise ValueError(f"{frames} driving frames; between 1 and max_frames ({settings.max_frames}) can be animated")
     width = models.animator.settings.face_encoder.embedding_width
-    if reference.face_embedding.shape != (width,):
+    if reference.face_embedding is not None and reference.face_embedding.shape != (width,):
         raise ValueError(f"face embedding is {reference.face_embedding.shape}, the model reads {width} values")
     if settings.face_optimisation and models.arcface is None:
         raise ValueError("face optimisation needs ArcFace")
@@ -301,11 +320,17 @@ def _condition(
     return Conditioning(
         reference_latent=models.encoders.encode(noisy.to(models.device)),
         clip_embedding=models.encoders.embed(picture.to(models.device)),
-        face_embedding=torch.from_numpy(reference.face_embedding)[None],
+        face_embedding=_embedding(models, reference)[None],
         pose=to_tensor(skeletons)[None],
         added_time_ids=added_time_ids(micro, 1),
         keep=torch.tensor([[name != "face" or settings.face for name in CONDITIONS]]),
     ).to(models.device)
+
+
+def _embedding(models: Models, reference: Reference) -> Tensor:
+    if reference.face_embedding is None:
+        return torch.zeros(models.animator.settings.face_encoder.embedding_width)
+    return torch.from_numpy(reference.face_embedding)
 
 
 def face_hook(
@@ -319,15 +344,13 @@ def face_hook(
         size: height and width of the animation.
 
     Raises:
-        ValueError: decoder `tiny` without one.
+        ValueError: decoder `tiny` without one, or nobody in the reference has a face.
     """
     assert models.arcface is not None
     encoders, exact = models.encoders, settings.decoder == "exact"
-    main = ReferenceFace(box=reference.face_box, embedding=reference.face_embedding)
-    known = enumerate((main, *reference.other_faces)[: poses.shape[1]])
     faces = [
         _optimised(models, reference, person, face, poses[:, person], size, settings)
-        for person, face in known
+        for person, face in enumerate(reference.faces[: poses.shape[1]])
         if face is not None
     ]
     return FaceOptimisation(
@@ -353,6 +376,8 @@ def _optimised(
     """One person's face, of poses [F, 133, 3]."""
     assert models.arcface is not None
     points = face_points(poses, *size)
+    if settings.max_yaw is not None:
+        points[np.abs(face_yaw(points)) > settings.max_yaw] = np.nan
     factor, boxes, mask = models.encoders.factor, face_boxes(poses, points), None
     wanted = _wanted(models.arcface, reference.picture, reference.keypoints[person], face.embedding, points)
     if settings.face_margin is not None:

@@ -23,6 +23,7 @@ from jobs.pairs.verdicts import require_enough
 from pipelines.storage.store import Store, fingerprint
 from pipelines.storage.tables import PREDICTIONS
 from stableanimator.animate import Animation, Driven, Models, aligned, animate
+from stableanimator.diffusion.hjb import FaceOptimisationReport
 from stableanimator.diffusion.settings import FaceOptimisationSettings
 from stableanimator.driving import BODY
 from stableanimator.errors import CheckpointError, RowError
@@ -148,15 +149,14 @@ class AnimatePair:
             frames_left_out=drive.left_out,
             frames_with_person=int(visible(seen).any(-1).sum(0).min()),
             joints_in_picture=driven.joints_in_picture,
+            reference_face=reference.faces[0] is not None,
             cut_middle=driven.framing.middle,
         )
         require_enough(row, self.job.settings)
         started = time.monotonic()
         animation = animate(self.models, reference, driven, settings, seed=pair["seed"] or 0)
         row["seconds"] = time.monotonic() - started
-        if animation.face_optimisation and animation.face_optimisation.records:
-            first, last = animation.face_optimisation.records[0], animation.face_optimisation.records[-1]
-            row |= {"face_loss_before": first.before, "face_loss_after": last.carried}
+        row |= _face_columns(animation.face_optimisation)
         people = (len(reference.keypoints), len(whole.keypoints))
         row["detail"] = "; ".join(_remarks(row, drive, driven, people, animation, self.models.rates)) or None
         row["prediction_uri"] = self._write(self.job.video_path(pair, variant, ""), animation.frames, drive.fps)
@@ -172,6 +172,15 @@ class AnimatePair:
             write_mp4(local, frames, fps)
             self.store.write_bytes(path, local.read_bytes())
         return self.store.uri(path)
+
+
+def _face_columns(report: FaceOptimisationReport | None) -> dict[str, Any]:
+    """Of PREDICTIONS; nothing where nothing was optimised."""
+    if report is None or not report.records:
+        return {}
+    first, last = report.records[0], report.records[-1]
+    losses = {"face_loss_before": first.before, "face_loss_after": last.carried, "face_loss_final": report.final}
+    return losses | {"face_steps": [asdict(each) for each in report.records]}
 
 
 _ENLARGED = 2.0
@@ -190,6 +199,8 @@ def _remarks(
     yield from drive.remarks
     if row["frames_with_person"] < frames:
         yield f"the driving person is found in {row['frames_with_person']} of {frames} frames"
+    if not row["reference_face"]:
+        yield "no face is found in the reference: the model is shown none"
     if people[0] < people[1]:
         yield f"{people[0]} of the reference's {people[1]} people animated"
     if driven.framing.enlargement >= _ENLARGED:

@@ -42,22 +42,21 @@ class PairReader:
         self.people = People(settings)
 
     def reference(self, uri: str, background: Colour) -> Reference:
-        """The people of a reference picture, first the one with the main face; `background` shows through transparent
-        parts.
+        """The people of a reference picture, first the one with the main face, or where no face is found the largest;
+        `background` shows through transparent parts.
 
         Raises:
-            PersonError: `no_reference_face`, `no_reference_person`.
+            PersonError: `no_reference_person`.
             DecodeError: the picture cannot be read.
         """
         picture = read_image(uri, background)
         faces = self.faces(picture)
-        if not faces:
-            raise PersonError("no_reference_face", uri)
         people = self.people(picture)
         if not len(people):
             raise PersonError("no_reference_person", uri)
+        if not faces:
+            return Reference(picture=picture, keypoints=people, face_box=None, face_embedding=None)
         main = faces[0]
-        assert main.embedding is not None, "the main face has one"
         seen = in_picture(people, (picture.shape[0], picture.shape[1]))
         order = owner_first(seen, main)
         others = [

@@ -35,6 +35,9 @@ class AnimateJobSettings:
     """What is made of every pair, with the same seed, by name (letters, digits, `_` and `-`). A configuration says of
     each what differs from `settings`: any of them, or nothing. Where none is named there are two: `plain` without HJB
     face optimisation and `hjb` with it."""
+    require_reference_face: bool = False
+    """Whether a pair fails in whose reference no face is found. Else it is animated as the released code does, with
+    zeros for the face's embedding, and its row says so."""
     min_person_share: float = 0.5
     """Share of the driving frames in which the person must be found, 0 to 1: with less a pair fails. Frames without the
     person have an empty skeleton, and the model invents what they show."""

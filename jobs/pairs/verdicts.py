@@ -17,8 +17,10 @@ def require_enough(row: Mapping[str, Any], settings: AnimateJobSettings) -> None
     """Hold a row of PREDICTIONS against the settings. It is asked before the sampler runs, and of rows of earlier runs.
 
     Raises:
-        PersonError: `person_seldom_found`, `person_outside`.
+        PersonError: `no_reference_face`, `person_seldom_found`, `person_outside`.
     """
+    if settings.require_reference_face and not row["reference_face"]:
+        raise PersonError("no_reference_face", f"{row['reference_uri']}; animate.require_reference_face is true")
     frames, found, inside = len(row["frame_index"]), row["frames_with_person"], row["joints_in_picture"]
     if found < settings.min_person_share * frames:
         detail = f"the driving person is found in {found} of {frames} frames"

@@ -250,6 +250,16 @@ PAIRS = pa.schema(  # written by pipelines.benchmark_sets.sets, or by people; th
     ]
 )
 
+FACE_STEP = pa.struct(  # what face optimisation did in a denoising step (stableanimator/diffusion/hjb.py)
+    [
+        ("step", pa.int32()),  # from 0
+        ("sigma", pa.float64()),  # noise level
+        ("before", pa.float64()),  # HJB loss of the denoiser's prediction
+        ("after", pa.float64()),  # of the optimised sample
+        ("carried", pa.float64()),  # of what the sampler went on with
+    ]
+)
+
 PREDICTIONS = pa.schema(  # written by jobs.animate: one row for each pair and variant
     [
         ("pair_id", pa.string()),
@@ -268,8 +278,14 @@ PREDICTIONS = pa.schema(  # written by jobs.animate: one row for each pair and v
         ("joints_in_picture", pa.float64()),  # share of the driven joints that the reference shows too, 0 to 1
         ("cut_middle", pa.list_(pa.float64())),  # x, y of the middle of the reference's cut, shares of its sides
         ("variant", pa.string()),  # its name in animate.variants
+        (
+            "reference_face",
+            pa.bool_(),
+        ),  # whether a face was found in the reference; without one the model is shown zeros
         ("face_loss_before", pa.float64()),  # HJB loss of the prediction at the first optimised step; null without it
-        ("face_loss_after", pa.float64()),  # and of what the sampler went on with after the last one
+        ("face_loss_after", pa.float64()),  # of what the sampler went on with after the last one
+        ("face_loss_final", pa.float64()),  # of the final frames, as the VAE decodes them
+        ("face_steps", pa.list_(FACE_STEP)),  # of each optimised step
         ("seconds", pa.float64()),
         ("checkpoint", pa.string()),
     ]

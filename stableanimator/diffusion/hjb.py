@@ -91,6 +91,11 @@ class FaceOptimisationReport:
     final: float | None = None
     """Loss of the final frames as the exact decoder gives them; None before `judge`."""
 
+    @classmethod
+    def of_nobody(cls, frames: int, why: str) -> FaceOptimisationReport:
+        """Where there is nobody whose face could be optimised."""
+        return cls(frames=frames, frames_with_face=0, people=0, skipped=why)
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Piece:

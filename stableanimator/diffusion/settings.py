@@ -131,6 +131,9 @@ class FaceOptimisationSettings:
     face_margin: float | None = 0.3
     """The change is confined to the latents of the face's box, widened on each side by this share of its larger side.
     Null: the whole frame (paper and released), of which Adam moves every value as far as the face's."""
+    max_yaw: float | None = 60.0
+    """Degrees: where a face is turned farther to the side it is left as it is, since recognisers know little of
+    profiles. Null: every face that shows its eyes and nose."""
     region: Region = "frame"
     """What is decoded for the gradient: whole frames (paper and released), or a window around each face, in less memory
     and time. The gradient outside of the window is then nothing."""
@@ -153,6 +156,8 @@ class FaceOptimisationSettings:
             raise ValueError("learning_rate must be above 0")
         if self.face_margin is not None and self.face_margin < 0.0:
             raise ValueError("face_margin must not be negative")
+        if self.max_yaw is not None and not 0.0 < self.max_yaw <= 90.0:
+            raise ValueError("max_yaw must lie in (0, 90]")
         if self.region_margin < 0:
             raise ValueError("region_margin must not be negative")
 
@@ -161,9 +166,11 @@ FACE_OPTIMISATION_PRESETS = {
     "effective": FaceOptimisationSettings(),
     # The first 10 of 25 levels from 700 to 0.002 (EDM Eq. 5) end at 49.8; the next is 34.5.
     "paper": FaceOptimisationSettings(
-        sigma_max=1000.0, sigma_min=42.0, optimisation_steps=10, correction="plain", face_margin=None
+        sigma_max=1000.0, sigma_min=42.0, optimisation_steps=10, correction="plain", face_margin=None, max_yaw=None
     ),
     # Steps 0 to 20 of the same levels end at 0.157; the next is 0.066.
-    "released": FaceOptimisationSettings(sigma_max=1000.0, sigma_min=0.1, correction="euler", face_margin=None),
+    "released": FaceOptimisationSettings(
+        sigma_max=1000.0, sigma_min=0.1, correction="euler", face_margin=None, max_yaw=None
+    ),
 }
 """By name: ours; Algorithm 1 as the paper states it; the released code. In a configuration `hjb: {preset: paper}`."""

@@ -83,7 +83,7 @@ def _beside(clip: str, path: Path) -> str:
 @pytest.fixture(scope="module")
 def config(real_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Config:
     """Pairs that work (a talking head drives itself, misaligned; at the side of a wide picture, for half of the time),
-    and pairs that do not: a reference without a face, a lost video, a strip of a picture, a drive of nobody."""
+    and pairs that do not: a reference without a person, a lost video, a strip of a picture, a drive of nobody."""
     folder = tmp_path_factory.mktemp("jobs")
     torch.manual_seed(0)
     save_model_folder(
@@ -101,7 +101,7 @@ def config(real_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Config:
         _pair(
             "good", reference_uri=f"{clip}#frame=0", driving_uri=clip, start=10, end=40, truth_uri=clip, rotation=10.0
         ),
-        _pair("no face/here", reference_uri=dog, driving_uri=clip, end=20),
+        _pair("nobody/here", reference_uri=dog, driving_uri=clip, end=20),
         _pair("lost", reference_uri=f"{clip}#frame=0", driving_uri=str(folder / "gone.mp4")),
         _pair("side", reference_uri=f"{wide}#frame=0", driving_uri=wide, truth_uri=wide, start=2, end=5),
         _pair("strip", reference_uri=str(folder / "strip.png"), driving_uri=clip),
@@ -132,7 +132,7 @@ def config(real_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Config:
                 max_frames=3,
                 sampler=SamplerSettings(steps=2),
                 alignment="svd",
-                hjb=FaceOptimisationSettings(sigma_min=1.0, optimisation_steps=2),
+                hjb=FaceOptimisationSettings(sigma_min=1.0, sigma_max=1000.0, optimisation_steps=2),
             ),
         ),
         evaluate=EvaluateSettings(cpus_per_actor=0.5),
@@ -162,10 +162,10 @@ def test_every_pair_and_variant_is_a_row_and_what_worked_is_a_video(config: Conf
     reasons = {key: (row["status"], row["reason"]) for key, row in rows.items()}
     for variant in ("plain", "hjb"):
         assert reasons["good", variant] == ("done", None)
-        assert reasons["no face/here", variant] == ("failed", "no_reference_face")
+        assert reasons["nobody/here", variant] == ("failed", "no_reference_person")
         assert reasons["lost", variant] == ("failed", "not_found")
         assert reasons["side", variant] == ("done", None)
-        assert reasons["strip", variant] == ("failed", "no_reference_face")
+        assert reasons["strip", variant] == ("failed", "no_reference_person")
         assert reasons["seldom", variant] == ("failed", "person_seldom_found")
         assert reasons["relative", variant] == ("failed", "relative_path")
     good, optimised = rows["good", "plain"], rows["good", "hjb"]
@@ -187,10 +187,16 @@ def test_every_pair_and_variant_is_a_row_and_what_worked_is_a_video(config: Conf
                 assert (video.info.frame_count, video.info.height, video.info.width) == (3, 64, 64)
     assert good["face_loss_before"] is None
     assert optimised["face_loss_after"] < optimised["face_loss_before"]
+    assert (good["reference_face"], good["face_steps"]) == (True, None)
+    (step,) = optimised["face_steps"]  # the other level lies below sigma_min
+    assert (step["step"], step["sigma"]) == (0, pytest.approx(SamplerSettings().sigma_max))
+    assert step["before"] == optimised["face_loss_before"]
+    assert step["carried"] == optimised["face_loss_after"]
+    assert 0 < optimised["face_loss_final"] < 2
 
 
 def test_the_last_line_says_what_was_made_and_how_far_the_model_was_trained(animated: str) -> None:
-    failed = "failed: 4 no_reference_face, 2 not_found, 2 person_seldom_found, 2 relative_path"
+    failed = "failed: 4 no_reference_person, 2 not_found, 2 person_seldom_found, 2 relative_path"
     assert animated.startswith(f"4 videos of 7 pairs, {failed}, 2 driven by their first frames only, 2 with frames in")
     assert "the model was trained for 7 steps: pictures will be poor" in animated
     assert "VAE and image encoder have random weights" in animated
@@ -268,7 +274,7 @@ def test_a_raised_bar_fails_what_was_made_without_making_it_again(
     before = {path: path.stat().st_mtime_ns for path in Path(config.root, "predictions/videos").rglob("*.mp4")}
     strict = config.model_copy(update={"animate": replace(config.animate, min_person_share=0.9)})
     with tracking.job_run("animate", "test", "f") as run:
-        assert animate.run(strict, run).startswith("2 videos of 7 pairs, failed: 4 no_reference_face")
+        assert animate.run(strict, run).startswith("2 videos of 7 pairs, failed: 4 no_reference_person")
     assert {path: path.stat().st_mtime_ns for path in before} == before
 
 

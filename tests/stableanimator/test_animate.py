@@ -435,3 +435,27 @@ def test_poses_that_leave_the_picture_are_counted() -> None:
     assert aligned(reference, leaving, settings).joints_in_picture == 7 / 8  # one shoulder is at 98
     far = Similarity.from_degrees(torch.tensor(0.0), torch.tensor(1.0), torch.tensor([9.0, 0.0]))
     assert aligned(reference, replace(leaving, misalignment=far), settings).joints_in_picture == 0
+
+
+def test_without_a_face_in_the_reference_the_networks_are_shown_zeros(
+    models: Models, reference: Reference, driving: Driving
+) -> None:
+    faceless = replace(reference, face_box=None, face_embedding=None)
+    result = animate(models, faceless, driving, HJB, seed=5)
+    assert result.face_optimisation is not None
+    assert (result.face_optimisation.skipped, result.face_optimisation.records) == ("the reference shows no face", [])
+    zeros = replace(reference, face_embedding=np.zeros(EMBEDDING, np.float32))
+    np.testing.assert_array_equal(animate(models, zeros, driving, PLAIN, seed=5).frames, result.frames)
+
+
+def test_faces_that_are_turned_away_are_left_as_they_are(
+    models: Models, reference: Reference, driving: Driving
+) -> None:
+    """In the second frame the nose lies beside both eyes."""
+    poses = aligned(reference, driving, HJB).poses.copy()
+    poses[1, 0, 0, :2] = poses[1, 0, 1, :2] + [4, 0]
+    counts = [
+        face_hook(models, reference, poses, (32, 32), replace(HJB.hjb, max_yaw=yaw)).report.frames_with_face
+        for yaw in (None, 60.0)
+    ]
+    assert counts == [2, 1]

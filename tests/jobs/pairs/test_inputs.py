@@ -143,7 +143,7 @@ def test_real_pictures_and_clips_become_people(real_data: Path) -> None:
     assert nose[2] > 0.3
     assert (face.box[:2] < nose[:2]).all()
     assert (nose[:2] < face.box[2:]).all()
-    with pytest.raises(PersonError, match="no_reference_face"):
+    with pytest.raises(PersonError, match="no_reference_person"):
         reader.reference(str(media / "images" / "dog.jpg"), WHITE)
     clip = str(media / "videos" / "lp_d18.mp4")
     drive = reader.drive(EMPTY | {"driving_uri": clip, "start": 10, "end": 30}, 5.0, 3)

@@ -12,7 +12,8 @@ SETTINGS = AnimateJobSettings(min_person_share=0.5, min_joints_in_picture=0.25)
 
 
 def _row(**columns: Any) -> dict[str, Any]:
-    return {"frame_index": list(range(8)), "frames_with_person": 8, "joints_in_picture": 1.0, **columns}
+    known = {"frame_index": list(range(8)), "frames_with_person": 8, "joints_in_picture": 1.0, "reference_face": True}
+    return {**known, "reference_uri": "/a.png", **columns}
 
 
 def test_a_drive_must_show_its_person_in_enough_frames() -> None:
@@ -27,6 +28,14 @@ def test_enough_of_the_person_must_lie_in_the_picture() -> None:
         PersonError, match=r"person_outside: 6% of the driven joints .* animate.min_joints_in_picture is 0.25"
     ):
         require_enough(_row(joints_in_picture=14 / 232), SETTINGS)
+
+
+def test_a_reference_without_a_face_is_refused_where_that_is_asked_for() -> None:
+    require_enough(_row(reference_face=False), SETTINGS)
+    strict = AnimateJobSettings(require_reference_face=True)
+    require_enough(_row(), strict)
+    with pytest.raises(PersonError, match=r"no_reference_face: /a.png; animate.require_reference_face is true"):
+        require_enough(_row(reference_face=False), strict)
 
 
 def _failed(pair: str, reason: str, detail: str) -> dict[str, Any]:
