@@ -21,7 +21,7 @@ from benchmarks.face_optimisation.people import people
 from benchmarks.harness import RESULTS, Figure, report
 
 _REPORTED, _SWEPT = 1_000_000, 1_100_000
-_PEOPLE, _SWEPT_PEOPLE, _CONFINED, _SHOWN = 30, 10, 6, 4
+_PEOPLE, _SWEPT_PEOPLE, _CONFINED, _SHOWN = 30, 8, 4, 4
 
 
 def _base_model(arguments: argparse.Namespace) -> list[Figure]:
