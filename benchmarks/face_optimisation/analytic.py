@@ -25,7 +25,7 @@ from benchmarks.face_optimisation.people import Case, Seen, seen_in
 from benchmarks.harness import Figure
 from benchmarks.processes import spread
 from stableanimator.animate import Reference
-from stableanimator.diffusion.hjb import Decode, FaceOptimisation
+from stableanimator.diffusion.hjb import Decode, FaceOptimisation, OptimisedFace
 from stableanimator.diffusion.sampler import karras_sigmas, sample
 from stableanimator.diffusion.settings import FACE_OPTIMISATION_PRESETS, FaceOptimisationSettings, SamplerSettings
 from stableanimator.driving import Array, face_boxes, face_points
@@ -93,7 +93,8 @@ def hook_on(
         wide = boxes + margin * np.array([-1, -1, 1, 1], np.float32)
         masks = [box_mask(box[None][np.isfinite(box[:1])], (SIDE, SIDE), factor) for box in wide]
         mask = torch.from_numpy(np.stack(masks))
-    return FaceOptimisation(settings, decode, crop, arcface, wanted, torch.from_numpy(points), len(poses), mask)
+    face = OptimisedFace(points=torch.from_numpy(points), wanted=wanted, mask=mask)
+    return FaceOptimisation(settings, decode, crop, arcface, [face], len(poses))
 
 
 def wanted_of(reference: Reference, arcface: ArcFace) -> Tensor | None:

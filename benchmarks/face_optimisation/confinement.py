@@ -16,7 +16,7 @@ from benchmarks.face_optimisation.people import Case
 from benchmarks.harness import Figure
 from pipelines.progress import track
 from stableanimator.animate import Driven, Reference, aligned, animate, face_hook
-from stableanimator.diffusion.hjb import FaceOptimisation, face_loss
+from stableanimator.diffusion.hjb import FaceOptimisation, OptimisedFace, face_loss
 from stableanimator.diffusion.settings import FACE_OPTIMISATION_PRESETS, FaceOptimisationSettings
 from stableanimator.driving import EYES_AND_NOSE, face_boxes, face_points
 from stableanimator.media.framing import box_mask
@@ -138,9 +138,12 @@ def _gradient_difference(case: Case) -> float:
     assert arcface is not None
     driven = aligned(case.far.reference, case.far.driving, bench().settings)
     points = torch.from_numpy(face_points(driven.poses[:, 0], *driven.framing.size))
-    wanted = torch.from_numpy(case.far.reference.face_embedding)
+    embedding = case.far.reference.face_embedding
+    assert embedding is not None
+    wanted = torch.from_numpy(embedding)
     latents = encoders.encode(to_tensor(driven.framing.pictures(case.far.truth)))[None]
-    hook = FaceOptimisation(_EFFECTIVE, encoders.decode, crop, arcface, wanted, points, CHUNK)
+    face = OptimisedFace(points=points, wanted=wanted)
+    hook = FaceOptimisation(_EFFECTIVE, encoders.decode, crop, arcface, [face], CHUNK)
     _, gradient = hook.loss_and_gradient(latents)
     with torch.enable_grad():
         leaf = latents.clone().requires_grad_()
