@@ -84,7 +84,7 @@ def animate_costs(
         settings: sampler and face optimisation; region and decoder are those of the modes.
         size: height and width in pixels.
         precision: of the denoiser's weights.
-        face_share: side of the face's box in every frame over the picture's height.
+        face_share: side of the face's box in every frame over the picture's shorter side.
         recogniser: makes one that reads [n, 3, 112, 112]; None: it is not counted.
         tiny: width of the small decoder, and residual blocks of a stage.
     """
@@ -144,7 +144,7 @@ class _Counts:
         frames, (channels, height, width) = settings.max_frames, self.latent
         window = height, width
         if region == "face":
-            side = math.ceil(SEEN * face_share * height) + 2 * hjb.region_margin
+            side = math.ceil(SEEN * face_share * min(height, width)) + 2 * hjb.region_margin
             window = min(side, height), min(side, width)
         chunk = torch.empty(min(coder.settings.decode_chunk, frames), channels, *window)
         chunks = math.ceil(frames / len(chunk))

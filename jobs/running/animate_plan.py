@@ -37,7 +37,7 @@ def animate_plan(config: Config) -> str:
 def _heading(variant: str, settings: AnimateSettings, size: Size) -> str:
     return (
         f"face optimisation of {variant}, {settings.max_frames} frames of {size[0]}x{size[1]}, a face of a seventh of "
-        "the height, counted without the recogniser; the rest of an animation beside it:"
+        "the shorter side, counted without the recogniser; the rest of an animation beside it:"
     )
 
 
@@ -47,9 +47,14 @@ def _line(cost: AnimateCost, settings: AnimateSettings) -> str:
     rest = max(cost.sampling_bytes, cost.decoding_bytes) / gib
     return (
         f"  region {cost.region}, decoder {cost.decoder}: {cost.optimising_bytes / gib:.2f} GiB beside {rest:.2f}, "
-        f"{cost.optimising_flops / 1e12:.3g} TFLOP beside {(cost.sampling_flops + cost.decoding_flops) / 1e12:.3g}"
+        f"{_tera(cost.optimising_flops)} TFLOP beside {_tera(cost.sampling_flops + cost.decoding_flops)}"
         f"{' (chosen)' * chosen}"
     )
+
+
+def _tera(flops: int) -> str:
+    value = flops / 1e12
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
 
 
 def encoder_sizes(settings: EncoderSettings) -> EncoderSettings:

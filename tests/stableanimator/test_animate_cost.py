@@ -88,7 +88,7 @@ SIZE = (128, 64)
 
 def _costs(model: ModelSettings, **changes: Any) -> dict[tuple[str, str], AnimateCost]:
     costs = animate_costs(
-        model, ENCODERS, replace(SETTINGS, **changes), SIZE, torch.bfloat16, face_share=1 / 16, tiny=(8, 1)
+        model, ENCODERS, replace(SETTINGS, **changes), SIZE, torch.bfloat16, face_share=1 / 8, tiny=(8, 1)
     )
     return {(cost.region, cost.decoder): cost for cost in costs}
 
@@ -104,7 +104,7 @@ def test_operations_of_the_steps_are_added_up(tiny_settings: ModelSettings) -> N
 
 def test_operations_of_the_small_decoder_are_those_of_its_convolutions_with_data(tiny_settings: ModelSettings) -> None:
     """Two steps are optimised. Each has four iterations, forward and as much again backward, and two losses; frames are
-    decoded by two, so the third counts as a chunk of two. The face's box is one latent of 16, what the recogniser sees
+    decoded by two, so the third counts as a chunk of two. The face's box is one latent of 8, what the recogniser sees
     1.6, so the window 4 latents of 16x8."""
     decoder, operations = tiny_autoencoder(8, 4, 8, 1).decoder, 0
 

@@ -44,7 +44,7 @@ def _crop(pictures: Tensor, points: Tensor) -> Tensor:
 
 @pytest.fixture(scope="module")
 def encoders() -> Encoders:
-    return Encoders(EncoderSettings(svd=f"{WEIGHTS}/base"))
+    return Encoders(EncoderSettings(svd=f"{WEIGHTS}/base", tiny_decoder=f"{WEIGHTS}/base/tiny_decoder"))
 
 
 @pytest.fixture(scope="module")
@@ -77,8 +77,10 @@ def _cosine(encoders: Encoders, arcface: ArcFace, seed: int, **settings: Any) ->
     [
         (0.95, {"region": "face"}),
         (0.999, {"region": "face", "region_statistics": True}),
+        (0.85, {"decoder": "tiny"}),
+        (0.85, {"decoder": "tiny", "region": "face"}),
     ],
-    ids=["window", "window_statistics"],
+    ids=["window", "window_statistics", "tiny", "tiny_window"],
 )
 def test_the_gradient_inside_the_face_is_nearly_that_of_whole_frames(
     encoders: Encoders, arcface: ArcFace, least: float, settings: dict[str, Any]
