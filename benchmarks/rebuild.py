@@ -77,7 +77,7 @@ def write_world(folder: Path, videos: Sequence[Path], address: str) -> World:
     world = World(folder=folder, address=address)
     world.sources.mkdir(parents=True)
     for video in videos:
-        shutil.copy(video, world.sources / video.name)
+        add_source(world, video)
     settings = {
         "extends": str(Path(jobs.__file__).parent / "configs" / "tiny.yaml"),
         "experiment": "rebuild",
@@ -91,6 +91,11 @@ def write_world(folder: Path, videos: Sequence[Path], address: str) -> World:
     }
     (folder / "config.yaml").write_text(yaml.safe_dump(settings))
     return world
+
+
+def add_source(world: World, video: Path) -> None:
+    """Copy a drawn clip; what tells clips apart is the name of its folder."""
+    shutil.copy(video, world.sources / f"{video.parent.name}.mp4")
 
 
 def rebuild(world: World, *overrides: str) -> float:
@@ -235,7 +240,7 @@ def measure(world: World, added: Path, kills: int, repeats: int) -> list[Figure]
     loose = threshold_that_adds(world, ADDED_SHOTS)
     threshold = rebuild(world, loose)
     accepted = [_accepted(world, one) for one in (begun, ended_with(world))]
-    shutil.copy(added, world.sources / added.name)
+    add_source(world, added)
     source = rebuild(world, loose)
     wanted = ended_with(world)
     videos = len(list(world.sources.iterdir()))
