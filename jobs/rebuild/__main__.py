@@ -19,7 +19,6 @@ from rich.console import Console
 from jobs import releases
 from jobs.rebuild.differences import difference, last_release, newest, record
 from jobs.rebuild.line import Step, rebuild
-from jobs.rebuild.plan import print_rebuild_plan
 from jobs.rebuild.receipts import KINDS, Outputs
 from jobs.running import entry
 from jobs.running.config import Config, dump, load
@@ -93,6 +92,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         config = load(arguments.config, arguments.overrides)
         if arguments.dry_run:
+            from jobs.rebuild.plan import print_rebuild_plan  # here: it knows every job, which takes seconds to import
+
             print_rebuild_plan(config)
         else:
             print(run(config))
