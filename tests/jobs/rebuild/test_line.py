@@ -1,4 +1,4 @@
-"""The whole line as one rebuild, at the smallest size: every job once, then none, then those that a setting concerns."""
+"""The whole line as one rebuild, at the smallest size: each job once, then none, then those that a setting concerns."""
 
 from __future__ import annotations
 
