@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import argparse
 import logging
+import os
 import sys
 import time
 from collections.abc import Sequence
 from dataclasses import asdict
+from typing import NoReturn
 
 from rich.console import Console
 
@@ -102,5 +104,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         return entry.failed(error)
 
 
+def _leave(code: int) -> NoReturn:
+    """End at once. While an interpreter is torn down a library's threads may abort the process (seen once, under load),
+    which would call a rebuild failed that is done."""
+    logging.shutdown()
+    for stream in (sys.stdout, sys.stderr):
+        stream.flush()
+    os._exit(code)
+
+
 if __name__ == "__main__":
-    sys.exit(main())
+    _leave(main())
