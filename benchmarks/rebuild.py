@@ -1,6 +1,6 @@
 """Rebuilding beside building: how long a rebuild takes of the first build's time, and what kills of its driver change.
 
-    python -m benchmarks.rebuild                          # 60 drawn videos, ten kills: about an hour on two idle cores
+    python -m benchmarks.rebuild                          # 60 drawn videos, ten kills: half an hour on two idle cores
     python -m benchmarks.rebuild --videos 3 --kills 1     # to see that it runs; its numbers mean nothing
 
 Rebuilds are submitted to a Ray head of this machine, as a user submits them, and timed from the command to its end.
@@ -44,6 +44,8 @@ STRICT_FACE_SIZE = 38.0
 """Pixels; docs/curation.md has how large the faces of drawn clips are: from 36 on, half of them below 39."""
 ADDED_SHOTS = 3
 """That the other threshold accepts."""
+SECONDS = (6.0, 12.0)
+"""Of the videos; real ones are longer, and what a submission itself takes then matters less."""
 CPUS = 4
 """Logical, of the head."""
 _WAIT_S = 900.0
@@ -77,7 +79,7 @@ def write_world(folder: Path, videos: Sequence[Path], address: str) -> World:
     world = World(folder=folder, address=address)
     world.sources.mkdir(parents=True)
     for video in videos:
-        shutil.copy(video, world.sources / video.name)
+        add_source(world, video)
     settings = {
         "extends": str(Path(jobs.__file__).parent / "configs" / "tiny.yaml"),
         "experiment": "rebuild",
@@ -91,6 +93,11 @@ def write_world(folder: Path, videos: Sequence[Path], address: str) -> World:
     }
     (folder / "config.yaml").write_text(yaml.safe_dump(settings))
     return world
+
+
+def add_source(world: World, video: Path) -> None:
+    """Copy a drawn clip; what tells clips apart is the name of its folder."""
+    shutil.copy(video, world.sources / f"{video.parent.name}.mp4")
 
 
 def rebuild(world: World, *overrides: str) -> float:
@@ -230,18 +237,18 @@ def measure(world: World, added: Path, kills: int, repeats: int) -> list[Figure]
     """
     first = rebuild(world)
     begun = ended_with(world)
-    again = [rebuild(world) for _ in range(repeats)]
+    same = [rebuild(world) / first for _ in range(repeats)]
     unchanged = ended_with(world).id == begun.id
     loose = threshold_that_adds(world, ADDED_SHOTS)
     threshold = rebuild(world, loose)
     accepted = [_accepted(world, one) for one in (begun, ended_with(world))]
-    shutil.copy(added, world.sources / added.name)
+    add_source(world, added)
     source = rebuild(world, loose)
     wanted = ended_with(world)
     videos = len(list(world.sources.iterdir()))
     what = f"first build: {first:.0f} s for {videos - 1} videos"
     figures = [
-        Figure("nothing changed", float(np.median(again)) / first, 0.05, "lower", spread=half_range(again), note=what),
+        Figure("nothing changed", float(np.median(same)), 0.05, "lower", spread=half_range(same), note=what),
         Figure("another end where nothing changed", float(not unchanged), 0, "lower", note="1 where ids differ"),
         Figure("one threshold changed", threshold / first, 0.1, "lower", note=f"{loose}: {accepted} shots accepted"),
         Figure("one source added", source / first, 0.15, "lower", note=f"{videos} videos then"),
@@ -270,7 +277,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--repeats", type=int, default=3, help="of the rebuild after nothing changed")
     parser.add_argument("--clips", type=Path, default=drawn_clips.default_folder(), help="where drawn clips are kept")
     options = parser.parse_args(arguments)
-    clips = drawn_clips.draw(drawn_clips.unseen_clips(options.videos + 1, KINDS), options.clips, workers=2)
+    clips = drawn_clips.draw(drawn_clips.unseen_clips(options.videos + 1, KINDS, SECONDS), options.clips, workers=2)
     os.environ.pop("MLFLOW_TRACKING_URI", None)
     with (
         tempfile.TemporaryDirectory(prefix="sa-rebuild-") as folder,

@@ -9,17 +9,18 @@ from __future__ import annotations
 
 import argparse
 import logging
+import os
 import sys
 import time
 from collections.abc import Sequence
 from dataclasses import asdict
+from typing import NoReturn
 
 from rich.console import Console
 
 from jobs import releases
 from jobs.rebuild.differences import difference, last_release, newest, record
 from jobs.rebuild.line import Step, rebuild
-from jobs.rebuild.plan import print_rebuild_plan
 from jobs.rebuild.receipts import KINDS, Outputs
 from jobs.running import entry
 from jobs.running.config import Config, dump, load
@@ -93,6 +94,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         config = load(arguments.config, arguments.overrides)
         if arguments.dry_run:
+            from jobs.rebuild.plan import print_rebuild_plan  # here: it knows every job, which takes seconds to import
+
             print_rebuild_plan(config)
         else:
             print(run(config))
@@ -101,5 +104,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         return entry.failed(error)
 
 
+def _leave(code: int) -> NoReturn:
+    """End at once. While an interpreter is torn down a library's threads may abort the process (seen once, under load),
+    which would call a rebuild failed that is done."""
+    logging.shutdown()
+    for stream in (sys.stdout, sys.stderr):
+        stream.flush()
+    os._exit(code)
+
+
 if __name__ == "__main__":
-    sys.exit(main())
+    _leave(main())

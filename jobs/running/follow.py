@@ -93,24 +93,37 @@ _AGAIN = "the same command follows it, or submits it again, which resumes"
 
 
 async def _tail(client: JobSubmissionClient, job_id: str, log: Log, quiet: float) -> bool:
-    """Show the log until the server ends it; False where nothing came for `quiet` seconds.
+    """Show the log until the job has ended; False where nothing came for `quiet` seconds.
 
     Raises:
         OSError, RuntimeError, aiohttp.ClientError: the connection did not come about, or dropped.
     """
     begin = 0
     pieces = client.tail_job_logs(job_id)
+    ended = asyncio.ensure_future(_ended(client, job_id))
     try:
         while True:
-            piece = await asyncio.wait_for(anext(pieces), quiet)
-            log.add(piece, begin)
-            begin += len(piece)
+            piece = asyncio.ensure_future(anext(pieces))
+            await asyncio.wait({piece, ended}, timeout=quiet, return_when=asyncio.FIRST_COMPLETED)
+            if not piece.done():
+                piece.cancel()
+                await asyncio.wait({piece})
+                if ended.done():
+                    ended.result()  # raises where asking failed
+                return ended.done()
+            log.add(piece.result(), begin)
+            begin += len(piece.result())
     except StopAsyncIteration:
         return True
-    except TimeoutError:
-        return False
     finally:
+        ended.cancel()
         await pieces.aclose()
+
+
+async def _ended(client: JobSubmissionClient, job_id: str) -> None:
+    """Return when the job has ended, which its log's connection says some seconds later."""
+    while not (await asyncio.to_thread(client.get_job_info, job_id)).status.is_terminal():
+        await asyncio.sleep(0.5)
 
 
 def _say(text: str) -> int:

@@ -14,6 +14,8 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
+
 from jobs.running.environment import variables
 from jobs.running.job_server import job_client
 from stableanimator.errors import StableAnimatorError
@@ -83,11 +85,18 @@ def _wait(process: subprocess.Popen[bytes], address: str, log_path: Path) -> Non
 
 
 def _stop(process: subprocess.Popen[bytes]) -> None:
+    """With all that it started: a driver of a job is in a session of its own, and may take long to see that its head is
+    gone."""
     if process.poll() is not None:
         return
+    started = psutil.Process(process.pid).children(recursive=True)
     process.terminate()  # `ray start --block` stops its children on SIGTERM
     try:
         process.wait(timeout=30)
     except subprocess.TimeoutExpired:
         os.killpg(process.pid, 9)
         process.wait(timeout=10)
+    _, left = psutil.wait_procs(started, timeout=5)
+    for each in left:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            each.kill()

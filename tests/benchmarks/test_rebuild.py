@@ -25,6 +25,7 @@ def test_rebuilds_end_as_builds_from_nothing_do(tmp_path: Path, monkeypatch: pyt
     clips = drawn_clips.draw(drawn_clips.unseen_clips(4, rebuild.KINDS), tmp_path / "drawn", workers=1)
     with local_head(rebuild.CPUS) as address:
         world = write_world(tmp_path / "world", clips[:-1], address)
+        assert len(list(world.sources.iterdir())) == len(clips) - 1
         figures = {one.name: one.value for one in measure(world, clips[-1], kills=1, repeats=1)}
     assert figures["another end where nothing changed"] == 0
     assert figures["ids other than those of builds from nothing"] == 0

@@ -32,7 +32,6 @@ COVERS = (
 KUBERNETES = "1.33"
 EVERYTHING = {"cluster": {"enabled": True}, "rebuild": {"enabled": True}}
 RAY = ("RayCluster", "RayJob", "RayCronJob")
-ALL = (*VERBS, "rebuild")
 
 Document = dict[str, Any]
 Render = Callable[..., list[Document]]
@@ -99,7 +98,7 @@ def test_helm_finds_nothing_wrong(infra: Path) -> None:
 
 
 def test_every_resource_is_valid(rendered: Render, kuberay: dict[str, Any]) -> None:
-    documents = [*rendered(EVERYTHING), *(each for verb in ALL for each in rendered({"run": verb}, f"{verb}-1"))]
+    documents = [*rendered(EVERYTHING), *(each for verb in VERBS for each in rendered({"run": verb}, f"{verb}-1"))]
     checked = {document["kind"] for document in documents}
     assert {*RAY, "Deployment", "StatefulSet", "Service", "ConfigMap", "PersistentVolumeClaim", "Role"} < checked
     for document in documents:
@@ -118,8 +117,8 @@ def test_an_unknown_field_would_be_seen(rendered: Render, kuberay: dict[str, Any
 
 
 def test_each_verb_is_a_job_of_its_own_and_the_settings_go_with_it(rendered: Render) -> None:
-    assert set(_values()["jobs"]) == set(ALL)
-    for verb in ALL:
+    assert set(_values()["jobs"]) == set(VERBS)
+    for verb in VERBS:
         documents = rendered({"run": verb, "overrides": ["encode.batch=16", "experiment=two words"]}, "one")
         assert [(each["kind"], each["metadata"]["name"]) for each in documents] == [
             ("RayJob", "one"),
@@ -155,11 +154,15 @@ def test_a_job_may_have_the_machines_that_its_settings_ask_for(
         "animate": config.animate.node_labels,
         "evaluate": config.evaluate.node_labels,
         "alignment_table": None,
+        "doctor": None,
     }
-    assert set(asked) == set(VERBS)
-    for verb, labels in asked.items():
+    markets = {verb: [labels] if labels else [] for verb, labels in asked.items()}
+    markets["rebuild"] = [{"market": "spot"}, {"market": "on-demand"}]
+    assert all(labels in markets["rebuild"] for labels in asked.values() if labels)  # it runs any of the jobs
+    assert set(markets) == set(VERBS)
+    for verb, wanted in markets.items():
         groups = _cluster_of(rendered({"run": verb})[0]).get("workerGroupSpecs", [])
-        assert [group["labels"] for group in groups] == ([labels] if labels else []), verb
+        assert [group["labels"] for group in groups] == wanted, verb
         assert all(group["minReplicas"] == 0 for group in groups)
 
 
@@ -208,7 +211,7 @@ def test_no_pod_is_root_and_none_may_become_it(rendered: Render) -> None:
 def test_what_a_pod_refers_to_is_there(rendered: Render, secrets: dict[str, str]) -> None:
     everything = rendered(EVERYTHING)
     there = {(each["kind"], each["metadata"]["name"]) for each in everything}
-    for documents in (everything, *(rendered({"run": verb}, "one") for verb in ALL)):
+    for documents in (everything, *(rendered({"run": verb}, "one") for verb in VERBS)):
         names = there | {(each["kind"], each["metadata"]["name"]) for each in documents}
         for pod in _pods(documents):
             for volume in pod["volumes"]:

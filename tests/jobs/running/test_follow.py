@@ -132,7 +132,8 @@ def test_a_ray_client_address_becomes_the_job_server(head: str, port_of: dict[st
     try:
         found = job_server_address(f"ray://127.0.0.1:{port}")
     except ConfigError as error:
-        if "Proxy failed to Connect" in str(error):  # its server for this client was too slow for Ray
+        # Its server for this client was too slow for Ray, or another head of this machine has the port of that server.
+        if any(text in str(error) for text in ("Proxy failed to Connect", "Starting Ray client server failed")):
             pytest.skip(str(error))
         raise
     assert found == head
