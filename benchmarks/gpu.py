@@ -26,7 +26,7 @@ from torch import Tensor
 from benchmarks import harness
 from benchmarks.harness import Figure, half_range, report
 from benchmarks.model.cost import FRAMES, SIZES
-from stableanimator.animate import Driven, Models, Reference, animate, face_hook
+from stableanimator.animate import Driven, Models, Reference, animate
 from stableanimator.animate_cost import blank_clip
 from stableanimator.animate_settings import AnimateSettings
 from stableanimator.diffusion.settings import FaceOptimisationSettings, SamplerSettings
@@ -36,6 +36,7 @@ from stableanimator.models.checkpoints import load_model_folder
 from stableanimator.models.encoders import Encoders
 from stableanimator.models.settings import EncoderSettings, FrameRates, ModelSettings
 from stableanimator.models.unet import checkpoint_activations
+from stableanimator.optimised_faces import face_hook
 from stableanimator.paths import local_path
 from stableanimator.perception.arcface import ArcFace
 

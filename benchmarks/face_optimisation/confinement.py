@@ -15,12 +15,13 @@ from benchmarks.face_optimisation.base_model import bench
 from benchmarks.face_optimisation.people import Case
 from benchmarks.harness import Figure
 from pipelines.progress import track
-from stableanimator.animate import Driven, Reference, aligned, animate, face_hook
+from stableanimator.animate import Driven, Reference, aligned, animate
 from stableanimator.diffusion.hjb import FaceOptimisation, OptimisedFace, face_loss
 from stableanimator.diffusion.settings import FACE_OPTIMISATION_PRESETS, FaceOptimisationSettings
 from stableanimator.driving import EYES_AND_NOSE, face_boxes, face_points
 from stableanimator.media.framing import box_mask
 from stableanimator.media.tensors import to_tensor
+from stableanimator.optimised_faces import face_hook
 from stableanimator.perception.skeleton import FACE
 
 FRAMES, CHUNK = 4, 2

@@ -16,16 +16,7 @@ from onnx import helper, numpy_helper
 from stableanimator import animate as inference
 from stableanimator.alignment.settings import AlignmentName
 from stableanimator.alignment.similarity import Similarity
-from stableanimator.animate import (
-    Animation,
-    Driving,
-    Models,
-    Reference,
-    ReferenceFace,
-    aligned,
-    face_hook,
-    framing_of,
-)
+from stableanimator.animate import Animation, Driving, Models, Reference, ReferenceFace, aligned, framing_of
 from stableanimator.animate_settings import AnimateSettings
 from stableanimator.diffusion.settings import FaceOptimisationSettings, SamplerSettings
 from stableanimator.driving import skeleton_pictures
@@ -43,6 +34,7 @@ from stableanimator.models.settings import (
     UNetSettings,
     VAESettings,
 )
+from stableanimator.optimised_faces import face_hook
 from stableanimator.perception.arcface import ArcFace
 
 pytestmark = pytest.mark.numeric
