@@ -15,7 +15,7 @@ from pathlib import Path
 import cv2
 
 from benchmarks.drawn.clips import FIRST_SEED
-from benchmarks.face_optimisation import analytic, base_model, confinement, sweep
+from benchmarks.face_optimisation import analytic, base_model, confinement, memory, sweep
 from benchmarks.face_optimisation.base_model import bench
 from benchmarks.face_optimisation.people import people
 from benchmarks.harness import RESULTS, Figure, report
@@ -39,10 +39,16 @@ def _confinement(arguments: argparse.Namespace) -> list[Figure]:
     return confinement.figures(people(count, FIRST_SEED + arguments.seed + 20_000, bench().judge, confinement.FRAMES))
 
 
+def _memory(arguments: argparse.Namespace) -> list[Figure]:
+    cases = people(arguments.people, FIRST_SEED + arguments.seed + 30_000, bench().judge, arguments.frames)
+    return memory.figures(cases, arguments.workers)
+
+
 PARTS: dict[str, Callable[[argparse.Namespace], list[Figure]]] = {
     "base_model": _base_model,
     "analytic": _analytic,
     "confinement": _confinement,
+    "memory": _memory,
 }
 """What is measured, by name; a part more is a module and a line here."""
 
