@@ -89,7 +89,7 @@ def hook_on(
 
 
 def gradient_cosine(encoders: Encoders, arcface: ArcFace, seed: int, mode: dict[str, Any]) -> float:
-    """Of the gradient inside the face with that of whole frames by the VAE; from noisy latents, towards somebody else."""
+    """Of the gradient inside the face with that of whole frames by the VAE; noisy latents, towards somebody else."""
     latents = encoders.encode(picture(seed))
     noise = 0.2 * torch.randn(latents.shape, generator=torch.Generator().manual_seed(seed))
     gradients = []
