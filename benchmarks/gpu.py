@@ -39,6 +39,7 @@ from stableanimator.models.unet import checkpoint_activations
 from stableanimator.optimised_faces import face_hook
 from stableanimator.paths import local_path
 from stableanimator.perception.arcface import ArcFace
+from stableanimator.perception.skeleton import FACE
 
 SECONDS = 600.0
 """For everything; what is then not done is left out, and the table says so."""
@@ -226,7 +227,7 @@ def _person(models: Models, sizes: Sizes) -> tuple[Reference, Driven]:
     random = np.random.default_rng(0)
     pose = np.full((133, 3), 0.9, np.float32)
     pose[:, :2] = random.uniform((0.4 * width, 0.1 * height), (0.6 * width, 0.9 * height), (133, 2))
-    # Nose and eyes.
+    pose[FACE, 2] = 0  # of the face, nose and eyes are known
     pose[:3, :2] = np.array([[0.5, 0.3], [0.55, 0.25], [0.45, 0.25]]) * (width, height)
     arcface = models.arcface
     assert arcface is not None

@@ -1,6 +1,6 @@
 """The model library of StableAnimator++: importable with no Ray, MLflow, DeepSpeed or pydantic.
 
-animate_cost, counting         what that takes, counted on tensors without data
+animate_cost                   what an animation takes, counted on tensors without data
 animate, animate_settings      a reference picture and driving poses become frames: the one inference path
 optimised_faces                whose faces are drawn towards which, and where they are in each frame
 driving                        from the poses of a driving video to what the model is driven by

@@ -19,12 +19,12 @@ from torch.nn import functional
 
 from stableanimator.animate import Models, idle_networks
 from stableanimator.animate_settings import AnimateSettings
-from stableanimator.counting import count_flops, fake_tensors, peak_bytes
 from stableanimator.diffusion.hjb import Decode, face_loss
 from stableanimator.diffusion.sampler import karras_sigmas
 from stableanimator.diffusion.settings import DecoderName, Region
 from stableanimator.media.framing import Size
 from stableanimator.models.animator import Animator, Conditioning
+from stableanimator.models.counting import count_flops, fake_tensors, peak_bytes
 from stableanimator.models.encoders import Encoders, tiny_autoencoder
 from stableanimator.models.settings import EncoderSettings, FrameRates, ModelSettings
 from stableanimator.perception.arcface import CROP_SIZE

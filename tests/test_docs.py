@@ -34,7 +34,7 @@ def _value(settings: Any, key: str) -> Any:
 
 def test_the_defaults_that_model_md_states_are_the_defaults(full: str) -> None:
     stated = re.findall(r"`([a-z_.]+=[^`]+)`", _section("Where paper and released code differ"))
-    assert len(stated) == 21
+    assert len(stated) == 22
     defaults = dump(load(full))
     for setting in stated:
         key = setting.split("=")[0]

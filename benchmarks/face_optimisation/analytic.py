@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -94,7 +94,8 @@ def hook_on(
         masks = [box_mask(box[None][np.isfinite(box[:1])], (SIDE, SIDE), factor) for box in wide]
         mask = torch.from_numpy(np.stack(masks))
     face = OptimisedFace(points=torch.from_numpy(points), wanted=wanted, mask=mask)
-    return FaceOptimisation(settings, decode, crop, arcface, [face], len(poses))
+    whole = replace(settings, region="frame")  # a pixel depends on no other, so a window would change nothing
+    return FaceOptimisation(whole, decode, crop, arcface, [face], len(poses))
 
 
 def wanted_of(reference: Reference, arcface: ArcFace) -> Tensor | None:

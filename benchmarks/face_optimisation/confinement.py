@@ -144,7 +144,7 @@ def _gradient_difference(case: Case) -> float:
     wanted = torch.from_numpy(embedding)
     latents = encoders.encode(to_tensor(driven.framing.pictures(case.far.truth)))[None]
     face = OptimisedFace(points=points, wanted=wanted)
-    hook = FaceOptimisation(_EFFECTIVE, encoders.decode, crop, arcface, [face], CHUNK)
+    hook = FaceOptimisation(replace(_EFFECTIVE, region="frame"), encoders.decode, crop, arcface, [face], CHUNK)
     _, gradient = hook.loss_and_gradient(latents)
     with torch.enable_grad():
         leaf = latents.clone().requires_grad_()

@@ -24,10 +24,10 @@ from benchmarks.harness import Figure, interleave, ratio
 from benchmarks.model.cost import SIZES, face_optimisation_figures
 from benchmarks.processes import spread
 from stableanimator.alignment.scoring.evaluate import bootstrap
-from stableanimator.counting import peak_bytes
 from stableanimator.diffusion.hjb import FaceOptimisation, OptimisedFace
 from stableanimator.diffusion.settings import FACE_OPTIMISATION_PRESETS, FaceOptimisationSettings
 from stableanimator.media.tensors import to_tensor
+from stableanimator.models.counting import peak_bytes
 from stableanimator.models.encoders import Encoders
 from stableanimator.models.group_norm_statistics import GroupNormStatistics
 from stableanimator.models.settings import EncoderSettings
@@ -46,6 +46,7 @@ MODES: dict[str, dict[str, Any]] = {
     "tiny": {"decoder": "tiny"},
     "face and tiny": {"region": "face", "decoder": "tiny"},
 }
+_WHOLE = FaceOptimisationSettings(region="frame")
 _COSINES = {"face": 0.95, "face, statistics of the frame": 0.95}
 _SHARES = {"face": 1 / 8, "face and tiny": 1 / 30}
 _OF_EXACT = 0.8
@@ -93,7 +94,7 @@ def gradient_cosine(encoders: Encoders, arcface: ArcFace, seed: int, mode: dict[
     latents = encoders.encode(picture(seed))
     noise = 0.2 * torch.randn(latents.shape, generator=torch.Generator().manual_seed(seed))
     gradients = []
-    for settings in (FaceOptimisationSettings(), FaceOptimisationSettings(**mode)):
+    for settings in (_WHOLE, replace(_WHOLE, **mode)):
         hook = hook_on(encoders, arcface, seed + 1, settings)
         gradients.append(hook.loss_and_gradient((latents + noise)[None])[1][0, 0, :, 25:35, 59:69].flatten())
     return float(functional.cosine_similarity(*gradients, dim=0))
@@ -114,8 +115,8 @@ def _costs() -> list[Figure]:
     arcface, latents = arcface_of(), encoders_of().encode(picture(900)).expand(FRAMES, -1, -1, -1)[None]
     whole, chunked = encoders_of(checkpoint=False), encoders_of()
     whole.settings = replace(whole.settings, decode_chunk=FRAMES)
-    plans = {"one graph": (whole, FaceOptimisationSettings())}
-    plans |= {name: (chunked, FaceOptimisationSettings(**MODES[name])) for name in _SHARES}
+    plans = {"one graph": (whole, _WHOLE)}
+    plans |= {name: (chunked, replace(_WHOLE, **MODES[name])) for name in _SHARES}
     works: dict[str, Callable[[], object]] = {}
     for name, (encoders, settings) in plans.items():
         hook = hook_on(encoders, arcface, 901, settings, FRAMES)
@@ -135,7 +136,7 @@ def _costs() -> list[Figure]:
 
 def _gains(cases: Sequence[Case], workers: int) -> list[Figure]:
     """Of final frames, by the recogniser that nothing optimises."""
-    effective, sampler = FACE_OPTIMISATION_PRESETS["effective"], bench().settings.sampler
+    effective, sampler = replace(FACE_OPTIMISATION_PRESETS["effective"], region="frame"), bench().settings.sampler
     modes = {"exact": {}, **{name: MODES[name] for name in ("face", "tiny", "face and tiny")}}
     variants = {name: optimised(replace(effective, **mode), sampler) for name, mode in modes.items()}
     tasks = [Task(number, case.far, sampler, variants) for number, case in enumerate(cases)]

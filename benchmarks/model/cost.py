@@ -1,7 +1,7 @@
 """What the full size costs, counted without running it: operations and memory of every network, on fake tensors.
 
-`stableanimator.counting` counts. Seconds on an A100 are computed from published peaks at an assumed utilisation, never
-measured.
+`stableanimator.models.counting` counts. Seconds on an A100 are computed from published peaks at an assumed utilisation,
+never measured.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from benchmarks.harness import Figure
 from benchmarks.model.recogniser import IResNet100
 from stableanimator.animate_cost import AnimateCost, animate_costs, blank_clip, denoise
 from stableanimator.animate_settings import AnimateSettings
-from stableanimator.counting import count_flops, fake_tensors, peak_bytes
 from stableanimator.diffusion.settings import SamplerSettings
 from stableanimator.media.framing import Size
 from stableanimator.models.animator import Animator
+from stableanimator.models.counting import count_flops, fake_tensors, peak_bytes
 from stableanimator.models.encoders import Encoders
 from stableanimator.models.settings import EncoderSettings, ModelSettings
 from stableanimator.models.unet import checkpoint_activations

@@ -31,10 +31,10 @@ from pipelines.shards.rows import encode_clip
 from pipelines.shards.settings import VERSION, EncodeSettings
 from pipelines.storage.store import Collection, Store
 from pipelines.storage.tables import FRAMES as FRAMES_TABLE
-from stableanimator.counting import count_flops
 from stableanimator.media.framing import Size
 from stableanimator.media.video import VideoReader, write_mp4
 from stableanimator.models.animator import Animator
+from stableanimator.models.counting import count_flops
 from stableanimator.models.encoders import Encoders
 from stableanimator.models.settings import (
     CLIPSettings,

@@ -118,12 +118,19 @@ def _read(path: Path, readers: tuple[Path, ...]) -> dict[str, Any]:
     return _on_top(_read(path.parent / str(base), (*readers, path.resolve())), tree)
 
 
+_PRESET = "preset"
+
+
 def _on_top(base: dict[str, Any], tree: dict[str, Any]) -> dict[str, Any]:
-    """`base` with the values of `tree`; sections are merged, anything else is replaced."""
+    """`base` with the values of `tree`; sections are merged, anything else is replaced, and a section that names a
+    preset too: a preset is all of its numbers."""
     merged = dict(base)
     for name, value in tree.items():
         below = merged.get(name)
-        merged[name] = _on_top(below, value) if isinstance(below, dict) and isinstance(value, dict) else value
+        if isinstance(below, dict) and isinstance(value, dict) and _PRESET not in value:
+            merged[name] = _on_top(below, value)
+        else:
+            merged[name] = value
     return merged
 
 
@@ -147,9 +154,9 @@ def _with_presets(tree: dict[str, Any]) -> dict[str, Any]:
     sections = {"settings": animate.get("settings"), **_below(animate.get("variants"), "variants.")}
     for key, section in sections.items():
         hjb = section.get("hjb") if isinstance(section, dict) else None
-        if not isinstance(hjb, dict) or "preset" not in hjb:
+        if not isinstance(hjb, dict) or _PRESET not in hjb:
             continue
-        name = hjb.pop("preset")
+        name = hjb.pop(_PRESET)
         if name not in FACE_OPTIMISATION_PRESETS:
             known = ", ".join(FACE_OPTIMISATION_PRESETS)
             raise ConfigError(f"setting 'animate.{key}.hjb.preset': {name!r} is none of {known}")
@@ -215,6 +222,8 @@ def _apply(tree: dict[str, Any], override: str) -> None:
         if not isinstance(child, dict):
             raise ConfigError(f"argument {override!r}: {name!r} holds a value, not settings")
         tree = child
+    if last == _PRESET:
+        tree.clear()
     try:
         tree[last] = yaml.load(text, _Loader)
     except yaml.YAMLError as error:

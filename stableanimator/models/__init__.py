@@ -7,6 +7,7 @@ pose_net, face_encoder         skeleton pictures to features; a face embedding t
 guidance                       classifier-free guidance that grows over a clip
 encoders                       the frozen VAE and image encoder, and a small decoder beside them
 group_norm_statistics          windows decoded with the statistics of their frames
+counting                       operations and memory of what runs, on tensors without data
 checkpoints                    model folders
 settings                       of all networks, importable without torch
 """

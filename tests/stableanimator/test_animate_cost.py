@@ -15,9 +15,9 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from stableanimator.animate import at_rest
 from stableanimator.animate_cost import AnimateCost, animate_costs, blank_clip, denoise
 from stableanimator.animate_settings import AnimateSettings
-from stableanimator.counting import count_flops
 from stableanimator.diffusion.settings import FaceOptimisationSettings, SamplerSettings
 from stableanimator.models.animator import Animator
+from stableanimator.models.counting import count_flops
 from stableanimator.models.encoders import Encoders, tiny_autoencoder
 from stableanimator.models.face_encoder import TokenAttention
 from stableanimator.models.id_adapter import ImageTokenAttention

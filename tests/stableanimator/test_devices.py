@@ -24,6 +24,7 @@ from stableanimator.models.settings import EncoderSettings
 from stableanimator.optimised_faces import face_hook
 from stableanimator.paths import local_path
 from stableanimator.perception.arcface import ArcFace
+from stableanimator.perception.skeleton import FACE
 
 pytestmark = pytest.mark.device
 WEIGHTS = "package://stableanimator.synthetic/weights"
@@ -92,6 +93,7 @@ def _person(models: Models) -> tuple[Reference, Driven]:
     pose = np.full((133, 3), 0.9, np.float32)
     pose[:, :2] = np.random.default_rng(0).uniform(12, 52, (133, 2))
     pose[:3, :2] = [[32, 30], [38, 24], [26, 24]]
+    pose[FACE, 2] = 0  # of a face, eyes and nose are known
     assert models.arcface is not None
     reference = Reference(
         picture=np.random.default_rng(1).integers(0, 256, (SIDE, SIDE, 3), dtype=np.uint8),

@@ -8,8 +8,8 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 
 from benchmarks.model.cost import state_bytes, train_pass
 from benchmarks.model.recogniser import IResNet100
-from stableanimator.counting import count_flops, fake_tensors, peak_bytes
 from stableanimator.models.animator import Animator
+from stableanimator.models.counting import count_flops, fake_tensors, peak_bytes
 from stableanimator.models.pose_net import PoseNet
 from stableanimator.models.settings import ModelSettings, PoseNetSettings
 from stableanimator.models.unet import checkpoint_activations

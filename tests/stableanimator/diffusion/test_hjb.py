@@ -78,7 +78,7 @@ def _hook(
     values = {"sigma_max": 700.0, "optimisation_steps": 5, "learning_rate": 0.05} | settings
     reference = functional.normalize(torch.randn(8, generator=torch.Generator().manual_seed(4)), dim=0)
     return FaceOptimisation(
-        FaceOptimisationSettings(**values),  # type: ignore[arg-type]
+        FaceOptimisationSettings(**({"region": "frame"} | values)),  # type: ignore[arg-type]
         encoders.decode,
         _crop,
         embedder,
@@ -174,7 +174,7 @@ def test_what_the_mask_hides_stays_as_it_is(encoders: Encoders, embedder: Embedd
 def test_every_frame_may_have_a_wish_of_its_own(encoders: Encoders, embedder: Embedder) -> None:
     latents, wishes = _latents(), functional.normalize(torch.randn(FRAMES, 8), dim=-1)
     face = OptimisedFace(points=_points(), wanted=wishes)
-    hook = FaceOptimisation(FaceOptimisationSettings(), encoders.decode, _crop, embedder, [face], CHUNK)
+    hook = FaceOptimisation(FaceOptimisationSettings(region="frame"), encoders.decode, _crop, embedder, [face], CHUNK)
     present = torch.tensor([0, 1, 2, 4])
     with torch.no_grad():
         seen = embedder(_crop(encoders.decode(latents[0], CHUNK)[present], _points()[present]))
@@ -224,7 +224,7 @@ def test_the_loss_of_two_people_is_the_mean_over_all_their_faces_and_its_gradien
     encoders: Encoders, embedder: Embedder
 ) -> None:
     people, latents = _two(embedder), _latents()
-    hook = FaceOptimisation(FaceOptimisationSettings(), encoders.decode, _crop, embedder, people, CHUNK)
+    hook = FaceOptimisation(FaceOptimisationSettings(region="frame"), encoders.decode, _crop, embedder, people, CHUNK)
     assert (hook.report.people, hook.report.frames_with_face) == (2, 5)
     loss, gradient = hook.loss_and_gradient(latents)
     leaf = latents.clone().requires_grad_()
@@ -249,7 +249,7 @@ def test_a_window_of_the_whole_frame_gives_what_the_whole_frame_does(encoders: E
     whole, window, recorded = (
         FaceOptimisation(settings, encoders.decode, _crop, embedder, _two(embedder), CHUNK, statistics)
         for settings in (
-            FaceOptimisationSettings(),
+            FaceOptimisationSettings(region="frame"),
             FaceOptimisationSettings(region="face", region_margin=8),
             FaceOptimisationSettings(region="face", region_margin=8, region_statistics=True),
         )

@@ -7,7 +7,7 @@ from torch import nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.nn import functional
 
-from stableanimator.counting import count_flops, peak_bytes
+from stableanimator.models.counting import count_flops, peak_bytes
 
 
 def test_operations_of_single_layers_by_hand() -> None:
