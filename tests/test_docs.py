@@ -65,6 +65,7 @@ def test_face_optimisation_md_states_the_presets() -> None:
         assert said["noise levels"] == f"{preset.sigma_max:g}, {preset.sigma_min:g}", name
         assert said["of the usual 25 steps (700 to 0.002)"] == f"{steps[0]} to {steps[-1]}", name
         assert said["updates in each"] == str(preset.optimisation_steps), name
+        assert said["how far each moves"] == f"{preset.learning_rate:g}", name
         assert said["updates in all"] == str(preset.optimisation_steps * len(steps)), name
         assert said["the sampler's second order in such a step"] == f"`{preset.correction}`", name
         margin = "the whole frame" if preset.face_margin is None else f"{preset.face_margin:g} wider"

@@ -118,7 +118,7 @@ class FaceOptimisationSettings:
     """Lowest noise level at which a step is optimised."""
     optimisation_steps: int = 3
     """Updates in each."""
-    learning_rate: float = 0.1
+    learning_rate: float = 0.2
     """How far an update moves the sample, in units of the scaled latents. Released: 0.1; the paper names eta without a
     value."""
     update: Literal["adam", "gradient"] = "adam"
@@ -128,7 +128,7 @@ class FaceOptimisationSettings:
     """`linear`: the rate of denoising step i of N is learning_rate * (1 - i / N) (released); `none`: constant."""
     correction: Correction = "carried"
     """Of an optimised step, where the sampler is of second order."""
-    face_margin: float | None = 0.3
+    face_margin: float | None = 0.6
     """The change is confined to the latents of the face's box, widened on each side by this share of its larger side.
     Null: the whole frame (paper and released), of which Adam moves every value as far as the face's."""
     max_yaw: float | None = 60.0
@@ -169,6 +169,7 @@ FACE_OPTIMISATION_PRESETS = {
         sigma_max=1000.0,
         sigma_min=42.0,
         optimisation_steps=10,
+        learning_rate=0.1,
         correction="plain",
         face_margin=None,
         max_yaw=None,
@@ -176,7 +177,13 @@ FACE_OPTIMISATION_PRESETS = {
     ),
     # Steps 0 to 20 of the same levels end at 0.157; the next is 0.066.
     "released": FaceOptimisationSettings(
-        sigma_max=1000.0, sigma_min=0.1, correction="euler", face_margin=None, max_yaw=None, region="frame"
+        sigma_max=1000.0,
+        sigma_min=0.1,
+        learning_rate=0.1,
+        correction="euler",
+        face_margin=None,
+        max_yaw=None,
+        region="frame",
     ),
 }
 """By name: ours; Algorithm 1 as the paper states it; the released code. In a configuration `hjb: {preset: paper}`."""
