@@ -44,7 +44,7 @@ STRICT_FACE_SIZE = 38.0
 """Pixels; docs/curation.md has how large the faces of drawn clips are: from 36 on, half of them below 39."""
 ADDED_SHOTS = 3
 """That the other threshold accepts."""
-SECONDS = (12.0, 24.0)
+SECONDS = (6.0, 12.0)
 """Of the videos; real ones are longer, and what a submission itself takes then matters less."""
 CPUS = 4
 """Logical, of the head."""
