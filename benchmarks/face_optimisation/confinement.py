@@ -88,7 +88,7 @@ def _change(number: int, case: Case) -> Change:
     narrow, wide = (_mask(driven, margin, models.encoders.factor) for margin in (0.0, _EFFECTIVE.face_margin))
     latents = models.encoders.encode(to_tensor(driven.framing.pictures(case.far.truth)))[None]
     moved = _moved(reference, driven, _EFFECTIVE, latents)
-    everywhere = _moved(reference, driven, replace(_EFFECTIVE, face_margin=None), latents)
+    everywhere = _moved(reference, driven, replace(_EFFECTIVE, face_margin=None, region="frame"), latents)
     shown = [frame for frame in range(FRAMES) if frame != _HIDDEN]
     plain, optimised = (
         animate(models, reference, driven, replace(settings, face_optimisation=on), seed=number).frames.astype(float)
