@@ -173,7 +173,8 @@ class FaceOptimisation:
     def __call__(self, x_pred: Tensor, step: int, steps: int, sigma: float) -> Tensor:
         """SA++ Algorithm 1, inner loop: x_op starts as a copy of x_pred and follows its gradient; returns it detached.
 
-        Neither update moves values without a gradient, so what the mask hides stays where it is.
+        Neither update moves values without a gradient, so what the mask hides stays where it is. Updates that did not
+        lower the loss are not taken: the very x_pred comes back.
         """
         if x_pred.shape[:2] != (1, self.report.frames):
             raise ValueError(f"faces are of {[1, self.report.frames]} frames, latents have {list(x_pred.shape[:2])}")
@@ -193,9 +194,13 @@ class FaceOptimisation:
                 adam.step()
             else:
                 x_op -= rate * x_op.grad / self._size(x_op.grad)
-        record = FaceOptimisationRecord(step=step, sigma=sigma, before=before, after=self.loss(x_op))
-        self.report.records.append(record)
-        return x_op.detach()
+        after = self.loss(x_op)
+        taken = after < before  # else the face was right already, and the updates only led away from it
+        carried = None if taken else before
+        self.report.records.append(
+            FaceOptimisationRecord(step=step, sigma=sigma, before=before, after=after, carried=carried)
+        )
+        return x_op.detach() if taken else x_pred
 
     def _size(self, gradient: Tensor) -> Tensor:
         """Root mean square over what may change, of the frames with a face; never 0."""

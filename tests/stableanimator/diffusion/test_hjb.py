@@ -100,6 +100,22 @@ def test_face_loss_is_one_less_the_cosine() -> None:
     torch.testing.assert_close(face_loss(lengths * vectors, 20 * reference), expected)
 
 
+def test_a_face_that_is_right_already_is_left_as_it_is(encoders: Encoders, embedder: Embedder) -> None:
+    """Adam moves every value by the rate, however small its gradient: at the minimum that leads away."""
+    x_pred, points = _latents(), _points()
+    points[3] = points[2]
+    with torch.no_grad():
+        wanted = embedder(_crop(encoders.decode(x_pred[0], CHUNK), points))
+    face = OptimisedFace(points=points, wanted=wanted)
+    settings = FaceOptimisationSettings(sigma_max=700.0, region="frame")
+    hook = FaceOptimisation(settings, encoders.decode, _crop, embedder, [face], CHUNK)
+    assert hook(x_pred, 0, 25, 700.0) is x_pred
+    (record,) = hook.report.records
+    assert record.before == pytest.approx(0, abs=1e-5)
+    assert record.after > record.before
+    assert record.carried == record.before
+
+
 def test_it_lowers_its_own_loss_and_records_it(encoders: Encoders, embedder: Embedder) -> None:
     hook, x_pred = _hook(encoders, embedder), _latents()
     x_op = hook(x_pred, 0, 25, 700.0)
