@@ -135,6 +135,5 @@ def test_only_the_face_moves_and_chunks_change_no_gradient() -> None:
     figures = confinement.figures(cases)
     assert [figure.name for figure in figures if figure.met is False] == []
     values = _values(figures)
-    assert values["change of x_op outside the face boxes as they are over inside"] < 0.8
     assert values["change of x_op outside over inside, nothing confined (paper, released)"] > 0.8
     assert values["change of final frames outside the widened boxes over inside"] < 0.3

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import typing
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import pytest
 
 from jobs.running.config import Config, dump, load
 from jobs.running.resources import resources
+from stableanimator.diffusion.settings import FACE_OPTIMISATION_PRESETS, FaceOptimisationSettings
 from stableanimator.errors import ConfigError
 
 CONFIGS = Path(__file__).resolve().parents[3] / "jobs" / "configs"
@@ -236,3 +238,26 @@ def test_a_configuration_is_read_without_what_takes_seconds_to_import() -> None:
     heavy = ("torch", "diffusers", "transformers", "ray", "deepspeed", "mlflow", "pandas", "onnxruntime")
     code = f"import sys, jobs.running.config, jobs.submit; print([name for name in {heavy} if name in sys.modules])"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
+
+
+def test_a_preset_is_all_of_its_numbers(tmp_path: Path) -> None:
+    """What stands below it, in the file that is extended or in arguments before, is not mixed into it."""
+    base = "experiment: e\nroot: /r\nanimate: {settings: {hjb: {optimisation_steps: 7, region_margin: 3}}}\n"
+    (tmp_path / "base.yaml").write_text(base)
+    child = tmp_path / "child.yaml"
+    paper = FACE_OPTIMISATION_PRESETS["paper"]
+
+    def hjb(text: str, *overrides: str) -> FaceOptimisationSettings:
+        child.write_text(f"extends: base.yaml\n{text}")
+        return load(str(child), overrides).animate.settings.hjb
+
+    named = "animate: {settings: {hjb: {preset: paper}}}\n"
+    assert hjb(named) == paper
+    assert hjb("animate: {settings: {hjb: {preset: paper, learning_rate: 0.3}}}\n") == replace(paper, learning_rate=0.3)
+    assert hjb("", "animate.settings.hjb.preset=paper") == paper
+    assert hjb("", "animate.settings.hjb.preset=paper", "animate.settings.hjb.learning_rate=0.3") == replace(
+        paper, learning_rate=0.3
+    )
+    assert hjb("").optimisation_steps == 7
+    with pytest.raises(ConfigError, match="'nobody' is none of effective, paper, released"):
+        hjb("", "animate.settings.hjb.preset=nobody")
