@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from dataclasses import asdict, replace
-from typing import Any
 
 from jobs.running import entry
 from jobs.running.config import Config
@@ -12,10 +11,10 @@ from jobs.running.tracking import Run
 from jobs.training import run_folder
 from jobs.training.distill_task import DistillTask
 from jobs.training.loop import run_training
-from jobs.training.settings import WITHOUT_EFFECT, DistillSettings
-from pipelines.shards.pictures import write_pictures
+from jobs.training.settings import deciding
+from pipelines.shards.pictures import write_both_splits
 from pipelines.storage.store import Store
-from stableanimator.errors import ConfigError, InputError
+from stableanimator.errors import ConfigError
 from stableanimator.models.encoders import Encoders
 
 
@@ -36,32 +35,20 @@ def run(config: Config, run: Run) -> str:
     release = store.open("releases", config.release)
     run.dataset("release", release.uri, release.id)
     content = {
-        "distill_decoder": deciding(settings),
+        "distill_decoder": deciding(settings, ("name", "validation_pictures")),
         "encoders": encoders.fingerprint,
         "cuts": [asdict(config.encode)[name] for name in ("buckets", "crops", "max_enlargement", "frames_per_row")],
         "release": release.id,
     }
     folder = run_folder.claim(config.root, "tiny_decoders", settings.name, content)
-    training = write_pictures(release, config.encode, "train", settings.pictures, folder.path / "pictures_train")
-    try:
-        stem, most = folder.path / "pictures_heldout", settings.validation_pictures
-        held_out = write_pictures(release, config.encode, "heldout", most, stem) if most else None
-    except InputError:
-        held_out = None  # none is held out
+    wanted = settings.pictures, settings.validation_pictures
+    training, held_out = write_both_splits(release, config.encode, *wanted, folder.path)
     task = DistillTask(settings, teacher, encoders.factor, encoders.latent_channels, training, held_out)
     run.params({"name": folder.name, "pictures": len(task.pictures), "steps": task.steps})
     outcome = run_training(task, settings.loop, folder, (run.uri, run.run_id))
     decoder = run_folder.commit(store, "tiny_decoders", folder, content, {"seconds": outcome.seconds})
     run.dataset("tiny_decoder", decoder.uri, decoder.id, context="output")
     return f"{folder.name} {outcome.describe()}; encoders.tiny_decoder: {outcome.checkpoint.folder}"
-
-
-def deciding(settings: DistillSettings) -> dict[str, Any]:
-    """The settings on which the decoder depends."""
-    fields = {name: value for name, value in asdict(settings).items() if name not in ("name", "validation_pictures")}
-    engine = fields["loop"]["engine"]
-    fields["loop"]["engine"] = {name: value for name, value in engine.items() if name not in WITHOUT_EFFECT}
-    return fields
 
 
 def _check_crop(config: Config, factor: int) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from dataclasses import asdict
-from typing import Any
 
 from jobs.running import entry
 from jobs.running.config import Config
@@ -12,10 +11,10 @@ from jobs.running.tracking import Run
 from jobs.training import run_folder
 from jobs.training.encoder_task import EncoderTask
 from jobs.training.loop import run_training
-from jobs.training.settings import WITHOUT_EFFECT, PretrainSettings
-from pipelines.shards.pictures import write_pictures
+from jobs.training.settings import deciding
+from pipelines.shards.pictures import write_both_splits
 from pipelines.storage.store import Store
-from stableanimator.errors import ConfigError, InputError
+from stableanimator.errors import ConfigError
 
 
 def run(config: Config, run: Run) -> str:
@@ -32,33 +31,21 @@ def run(config: Config, run: Run) -> str:
     release = store.open("releases", config.release)
     run.dataset("release", release.uri, release.id)
     content = {
-        "pretrain_encoders": deciding(settings),
+        "pretrain_encoders": deciding(settings, ("name", "validation_pictures")),
         "vae": asdict(config.encoders.vae),
         "clip": asdict(config.encoders.clip),
         "cuts": [asdict(config.encode)[name] for name in ("buckets", "crops", "max_enlargement", "frames_per_row")],
         "release": release.id,
     }
     folder = run_folder.claim(config.root, "encoders", settings.name, content)
-    training = write_pictures(release, config.encode, "train", settings.pictures, folder.path / "pictures_train")
-    try:
-        stem, most = folder.path / "pictures_heldout", settings.validation_pictures
-        held_out = write_pictures(release, config.encode, "heldout", most, stem) if most else None
-    except InputError:
-        held_out = None  # none is held out
+    wanted = settings.pictures, settings.validation_pictures
+    training, held_out = write_both_splits(release, config.encode, *wanted, folder.path)
     task = EncoderTask(settings, config.encoders, training, held_out)
     run.params({"name": folder.name, "pictures": len(task.pictures), "steps": task.steps})
     outcome = run_training(task, settings.loop, folder, (run.uri, run.run_id))
     encoders = run_folder.commit(store, "encoders", folder, content, {"seconds": outcome.seconds})
     run.dataset("encoders", encoders.uri, encoders.id, context="output")
     return f"{folder.name} {outcome.describe()}; encoders.svd: {outcome.checkpoint.folder}"
-
-
-def deciding(settings: PretrainSettings) -> dict[str, Any]:
-    """The settings on which the encoders depend."""
-    fields = {name: value for name, value in asdict(settings).items() if name not in ("name", "validation_pictures")}
-    engine = fields["loop"]["engine"]
-    fields["loop"]["engine"] = {name: value for name, value in engine.items() if name not in WITHOUT_EFFECT}
-    return fields
 
 
 def _check_crop(config: Config) -> None:

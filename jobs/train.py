@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from dataclasses import asdict
-from typing import Any
 
 from jobs.running import entry
 from jobs.running.config import Config
@@ -13,12 +12,15 @@ from jobs.training import run_folder
 from jobs.training.aligners import aligner_folder
 from jobs.training.denoiser_task import DenoiserTask
 from jobs.training.loop import run_training
-from jobs.training.settings import WITHOUT_EFFECT, TrainSettings
+from jobs.training.settings import TrainSettings, deciding
 from pipelines.shards.reader import ShardRows, ShardShapes
 from pipelines.storage.store import Store, file_sha256
 from stableanimator.errors import ConfigError, WeightsError
 from stableanimator.models.settings import ModelSettings
 from stableanimator.paths import local_path
+
+NAMED_OTHERWISE = ("name", "shards", "aligner", "start")
+"""Settings of a training that its folder's name does not follow from: three are named by their contents."""
 
 
 def run(config: Config, run: Run) -> str:
@@ -39,7 +41,7 @@ def run(config: Config, run: Run) -> str:
         aligner_id, folder_of_aligner = aligner_folder(store, settings.aligner)
         run.dataset("aligner", str(folder_of_aligner), aligner_id)
     content = {
-        "train": deciding(settings),
+        "train": deciding(settings, NAMED_OTHERWISE),
         "model": asdict(config.model),
         "shards": shards.id,
         "encoders": shards.manifest["encoders"],
@@ -80,16 +82,6 @@ def start_weights(folder: str | None) -> dict[str, str] | None:
     if not weights:
         raise WeightsError(f"train.start: {folder} holds no weights; name the folder of a model, or leave it out")
     return {path.name: file_sha256(path) for path in weights}
-
-
-def deciding(settings: TrainSettings) -> dict[str, Any]:
-    """The settings on which the model depends, beside shards, aligner and start, which are named by their contents."""
-    fields = {
-        name: value for name, value in asdict(settings).items() if name not in ("name", "shards", "aligner", "start")
-    }
-    engine = fields["loop"]["engine"]
-    fields["loop"]["engine"] = {name: value for name, value in engine.items() if name not in WITHOUT_EFFECT}
-    return fields
 
 
 def check_model(shapes: ShardShapes, model: ModelSettings, settings: TrainSettings) -> None:

@@ -10,10 +10,9 @@ import torch
 from diffusers import AutoencoderTiny
 from torch import Tensor, nn
 
-from jobs.training.sample_order import Indices, Pass
+from jobs.training.sample_order import Pass
 from jobs.training.settings import DistillSettings
-from jobs.training.task import OpensLate
-from pipelines.shards.pictures import Pictures, read_pictures
+from jobs.training.task import OnPictures
 from stableanimator.distillation import TinyStudent, taught
 from stableanimator.media.tensors import to_tensor
 from stableanimator.models.encoders import Encoders, tiny_autoencoder
@@ -24,7 +23,7 @@ Batch = tuple[Tensor, Tensor]
 """Squares [B, 3, s, s] in [-1, 1] and the noise on their latents [B, C, s/f, s/f]."""
 
 
-class DistillTask(OpensLate):
+class DistillTask(OnPictures):
     """Training of a small decoder on pictures of clips.
 
     Args:
@@ -45,28 +44,12 @@ class DistillTask(OpensLate):
         held_out: Path | None,
     ) -> None:
         self.settings, self.encoders, self.factor, self.channels = settings, encoders, factor, channels
-        self._training, self._held_out = training, held_out
-
-    @cached_property
-    def pictures(self) -> Pictures:
-        """Training pairs."""
-        return read_pictures(self._training)
-
-    @cached_property
-    def held_out(self) -> Pictures | None:
-        """Pairs of held-out clips."""
-        return None if self._held_out is None else read_pictures(self._held_out)
+        super().__init__(settings.loop, training, held_out)
 
     @cached_property
     def teacher(self) -> Encoders:
         """The VAE, frozen; no part of what is trained and written."""
         return Encoders(self.encoders)
-
-    def groups(self) -> list[Indices]:
-        return [np.arange(len(self.pictures))]
-
-    def validation_groups(self) -> list[Indices]:
-        return [] if self.held_out is None else [np.arange(len(self.held_out))]
 
     def load(self, piece: Pass) -> Batch:
         pictures = self.held_out if piece.validation else self.pictures
@@ -82,12 +65,6 @@ class DistillTask(OpensLate):
             squares.append(picture[:, top : top + side, left : left + side])
             noise.append(strength * torch.randn(self.channels, latent, latent, generator=random))
         return torch.stack(squares), torch.stack(noise)
-
-    @property
-    def steps(self) -> int:
-        """Optimiser steps of the whole training."""
-        loop = self.settings.loop
-        return loop.steps or loop.epochs * -(-len(self.pictures) // loop.batch_size)
 
     def build(self) -> nn.Module:
         with torch.random.fork_rng(devices=[]):

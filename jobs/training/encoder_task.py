@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from jobs.training.sample_order import Indices, Pass
+from jobs.training.sample_order import Pass
 from jobs.training.settings import PretrainSettings
-from jobs.training.task import OpensLate
-from pipelines.shards.pictures import Pictures, read_pictures
+from jobs.training.task import OnPictures
 from stableanimator.media.tensors import to_tensor
 from stableanimator.models.encoders import random_encoders, save_encoders
 from stableanimator.models.settings import EncoderSettings
@@ -24,7 +22,7 @@ from stableanimator.training import generator
 _BASIS_PICTURES = 1000  # that the principal components are taken from
 
 
-class EncoderTask(OpensLate):
+class EncoderTask(OnPictures):
     """Training of VAE and image encoder on pairs of pictures of a clip.
 
     Args:
@@ -38,23 +36,7 @@ class EncoderTask(OpensLate):
         self, settings: PretrainSettings, encoders: EncoderSettings, training: Path, held_out: Path | None
     ) -> None:
         self.settings, self.encoders = settings, encoders
-        self._training, self._held_out = training, held_out
-
-    @cached_property
-    def pictures(self) -> Pictures:
-        """Training pairs."""
-        return read_pictures(self._training)
-
-    @cached_property
-    def held_out(self) -> Pictures | None:
-        """Pairs of held-out clips."""
-        return None if self._held_out is None else read_pictures(self._held_out)
-
-    def groups(self) -> list[Indices]:
-        return [np.arange(len(self.pictures))]
-
-    def validation_groups(self) -> list[Indices]:
-        return [] if self.held_out is None else [np.arange(len(self.held_out))]
+        super().__init__(settings.loop, training, held_out)
 
     def load(self, piece: Pass) -> PretrainingBatch:
         pictures = self.held_out if piece.validation else self.pictures
@@ -73,12 +55,6 @@ class EncoderTask(OpensLate):
             noise=torch.stack(noise),
             own_codes=progress >= self.settings.step.own_codes_from,
         )
-
-    @property
-    def steps(self) -> int:
-        """Optimiser steps of the whole training."""
-        loop = self.settings.loop
-        return loop.steps or loop.epochs * -(-len(self.pictures) // loop.batch_size)
 
     def _crop(self, picture: Tensor, random: torch.Generator) -> tuple[Tensor, Tensor]:
         """A square [3, s, s] of a picture [3, H, W], and the noise [C, s/f, s/f] on its latent."""

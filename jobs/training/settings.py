@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Literal
+from collections.abc import Collection
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
 
 from stableanimator.alignment.settings import AlignSettings
 from stableanimator.paths import AbsolutePath
@@ -285,3 +286,11 @@ def check_name(name: str | None) -> None:
     """Raise ValueError unless `name` can be a folder's name, or is None."""
     if name is not None and (not name or name.startswith(".") or not all(c.isalnum() or c in "._-" for c in name)):
         raise ValueError(f"name {name!r} must consist of letters, digits, '.', '_' and '-'")
+
+
+def deciding(settings: TrainSettings | PretrainSettings | DistillSettings, left_out: Collection[str]) -> dict[str, Any]:
+    """The settings on which a training's result depends: all but those named, and what only changes how it is run."""
+    fields = {name: value for name, value in asdict(settings).items() if name not in left_out}
+    engine = fields["loop"]["engine"]
+    fields["loop"]["engine"] = {name: value for name, value in engine.items() if name not in WITHOUT_EFFECT}
+    return fields

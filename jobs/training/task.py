@@ -13,6 +13,8 @@ import torch
 from torch import Tensor, nn
 
 from jobs.training.sample_order import Indices, Pass
+from jobs.training.settings import LoopSettings
+from pipelines.shards.pictures import Pictures, read_pictures
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -62,5 +64,42 @@ class OpensLate:
         return Findings()
 
     def __getstate__(self) -> dict[str, Any]:
-        opened = {name for name, value in vars(type(self)).items() if isinstance(value, cached_property)}
+        kinds = type(self).__mro__
+        opened = {name for kind in kinds for name, value in vars(kind).items() if isinstance(value, cached_property)}
         return {name: value for name, value in self.__dict__.items() if name not in opened}
+
+
+class OnPictures(OpensLate):
+    """For tasks that learn from pairs of pictures of clips.
+
+    Args:
+        loop: how long.
+        training: stem of the training pictures (`pipelines.shards.pictures`).
+        held_out: of held-out ones, or None.
+    """
+
+    def __init__(self, loop: LoopSettings, training: Path, held_out: Path | None) -> None:
+        self._loop, self._training, self._held_out = loop, training, held_out
+
+    @cached_property
+    def pictures(self) -> Pictures:
+        """Training pairs."""
+        return read_pictures(self._training)
+
+    @cached_property
+    def held_out(self) -> Pictures | None:
+        """Pairs of held-out clips."""
+        return None if self._held_out is None else read_pictures(self._held_out)
+
+    def groups(self) -> list[Indices]:
+        """All training pairs may share a batch."""
+        return [np.arange(len(self.pictures))]
+
+    def validation_groups(self) -> list[Indices]:
+        """And all held-out ones."""
+        return [] if self.held_out is None else [np.arange(len(self.held_out))]
+
+    @property
+    def steps(self) -> int:
+        """Optimiser steps of the whole training."""
+        return self._loop.steps or self._loop.epochs * -(-len(self.pictures) // self._loop.batch_size)

@@ -61,6 +61,23 @@ def write_pictures(release: Collection, settings: EncodeSettings, split: str, mo
     return stem
 
 
+def write_both_splits(
+    release: Collection, settings: EncodeSettings, training: int, held_out: int, folder: Path
+) -> tuple[Path, Path | None]:
+    """Stems of the training pictures and of the held-out ones, at most so many pairs of each; None where none is asked
+    for, or no clip is held out.
+
+    Raises:
+        InputError: no training clip gives a picture.
+    """
+    trained_on = write_pictures(release, settings, "train", training, folder / "pictures_train")
+    try:
+        stem = folder / "pictures_heldout"
+        return trained_on, write_pictures(release, settings, "heldout", held_out, stem) if held_out else None
+    except InputError:
+        return trained_on, None
+
+
 def _pairs(release: Collection, plan: ClipPlan, size: tuple[int, int]) -> list[Pictures]:
     """[2, H, W, 3] for each cut: a frame of the clip's first third and one of its last."""
     cuts = [crop for crop in plan.crops if crop.framing.size == size]

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from jobs.train import check_model, deciding, start_weights
-from jobs.training.settings import TrainSettings
+from jobs.train import NAMED_OTHERWISE, check_model, start_weights
+from jobs.training.settings import TrainSettings, deciding
 from pipelines.shards.reader import ShardShapes
 from stableanimator.alignment.settings import MisalignmentSettings
 from stableanimator.errors import ConfigError, WeightsError
@@ -52,7 +52,8 @@ def test_what_does_not_fit_is_named(shapes: ShardShapes, settings: TrainSettings
 
 
 def test_shards_and_aligner_name_the_run_by_their_ids_alone() -> None:
-    assert deciding(TrainSettings(shards="latest")) == deciding(TrainSettings(shards="abc", aligner=None, name="x"))
+    here, there = TrainSettings(shards="latest"), TrainSettings(shards="abc", aligner=None, name="x")
+    assert deciding(here, NAMED_OTHERWISE) == deciding(there, NAMED_OTHERWISE)
 
 
 def test_a_start_is_named_by_its_weights_and_not_by_its_place(tmp_path: Path) -> None:
@@ -61,7 +62,8 @@ def test_a_start_is_named_by_its_weights_and_not_by_its_place(tmp_path: Path) ->
         (tmp_path / name / "unet.safetensors").write_bytes(b"weights")
     here, there = (start_weights(str(tmp_path / name)) for name in ("here", "there"))
     assert here == there == {"unet.safetensors": hashlib.sha256(b"weights").hexdigest()}
-    assert deciding(TrainSettings(start=str(tmp_path / "here"))) == deciding(TrainSettings())
+    started = TrainSettings(start=str(tmp_path / "here"))
+    assert deciding(started, NAMED_OTHERWISE) == deciding(TrainSettings(), NAMED_OTHERWISE)
     (tmp_path / "there" / "unet.safetensors").write_bytes(b"others")
     assert start_weights(str(tmp_path / "there")) != here
     assert start_weights(None) is None
