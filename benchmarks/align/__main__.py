@@ -38,11 +38,12 @@ from stableanimator.alignment.aligner import Aligner
 from stableanimator.alignment.aligner_folder import load_aligner_folder
 from stableanimator.alignment.poses import visible_joints
 from stableanimator.alignment.scoring.drives import Drive
-from stableanimator.alignment.scoring.evaluate import Interval, bootstrap, compare, dis, of_people
+from stableanimator.alignment.scoring.evaluate import compare, dis
 from stableanimator.alignment.settings import AlignmentScope, PairsSettings, ProceduralSettings
 from stableanimator.alignment.similarity import Similarity, fit_similarity, mean_point
 from stableanimator.alignment.training_data.procedural import procedural_pairs
 from stableanimator.errors import UserError
+from stableanimator.intervals import Interval, bootstrap, of_people
 from stableanimator.paths import local_path
 
 _REAL = Path(__file__).resolve().parents[3] / "shared"

@@ -18,9 +18,9 @@ from benchmarks.embedded.judge import Judge, Pictures
 from benchmarks.embedded.people import Person, in_two_framings
 from benchmarks.harness import Figure
 from pipelines.progress import track
-from stableanimator.alignment.scoring.evaluate import Interval, bootstrap
 from stableanimator.animate import Models, aligned, animate
 from stableanimator.animate_settings import AnimateSettings
+from stableanimator.intervals import Interval, bootstrap
 from stableanimator.metrics.identity import cosine
 
 FRAMES = 8

@@ -13,12 +13,12 @@ from benchmarks.embedded.own_frame import KINDS
 from benchmarks.embedded.people import in_one_shot
 from benchmarks.harness import Figure
 from pipelines.progress import track
-from stableanimator.alignment.scoring.evaluate import Interval, bootstrap
 from stableanimator.alignment.settings import AlignmentName, MisalignmentSettings
 from stableanimator.alignment.similarity import Similarity
 from stableanimator.alignment.training_data.misalignment import random_misalignment
 from stableanimator.animate import Models, aligned, animate
 from stableanimator.animate_settings import AnimateSettings
+from stableanimator.intervals import Interval, bootstrap
 
 FRAMES = 8
 METHODS: tuple[AlignmentName, ...] = ("learned", "none", "svd", "svd_no_arms")

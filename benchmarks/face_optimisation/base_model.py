@@ -22,10 +22,10 @@ from benchmarks.face_optimisation.gains import PLAIN, gain_figures, time_figures
 from benchmarks.face_optimisation.people import Case, Seen, seen_in
 from benchmarks.harness import Figure
 from benchmarks.processes import spread
-from stableanimator.alignment.scoring.evaluate import bootstrap
 from stableanimator.animate import Models, aligned, animate
 from stableanimator.animate_settings import AnimateSettings
 from stableanimator.diffusion.settings import FACE_OPTIMISATION_PRESETS, FaceOptimisationSettings, SamplerSettings
+from stableanimator.intervals import bootstrap
 
 _BARS = {"effective": (0.10, 0.05)}
 _SAME = 0.995

@@ -23,9 +23,9 @@ from benchmarks.face_optimisation.people import Case
 from benchmarks.harness import Figure, interleave, ratio
 from benchmarks.model.cost import SIZES, face_optimisation_figures
 from benchmarks.processes import spread
-from stableanimator.alignment.scoring.evaluate import bootstrap
 from stableanimator.diffusion.hjb import FaceOptimisation, OptimisedFace
 from stableanimator.diffusion.settings import FACE_OPTIMISATION_PRESETS, FaceOptimisationSettings
+from stableanimator.intervals import bootstrap
 from stableanimator.media.tensors import to_tensor
 from stableanimator.models.counting import peak_bytes
 from stableanimator.models.encoders import Encoders

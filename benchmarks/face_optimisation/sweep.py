@@ -15,9 +15,9 @@ from benchmarks.face_optimisation.gains import gain_of
 from benchmarks.face_optimisation.people import Case, Seen
 from benchmarks.harness import Figure
 from benchmarks.processes import spread
-from stableanimator.alignment.scoring.evaluate import Interval
 from stableanimator.diffusion.sampler import karras_sigmas
 from stableanimator.diffusion.settings import FaceOptimisationSettings
+from stableanimator.intervals import Interval
 
 GRID = (
     [{"sigma_max": high, "sigma_min": low} for high, low in ((1000, 0.1), (25, 0.1), (10, 0.1), (5, 0.1), (25, 0.5))],

@@ -25,7 +25,7 @@ from jobs.running.tracking import resume, tracking_uri
 from pipelines.releases.report import funnel, summary
 from pipelines.releases.rule_columns import reason_text
 from pipelines.storage.store import Collection, Store
-from stableanimator.alignment.scoring.evaluate import mean_interval
+from stableanimator.intervals import mean_interval
 from stableanimator.media.side_by_side import sheet
 from stableanimator.media.video import VideoReader
 
