@@ -43,7 +43,7 @@ from stableanimator.alignment.settings import AlignmentScope, PairsSettings, Pro
 from stableanimator.alignment.similarity import Similarity, fit_similarity, mean_point
 from stableanimator.alignment.training_data.procedural import procedural_pairs
 from stableanimator.errors import UserError
-from stableanimator.intervals import Interval, bootstrap, of_people
+from stableanimator.metrics.intervals import Interval, bootstrap, of_people
 from stableanimator.paths import local_path
 
 _REAL = Path(__file__).resolve().parents[3] / "shared"

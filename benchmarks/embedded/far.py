@@ -20,8 +20,8 @@ from benchmarks.harness import Figure
 from pipelines.progress import track
 from stableanimator.animate import Models, aligned, animate
 from stableanimator.animate_settings import AnimateSettings
-from stableanimator.intervals import Interval, bootstrap
 from stableanimator.metrics.identity import cosine
+from stableanimator.metrics.intervals import Interval, bootstrap
 
 FRAMES = 8
 Identity = npt.NDArray[np.float32] | None

@@ -18,7 +18,7 @@ from stableanimator.alignment.similarity import Similarity
 from stableanimator.alignment.training_data.misalignment import random_misalignment
 from stableanimator.animate import Models, aligned, animate
 from stableanimator.animate_settings import AnimateSettings
-from stableanimator.intervals import Interval, bootstrap
+from stableanimator.metrics.intervals import Interval, bootstrap
 
 FRAMES = 8
 METHODS: tuple[AlignmentName, ...] = ("learned", "none", "svd", "svd_no_arms")

@@ -25,7 +25,7 @@ from benchmarks.processes import spread
 from stableanimator.animate import Models, aligned, animate
 from stableanimator.animate_settings import AnimateSettings
 from stableanimator.diffusion.settings import FACE_OPTIMISATION_PRESETS, FaceOptimisationSettings, SamplerSettings
-from stableanimator.intervals import bootstrap
+from stableanimator.metrics.intervals import bootstrap
 
 _BARS = {"effective": (0.10, 0.05)}
 _SAME = 0.995

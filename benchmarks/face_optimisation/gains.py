@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from benchmarks.face_optimisation.people import Seen
 from benchmarks.harness import Figure, ratio
-from stableanimator.intervals import Interval, bootstrap
+from stableanimator.metrics.intervals import Interval, bootstrap
 
 PLAIN = "plain"
 """The name of what was made without face optimisation."""

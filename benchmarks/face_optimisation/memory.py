@@ -25,8 +25,8 @@ from benchmarks.model.cost import SIZES, face_optimisation_figures
 from benchmarks.processes import spread
 from stableanimator.diffusion.hjb import FaceOptimisation, OptimisedFace
 from stableanimator.diffusion.settings import FACE_OPTIMISATION_PRESETS, FaceOptimisationSettings
-from stableanimator.intervals import bootstrap
 from stableanimator.media.tensors import to_tensor
+from stableanimator.metrics.intervals import bootstrap
 from stableanimator.models.counting import peak_bytes
 from stableanimator.models.encoders import Encoders
 from stableanimator.models.group_norm_statistics import GroupNormStatistics

@@ -17,7 +17,7 @@ from benchmarks.harness import Figure
 from benchmarks.processes import spread
 from stableanimator.diffusion.sampler import karras_sigmas
 from stableanimator.diffusion.settings import FaceOptimisationSettings
-from stableanimator.intervals import Interval
+from stableanimator.metrics.intervals import Interval
 
 GRID = (
     [{"sigma_max": high, "sigma_min": low} for high, low in ((1000, 0.1), (25, 0.1), (10, 0.1), (5, 0.1), (25, 0.5))],

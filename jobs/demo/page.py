@@ -25,9 +25,9 @@ from jobs.running.tracking import resume, tracking_uri
 from pipelines.releases.report import funnel, summary
 from pipelines.releases.rule_columns import reason_text
 from pipelines.storage.store import Collection, Store
-from stableanimator.intervals import mean_interval
 from stableanimator.media.side_by_side import sheet
 from stableanimator.media.video import VideoReader
+from stableanimator.metrics.intervals import mean_interval
 
 METRICS = {
     "pck_moved_05": "joints that moved, found within 5 % of stature (PCK)",

@@ -12,7 +12,7 @@ from rich.table import Table
 
 from stableanimator.alignment.scoring.drives import Drive
 from stableanimator.alignment.settings import AlignmentName, AlignmentScope
-from stableanimator.intervals import Interval, bootstrap, mean_interval, of_people
+from stableanimator.metrics.intervals import Interval, bootstrap, mean_interval, of_people
 
 Scores = Mapping[tuple[AlignmentName, AlignmentScope], NDArray[np.float64]]
 """Dis [D] of each drive, by alignment and scope."""

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from stableanimator.alignment.aligner import Aligner
@@ -13,7 +14,8 @@ from stableanimator.alignment.methods import Alignment, align, align_scopes
 from stableanimator.alignment.poses import visible_joints
 from stableanimator.alignment.scoring.drives import Drive
 from stableanimator.alignment.settings import AlignmentName, AlignmentScope
-from stableanimator.intervals import Values
+
+Values = NDArray[np.float64]
 
 
 def dis(aligned: Tensor, truth: Tensor) -> Tensor:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from stableanimator.intervals import bootstrap, mean_interval, of_people
+from stableanimator.metrics.intervals import bootstrap, mean_interval, of_people
 
 
 def test_people_count_alike_however_many_drives_they_have() -> None:
