@@ -29,7 +29,7 @@ from stableanimator.errors import ConfigError, InputError, PersonError, WeightsE
 from stableanimator.models.settings import EncoderSettings
 from stableanimator.paths import is_absolute
 
-VERSION = 6
+VERSION = 7
 """Raised by hand when the same settings give other predictions."""
 
 ENOUGH_STEPS = 10_000

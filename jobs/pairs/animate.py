@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -15,19 +15,19 @@ import numpy.typing as npt
 import pyarrow as pa
 import torch
 
-from jobs.pairs.drives import Drive
+from jobs.pairs.drives import Drive, keypoint_table
 from jobs.pairs.inputs import PairReader, assign
 from jobs.pairs.pairs_table import Pair, check_pair
 from jobs.pairs.settings import AnimateJobSettings
 from jobs.pairs.verdicts import require_enough
-from pipelines.storage.store import Store, fingerprint
+from pipelines.storage.store import Store, fingerprint, parquet_bytes
 from pipelines.storage.tables import PREDICTIONS
 from stableanimator.animate import Animation, Driven, Models, aligned, animate
 from stableanimator.diffusion.hjb import FaceOptimisationReport
 from stableanimator.diffusion.settings import FaceOptimisationSettings
 from stableanimator.driving import BODY
 from stableanimator.errors import CheckpointError, RowError
-from stableanimator.media.video import write_mp4
+from stableanimator.media.video import write_lossless, write_mp4
 from stableanimator.models.checkpoints import load_model_folder
 from stableanimator.models.encoders import Encoders
 from stableanimator.models.settings import EncoderSettings, FrameRates
@@ -38,6 +38,9 @@ from stableanimator.perception.settings import PerceptionSettings
 
 FAMILY = "predictions"
 """Of the parts that hold finished rows."""
+
+VideoWriter = Callable[[Path, npt.NDArray[np.uint8], float], None]
+"""Writes frames, uint8 RGB [F, H, W, 3], of so many a second, to a file."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -60,20 +63,24 @@ class AnimateJob:
             settings = replace(settings, hjb=FaceOptimisationSettings())  # nothing reads them
         return fingerprint([self.key, variant, asdict(settings)])
 
-    def part_key(self, pair: Pair, variant: str) -> str:
-        """Of the cached row of one pair and variant."""
-        return fingerprint([self.variant_key(variant), pair])
+    def part_key(self, pair: Pair, variant: str, lossless: bool) -> str:
+        """Of the cached row of one pair and variant, with or without lossless frames."""
+        return fingerprint([self.variant_key(variant), pair, lossless])
 
-    def video_path(self, pair: Pair, variant: str, what: str) -> str:
-        """Below the root: readable, and different for pairs whose ids differ only in characters that files refuse."""
+    def path(self, pair: Pair, variant: str, what: str) -> str:
+        """Of a file below the root: readable, and different for pairs whose ids differ only in characters that files
+        refuse. `what` ends the name."""
         readable = re.sub(r"[^A-Za-z0-9._-]+", "_", pair["pair_id"])[:80]
-        name = f"{readable}-{fingerprint(pair)[:8]}-{variant}{what}.mp4"
+        name = f"{readable}-{fingerprint(pair)[:8]}-{variant}{what}"
         return f"predictions/videos/{self.variant_key(variant)[:16]}/{name}"
 
     def finished(self, store: Store, pair: Pair, variant: str) -> dict[str, Any] | None:
-        """The row of an earlier run that succeeded, or None."""
-        rows = store.read_parts(FAMILY, self.part_key(pair, variant), PREDICTIONS).to_pylist()
-        return rows[0] if rows else None
+        """The row of an earlier run that succeeded, or None. One with lossless frames also serves who wants none."""
+        for lossless in (True,) if self.settings.lossless else (True, False):
+            rows = store.read_parts(FAMILY, self.part_key(pair, variant, lossless), PREDICTIONS).to_pylist()
+            if rows:
+                return rows[0]
+        return None
 
     def row(self, pair: Pair, variant: str, **columns: Any) -> dict[str, Any]:
         """A row of PREDICTIONS with what is known of every one."""
@@ -146,6 +153,7 @@ class AnimatePair:
             variant,
             status="done",
             frame_index=drive.frame_index,
+            fps=drive.fps,
             frames_left_out=drive.left_out,
             frames_with_person=int(visible(seen).any(-1).sum(0).min()),
             joints_in_picture=driven.joints_in_picture,
@@ -159,18 +167,33 @@ class AnimatePair:
         row |= _face_columns(animation.face_optimisation)
         people = (len(reference.keypoints), len(whole.keypoints))
         row["detail"] = "; ".join(_remarks(row, drive, driven, people, animation, self.models.rates)) or None
-        row["prediction_uri"] = self._write(self.job.video_path(pair, variant, ""), animation.frames, drive.fps)
-        skeletons = self.job.video_path(pair, variant, "-skeleton")
-        row["skeleton_uri"] = self._write(skeletons, animation.skeletons, drive.fps)
+        row |= self._write(pair, variant, animation, driven)
+        row["poses_uri"] = self._write_poses(self.job.path(pair, variant, "-poses.parquet"), drive, driven)
         table = pa.Table.from_pylist([row], schema=PREDICTIONS)
-        self.store.write_part(FAMILY, self.job.part_key(pair, variant), "row", table)
+        self.store.write_part(FAMILY, self.job.part_key(pair, variant, self.job.settings.lossless), "row", table)
         return row
 
-    def _write(self, path: str, frames: npt.NDArray[np.uint8], fps: float) -> str:
-        with tempfile.TemporaryDirectory() as folder:
-            local = Path(folder) / "video.mp4"
-            write_mp4(local, frames, fps)
-            self.store.write_bytes(path, local.read_bytes())
+    def _write(self, pair: Pair, variant: str, animation: Animation, driven: Driven) -> dict[str, str]:
+        """The videos, and their columns of PREDICTIONS."""
+        wanted: list[tuple[str, str, npt.NDArray[np.uint8], VideoWriter]] = [
+            ("prediction_uri", ".mp4", animation.frames, write_mp4),
+            ("skeleton_uri", "-skeleton.mp4", animation.skeletons, write_mp4),
+        ]
+        if self.job.settings.lossless:
+            wanted.append(("frames_uri", ".mkv", animation.frames, write_lossless))
+        uris = {}
+        for column, ending, frames, write in wanted:
+            path = self.job.path(pair, variant, ending)
+            with tempfile.TemporaryDirectory() as folder:
+                local = Path(folder) / path.rpartition("/")[2]
+                write(local, frames, driven.fps)
+                self.store.write_bytes(path, local.read_bytes())
+            uris[column] = self.store.uri(path)
+        return uris
+
+    def _write_poses(self, path: str, drive: Drive, driven: Driven) -> str:
+        table = keypoint_table(driven.poses, drive.frame_index, driven.fps, driven.framing.size)
+        self.store.write_bytes(path, parquet_bytes(table))
         return self.store.uri(path)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -78,6 +79,23 @@ def read_keypoints(pair: Pair, fps: float, most: int) -> Drive:
         left_out=len(chosen) - len(taken),
         remarks=(unmeasured,) if len(measured) < len(rows) else (),
     )
+
+
+def keypoint_table(poses: Array, frame_index: Sequence[int], fps: float, size: tuple[int, int]) -> pa.Table:
+    """Poses as the table that `read_keypoints` reads.
+
+    Args:
+        poses: [F, P, 133, 3] in pixels of a picture of `size` (height, width).
+        frame_index: [F] of the driving video. One that is held stands here once, with the first of its poses.
+        fps: at which the poses follow one another.
+    """
+    first = {index: place for place, index in reversed(list(enumerate(frame_index)))}
+    rows = [
+        {"frame_index": index, "time": place / fps, "keypoints": [pose.ravel() for pose in poses[place]]}
+        for index, place in sorted(first.items())
+    ]
+    metadata = {"frame_size": json.dumps([int(side) for side in size])}
+    return pa.Table.from_pylist(rows, schema=_COLUMNS.with_metadata(metadata))
 
 
 def _poses(people: list[list[float]]) -> Array:

@@ -266,8 +266,11 @@ PREDICTIONS = pa.schema(  # written by jobs.animate: one row for each pair and v
         ("status", pa.string()),  # done | failed
         ("reason", pa.string()),  # null when done
         ("detail", pa.string()),  # the same for people; of a row that is done, what else they should know of it
-        ("prediction_uri", pa.string()),  # mp4
+        ("prediction_uri", pa.string()),  # mp4; of another system's results also a folder of pictures
+        ("frames_uri", pa.string()),  # the same frames without loss, for metrics; null where animate.lossless is off
         ("skeleton_uri", pa.string()),  # mp4 of what the model was driven by
+        ("poses_uri", pa.string()),  # the aligned poses it was driven by, a table that driving_keypoints_uri can name
+        ("fps", pa.float64()),  # frames a second of the prediction
         ("reference_uri", pa.string()),
         ("truth_uri", pa.string()),
         ("start", pa.int32()),

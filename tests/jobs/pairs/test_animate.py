@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ import torch
 from PIL import Image
 
 from jobs.pairs.animate import AnimateJob, AnimatePair
+from jobs.pairs.drives import read_keypoints
 from jobs.pairs.settings import AnimateJobSettings
 from pipelines.storage.tables import PAIRS
 from stableanimator.animate_settings import AnimateSettings
@@ -31,6 +33,7 @@ from stableanimator.models.settings import (
     UNetSettings,
     VAESettings,
 )
+from stableanimator.perception.person_boxes import visible
 from stableanimator.perception.settings import FaceSettings, PerceptionSettings, PoseSettings
 from stableanimator.synthetic.clips import write_clip
 from stableanimator.synthetic.renderer import ClipRenderer
@@ -70,6 +73,7 @@ PERCEPTION = PerceptionSettings(
     ),
 )
 
+EMPTY: dict[str, Any] = dict.fromkeys(PAIRS.names)
 SECONDS = 3.0
 STAMPS = {
     "25": np.arange(75) / 25,
@@ -152,6 +156,37 @@ def test_the_result_lasts_as_long_as_what_drives_it(
     assert fps == pytest.approx(wanted, rel=1e-3)
     other = row["detail"] is not None and "plays at 12 frames a second, and the model was trained at 8" in row["detail"]
     assert other == (name == "12")
+
+
+def test_frames_without_loss_and_poses_lie_beside_the_video(actor: AnimatePair, person: Path, tmp_path: Path) -> None:
+    drive = _drive(tmp_path / "short.mp4", STAMPS["25"][:10], np.asarray(Image.open(person)))
+    row = _animate(actor, person, drive)
+    with VideoReader(row["frames_uri"]) as exact, VideoReader(row["prediction_uri"]) as video:
+        assert exact.info.frame_count == video.info.frame_count == len(row["frame_index"])
+        frames = exact.read(range(exact.info.frame_count)).astype(int)
+        assert 0 < np.abs(frames - video.read(range(exact.info.frame_count))).mean() < 16  # what H.264 costs such noise
+    poses = read_keypoints(EMPTY | {"driving_keypoints_uri": row["poses_uri"]}, row["fps"], 100)
+    assert (poses.height, poses.width, poses.frame_index) == (32, 32, row["frame_index"])
+    assert all(len(people) == 1 and visible(people).any() for people in poses.poses)
+
+
+def test_frames_without_loss_are_no_ones_who_wants_none(actor: AnimatePair, person: Path, tmp_path: Path) -> None:
+    drive = _drive(tmp_path / "none.mp4", STAMPS["25"][:4], np.asarray(Image.open(person)))
+    pair = EMPTY | {"pair_id": "none", "reference_uri": str(person), "seed": 1, "driving_uri": drive}
+    job, store = actor.job, actor.store
+    without = replace(job, settings=replace(job.settings, lossless=False))
+    actor.job = without
+    try:
+        assert actor({"pair": pair, "variant": "plain"})["frames_uri"] is None
+    finally:
+        actor.job = job
+    assert without.finished(store, pair, "plain") is not None
+    assert job.finished(store, pair, "plain") is None  # what was made has none
+    actor({"pair": pair, "variant": "plain"})
+    for either in (job, without):
+        row = either.finished(store, pair, "plain")
+        assert row is not None
+        assert row["frames_uri"] is not None  # who wants none is served as well
 
 
 def test_a_part_lasts_as_long_as_the_part(actor: AnimatePair, person: Path, tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from jobs.pairs.drives import read_keypoints
+from jobs.pairs.drives import keypoint_table, read_keypoints
 from pipelines.storage.tables import FRAMES, PAIRS
 from stableanimator.errors import RowError
 
@@ -120,3 +120,13 @@ def test_a_table_that_cannot_drive_is_a_row_that_says_where(
 def test_a_frame_size_that_is_none_is_named(tmp_path: Path, size: str) -> None:
     with pytest.raises(RowError, match="bad_keypoints_table: frame_size in the metadata is"):
         _read(tmp_path / "k.parquet", GOOD, size)
+
+
+def test_written_poses_drive_as_they_were(tmp_path: Path) -> None:
+    """A frame that is held stands in the table once, and is held again by whoever reads it."""
+    poses = np.stack([np.stack([_person(x), _person(100 + x)]) for x in (1, 1, 5, 9)])
+    pq.write_table(keypoint_table(poses, [4, 4, 7, 9], 8.0, (48, 64)), tmp_path / "poses.parquet")
+    drive = read_keypoints(EMPTY | {"driving_keypoints_uri": str(tmp_path / "poses.parquet")}, 8.0, 100)
+    assert (drive.height, drive.width, drive.fps) == (48, 64, 8.0)
+    assert drive.frame_index == [4, 4, 7, 9]
+    np.testing.assert_array_equal(np.stack(drive.poses), poses)

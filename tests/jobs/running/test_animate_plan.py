@@ -21,19 +21,28 @@ def _root(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 def test_every_mode_has_a_line_and_the_chosen_one_is_marked() -> None:
     lines = animate_plan(load(str(TINY), ["animate.settings.hjb.region=face"])).splitlines()
     assert lines[0] == "animate makes of every pair: plain, hjb"
-    assert "face optimisation of hjb, 8 frames of 96x96" in lines[1]
-    modes = [line.split(":")[0].strip() for line in lines[2:]]
+    assert "face optimisation of hjb, 8 frames of 96x96" in lines[2]
+    modes = [line.split(":")[0].strip() for line in lines[3:]]
     assert modes == [
         f"region {region}, decoder {decoder}" for decoder in ("exact", "tiny") for region in ("frame", "face")
     ]
-    assert [line.endswith("(chosen)") for line in lines[2:]].count(True) == 1
-    assert all("GiB beside" in line and "TFLOP beside" in line for line in lines[2:])
+    assert [line.endswith("(chosen)") for line in lines[3:]].count(True) == 1
+    assert all("GiB beside" in line and "TFLOP beside" in line for line in lines[3:])
 
 
 def test_without_face_optimisation_or_encoders_it_says_so(tmp_path: Path) -> None:
-    assert animate_plan(load(str(TINY), ["animate.variants={plain: {face_optimisation: off}}"])).endswith(": plain")
+    plain = animate_plan(load(str(TINY), ["animate.variants={plain: {face_optimisation: off}}"]))
+    assert plain.splitlines()[0].endswith(": plain")
+    assert "face" not in plain
     missing = animate_plan(load(str(TINY), [f"encoders.svd={tmp_path}/none"]))
-    assert "known when there are encoders" in missing.splitlines()[1]
+    assert "known when there are encoders" in missing.splitlines()[2]
+
+
+def test_the_room_of_lossless_frames_is_told_where_they_are_wanted() -> None:
+    # 100 frames of 96x96 are 2.7648 MB of raw pixels
+    told = animate_plan(load(str(TINY), [])).splitlines()[1]
+    assert "0.194 to 0.636 MB for 100 frames of 96x96" in told
+    assert "MB" not in animate_plan(load(str(TINY), ["animate.lossless=false"]))
 
 
 def test_sizes_are_those_of_the_encoders_that_are_loaded() -> None:

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from stableanimator.errors import DecodeError, DecodeTimeout
-from stableanimator.media.video import VideoReader, write_mp4
+from stableanimator.media.video import VideoReader, write_lossless, write_mp4
 
 FRAMES = 60
 
@@ -249,6 +249,19 @@ def test_written_colours_come_back(tmp_path: Path) -> None:
     assert np.abs(frames.reshape(len(COLOURS), -1, 3).mean(1) - COLOURS).max() < 3
     captured = cv2.VideoCapture(str(path)).read()[1][32, 32, ::-1]
     assert np.abs(captured.astype(int) - COLOURS[0]).max() < 3
+
+
+def test_lossless_frames_come_back_as_they_were(tmp_path: Path) -> None:
+    """Also of odd sizes, by another decoder, and every time as the same bytes."""
+    frames = np.random.default_rng(0).integers(0, 256, (3, 33, 47, 3), dtype=np.uint8)
+    for name in ("a.mkv", "b.mkv"):
+        write_lossless(tmp_path / name, frames, 24000 / 1001)
+    assert (tmp_path / "a.mkv").read_bytes() == (tmp_path / "b.mkv").read_bytes()
+    with VideoReader(tmp_path / "a.mkv") as video:
+        np.testing.assert_array_equal(video.read(range(3)), frames)
+        assert video.info.fps == pytest.approx(24000 / 1001, rel=1e-2)  # Matroska counts milliseconds
+    captured = cv2.VideoCapture(str(tmp_path / "a.mkv")).read()[1][..., ::-1]
+    np.testing.assert_array_equal(captured, frames[0])
 
 
 def test_odd_sizes_repeat_their_last_row_and_column(tmp_path: Path) -> None:
