@@ -6,6 +6,7 @@ large, a dictionary, or an id that is a number. Anything else is named by row (c
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import math
 from collections.abc import Collection, Iterator
@@ -13,6 +14,7 @@ from decimal import Decimal
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.csv as pacsv
 import pyarrow.fs as pafs
 import pyarrow.parquet as pq
 
@@ -25,7 +27,8 @@ _EXACT = 2**53
 
 
 def read_user_table(uri: str, schema: pa.Schema, required: Collection[str]) -> pa.Table:
-    """A Parquet file, or a folder of them, by path or URI, as a table of `schema` with the file's metadata.
+    """A Parquet file, or a folder of them, or a CSV file (`.csv`, with a line of names), by path or URI, as a table of
+    `schema` with the file's metadata.
 
     Columns that the schema does not know are left out, those that the table lacks are null.
 
@@ -36,19 +39,44 @@ def read_user_table(uri: str, schema: pa.Schema, required: Collection[str]) -> p
         InputError: one line without the table's name: it cannot be read; a column is missing, or nearly spelt as one
             that is missing; a cell is not what its column holds.
     """
+    text = uri.partition("?")[0].lower().endswith(".csv")
     try:
         filesystem, path = pafs.FileSystem.from_uri(uri) if "://" in uri else (pafs.LocalFileSystem(), uri)
-        table = pq.read_table(path, filesystem=filesystem, page_checksum_verification=True)
+        table = (_read_csv if text else _read_parquet)(filesystem, path)
     except (OSError, ValueError, KeyError, pa.ArrowException) as error:
-        raise InputError(f"no readable Parquet table: {' '.join(str(error).split())[:300]}") from error
+        kind = "CSV" if text else "Parquet"
+        raise InputError(f"no readable {kind} table: {' '.join(str(error).split())[:300]}") from error
     _check_names(table.column_names, schema.names, required)
     columns = [
-        pa.array(_cells(table.column(field.name), field, field.name in required), field.type)
+        pa.array(_cells(table.column(field.name), field, field.name in required, text), field.type)
         if field.name in table.column_names
         else pa.nulls(table.num_rows, field.type)
         for field in schema
     ]
     return pa.Table.from_arrays(columns, schema=schema.with_metadata(table.schema.metadata))
+
+
+def _read_parquet(filesystem: pafs.FileSystem, path: str) -> pa.Table:
+    return pq.read_table(path, filesystem=filesystem, page_checksum_verification=True)
+
+
+def _read_csv(filesystem: pafs.FileSystem, path: str) -> pa.Table:
+    """All columns as text, so that an id keeps its zeros."""
+    with filesystem.open_input_stream(path) as source:
+        names = pacsv.open_csv(source).schema.names
+    text = pacsv.ConvertOptions(
+        column_types=dict.fromkeys(names, pa.string()), strings_can_be_null=True, null_values=[""]
+    )
+    with filesystem.open_input_stream(path) as source:
+        return pacsv.read_csv(source, convert_options=text)
+
+
+def _literal(text: str | None) -> Any:
+    """The number that a cell of a CSV file states; the text itself where it states none."""
+    for kind in (int, float):
+        with contextlib.suppress(ValueError):
+            return None if text is None else kind(text)
+    return text
 
 
 def _check_names(found: list[str], known: list[str], required: Collection[str]) -> None:
@@ -64,10 +92,12 @@ def _check_names(found: list[str], known: list[str], required: Collection[str]) 
         )
 
 
-def _cells(column: pa.ChunkedArray, field: pa.Field, required: bool) -> Iterator[Any]:
-    """The cells of a column as values of the field's type."""
+def _cells(column: pa.ChunkedArray, field: pa.Field, required: bool, text: bool) -> Iterator[Any]:
+    """The cells of a column as values of the field's type; `text`: whether all of them come as text."""
     try:
         values = column.to_pylist()
+        if text and not pa.types.is_string(field.type):
+            values = [_literal(value) for value in values]
     except (ValueError, OverflowError, pa.ArrowException) as error:  # text that is not UTF-8, dates beyond Python's
         raise InputError(f"column {field.name!r} cannot be read: {' '.join(str(error).split())[:200]}") from error
     for number, value in enumerate(values, start=1):

@@ -2,6 +2,7 @@
 
 video                          files to RGB frames as they are shown, with their times, and back
 pictures                       still pictures of any usual kind to upright RGB
+frame_folder                   folders of pictures as clips
 container                      which files are videos, and how they are opened
 video_index                    which frames are shown, and when
 decoding, display              the walk through a stream; from a decoded picture to the one that is shown

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, Self
 from urllib.parse import unquote, urlparse
 
 import av
@@ -52,7 +52,63 @@ class VideoInfo:
     """The container speaks of more frames than the file holds; `frame_count` counts those that are there."""
 
 
-class VideoReader:
+class FrameReader:
+    """Frames of a clip by index: what videos and folders of pictures have in common."""
+
+    info: VideoInfo
+
+    def frames(self, indices: Iterable[int] | NDArray[np.integer]) -> Iterator[tuple[int, Image]]:
+        """(index, frame [H, W, 3]) in the order asked for, decoded on another thread while the caller works on the last
+        one. A new call ends the one before.
+
+        Raises:
+            IndexError: an index is not in 0..frame_count-1.
+            DecodeError: undecodable_frame, size_changes.
+        """
+        raise NotImplementedError
+
+    def _wanted(self, indices: Iterable[int] | NDArray[np.integer]) -> NDArray[np.int64]:
+        wanted = np.asarray(indices, dtype=np.int64).reshape(-1)
+        if wanted.size and (wanted.min() < 0 or wanted.max() >= self.info.frame_count):
+            raise IndexError(f"frames {wanted.min()}..{wanted.max()} of a clip with {self.info.frame_count} frames")
+        return wanted
+
+    def close(self) -> None:
+        """Give back what reading took."""
+
+    def read(self, indices: Sequence[int] | NDArray[np.integer]) -> NDArray[np.uint8]:
+        """Frames at `indices` (any order, repeats allowed) as uint8 RGB [n, H, W, 3].
+
+        Raises:
+            As `frames`.
+        """
+        unique, places = np.unique(np.asarray(indices, dtype=np.int64), return_inverse=True)
+        frames = np.zeros((len(unique), self.info.height, self.info.width, 3), np.uint8)
+        for place, (_, frame) in enumerate(self.frames(unique)):
+            frames[place] = frame
+        return frames if np.array_equal(unique, indices) else frames[places.reshape(-1)]
+
+    def windows(
+        self, indices: Sequence[int] | NDArray[np.integer], size: int
+    ) -> Iterator[tuple[NDArray[np.int64], NDArray[np.uint8]]]:
+        """Pairs of (indices [n], frames [n, H, W, 3]) with n <= `size`: one window is in memory at a time."""
+        if size < 1:
+            raise ValueError(f"windows of {size} frames")
+        wanted = np.asarray(indices, dtype=np.int64)
+        for start in range(0, len(wanted), size):
+            window = wanted[start : start + size]
+            yield window, self.read(window)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+class VideoReader(FrameReader):
     """Frames of a video by index, as they are shown.
 
     `path` is a local path or a URI of `pyarrow.fs`; a remote file is copied to a temporary one that lives as long as
@@ -97,16 +153,7 @@ class VideoReader:
         return Prefetch(items, depth=_AHEAD, timeout_s=self._timeout_s, what=self._path)
 
     def frames(self, indices: Iterable[int] | NDArray[np.integer]) -> Iterator[tuple[int, Image]]:
-        """(index, frame [H, W, 3]) in the order asked for, decoded on another thread while the caller works on the last
-        one. A new call ends the one before.
-
-        Raises:
-            IndexError: an index is not in 0..frame_count-1.
-            DecodeError: undecodable_frame, size_changes.
-        """
-        wanted = np.asarray(indices, dtype=np.int64).reshape(-1)
-        if wanted.size and (wanted.min() < 0 or wanted.max() >= self.info.frame_count):
-            raise IndexError(f"frames {wanted.min()}..{wanted.max()} of a video with {self.info.frame_count} frames")
+        wanted = self._wanted(indices)
         if self._reading is not None:
             self._reading.close()
         self._reading = self._guarded(self._decode(wanted))
@@ -119,29 +166,6 @@ class VideoReader:
             self.interlaced[index] = interlaced
             yield index, image
 
-    def read(self, indices: Sequence[int] | NDArray[np.integer]) -> NDArray[np.uint8]:
-        """Frames at `indices` (any order, repeats allowed) as uint8 RGB [n, H, W, 3].
-
-        Raises:
-            As `frames`.
-        """
-        unique, places = np.unique(np.asarray(indices, dtype=np.int64), return_inverse=True)
-        frames = np.zeros((len(unique), self.info.height, self.info.width, 3), np.uint8)
-        for place, (_, frame) in enumerate(self.frames(unique)):
-            frames[place] = frame
-        return frames if np.array_equal(unique, indices) else frames[places.reshape(-1)]
-
-    def windows(
-        self, indices: Sequence[int] | NDArray[np.integer], size: int
-    ) -> Iterator[tuple[NDArray[np.int64], NDArray[np.uint8]]]:
-        """Pairs of (indices [n], frames [n, H, W, 3]) with n <= `size`: one window is in memory at a time."""
-        if size < 1:
-            raise ValueError(f"windows of {size} frames")
-        wanted = np.asarray(indices, dtype=np.int64)
-        for start in range(0, len(wanted), size):
-            window = wanted[start : start + size]
-            yield window, self.read(window)
-
     def close(self) -> None:
         """Give back the decoder and the copy of a remote file."""
         # A decoder that hangs is left alone: to close it under its own thread would crash the process.
@@ -151,14 +175,6 @@ class VideoReader:
         if self._copy is not None:
             self._copy.cleanup()
             self._copy = None
-
-    def __enter__(self) -> VideoReader:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
 
 def write_mp4(path: str | Path, frames: Iterable[Image], fps: float, *, crf: int = 18) -> None:

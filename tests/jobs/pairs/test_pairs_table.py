@@ -80,6 +80,40 @@ def test_the_same_rows_are_the_same_table_whatever_wrote_them(tmp_path: Path) ->
     assert one.equals(read_pairs(_write(tmp_path / "b.parquet", start=pa.array([1.0, 2.0, 3.0]))), check_metadata=True)
 
 
+def test_a_csv_file_is_a_table(tmp_path: Path) -> None:
+    """Ids keep their zeros, numbers are numbers, and an empty cell is null."""
+    path = tmp_path / "pairs.csv"
+    path.write_text(
+        "\ufeffpair_id,reference_uri,driving_uri,start,scale,licence,note\n"
+        '007,"/a, b.png",/d.mp4,3,1e-1,,mine\n8,/r.png,/d.mp4,,2,NA,\n',
+        "utf-8",
+    )
+    first, second = read_pairs(str(path)).to_pylist()
+    wanted = {"pair_id": "007", "reference_uri": "/a, b.png", "start": 3, "scale": 0.1, "licence": None}
+    assert wanted.items() <= first.items()
+    assert {"pair_id": "8", "start": None, "scale": 2.0, "licence": "NA"}.items() <= second.items()
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (b"pair_id,reference_uri,start\na,/r.png,later\n", "row 1, column 'start': 'later' is no whole number"),
+        (b"pair_id,reference_uri,scale\na,/r.png,nan\n", "row 1, column 'scale': nan is no finite number"),
+        (b"pair_id,reference_uri,person_map\na,/r.png,0 1\n", "column 'person_map': '0 1' is no list"),
+        (b"pair_id,reference_uri\na,/r.png,more\n", "no readable CSV table"),
+        (b"pair_id,reference_uri\n\xe9,/r.png\n", "no readable CSV table"),
+        (b"", "no readable CSV table"),
+        (b"pair_id;reference_uri\na;/r.png\n", "lacks the column"),
+    ],
+)
+def test_a_csv_file_that_cannot_be_used_is_one_line(tmp_path: Path, text: bytes, message: str) -> None:
+    path = tmp_path / "pairs.CSV"
+    path.write_bytes(text)
+    with pytest.raises(InputError, match=message) as caught:
+        read_pairs(str(path))
+    assert "\n" not in str(caught.value)
+
+
 def test_a_folder_of_parquet_files_is_one_table(tmp_path: Path) -> None:
     (tmp_path / "p").mkdir()
     _write(tmp_path / "p/part-0.parquet")
