@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import platform
 import sys
@@ -15,7 +14,7 @@ from typing import Any
 import pyarrow as pa
 
 from jobs.pairs.animate import AnimateJob, AnimatePair
-from jobs.pairs.pairs_table import Pair, read_pairs
+from jobs.pairs.pairs_table import NamedPairs, Pair, named_pairs
 from jobs.pairs.settings import AnimateJobSettings
 from jobs.pairs.verdicts import require_enough, require_some, summary
 from jobs.running import entry
@@ -23,11 +22,10 @@ from jobs.running.config import Config
 from jobs.running.tracking import Run
 from jobs.training.run_folder import STATE, trained_folder
 from pipelines.actor_pool import require_resources, run_actors
-from pipelines.storage.store import Collection, Store, file_sha256, fingerprint, parquet_bytes
+from pipelines.storage.store import Collection, Store, file_sha256, fingerprint
 from pipelines.storage.tables import PREDICTIONS
-from stableanimator.errors import ConfigError, InputError, PersonError, WeightsError
+from stableanimator.errors import ConfigError, PersonError, WeightsError
 from stableanimator.models.settings import EncoderSettings
-from stableanimator.paths import is_absolute
 
 VERSION = 7
 """Raised by hand when the same settings give other predictions."""
@@ -35,16 +33,6 @@ VERSION = 7
 ENOUGH_STEPS = 10_000
 """Optimiser steps below which a model is called briefly trained: the paper's 20 epochs over 5,000 videos at batch 8 are
 12,500."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class _Pairs:
-    """A pairs table and what names it."""
-
-    rows: list[Pair]
-    uri: str
-    sha256: str
-    """Of the benchmark's manifest, or of the table."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -74,7 +62,7 @@ def run(config: Config, run: Run) -> str:
     perception = config.perception.without_judge()
     require_resources("animate", settings.cpus_per_actor, settings.gpus_per_actor, labels=settings.node_labels)
     store = Store(config.root)
-    pairs, model = _pairs(store, settings), _model(store, settings.model)
+    pairs, model = named_pairs(store, settings.pairs, "animate.pairs"), _model(store, settings.model)
     run.dataset("benchmark", pairs.uri, pairs.sha256)
     key = fingerprint(
         {
@@ -94,24 +82,10 @@ def run(config: Config, run: Run) -> str:
         model_folder=str(model.folder),
         key=key,
     )
-    rows = _animate(store, job, pairs.rows)
+    rows = _animate(store, job, pairs.rows[: settings.limit])
     training = training_remark(model.steps, config.encoders, model.trained_before)
     collection = _commit(store, rows, pairs, model, training, settings, time.monotonic() - started)
     return _report(run, rows, collection, training)
-
-
-def _pairs(store: Store, settings: AnimateJobSettings) -> _Pairs:
-    if "/" in settings.pairs:
-        if not is_absolute(settings.pairs):
-            raise ConfigError(f"animate.pairs: {settings.pairs!r} is a relative path; give an absolute path or a URI")
-        table, uri = read_pairs(settings.pairs), settings.pairs
-        sha256 = hashlib.sha256(parquet_bytes(table)).hexdigest()
-    else:
-        benchmark = store.open("benchmarks", settings.pairs)
-        table, uri, sha256 = benchmark.table("pairs"), benchmark.uri, benchmark.id
-        if table.num_rows == 0:
-            raise InputError(f"{uri} has no pair; raise curate.select.heldout_share and run curate again")
-    return _Pairs(rows=table.to_pylist()[: settings.limit], uri=uri, sha256=sha256)
 
 
 def _model(store: Store, which: str) -> _Model:
@@ -183,7 +157,7 @@ def _still_enough(job: AnimateJob, item: dict[str, Any], row: dict[str, Any]) ->
 def _commit(
     store: Store,
     rows: list[dict[str, Any]],
-    pairs: _Pairs,
+    pairs: NamedPairs,
     model: _Model,
     training: str,
     settings: AnimateJobSettings,

@@ -1,17 +1,20 @@
-"""The table that `animate` reads, and what can be said of a row before any file is opened."""
+"""The table of pairs that `animate` and `evaluate` read, and what can be said of a row before any file is opened."""
 
 from __future__ import annotations
 
+import hashlib
 from collections import Counter
+from dataclasses import dataclass
 from typing import Any
 
 import pyarrow as pa
 import torch
 
+from pipelines.storage.store import Store, parquet_bytes
 from pipelines.storage.tables import PAIRS
 from pipelines.storage.user_tables import read_user_table
 from stableanimator.alignment.similarity import Similarity
-from stableanimator.errors import InputError, RowError
+from stableanimator.errors import ConfigError, InputError, RowError
 from stableanimator.paths import is_absolute
 
 Pair = dict[str, Any]
@@ -25,8 +28,37 @@ _MOST = {"rotation": 3600.0, "tx": 100.0, "ty": 100.0}
 """Degrees and image heights beyond which float32 no longer tells joints apart."""
 
 
-def read_pairs(uri: str) -> pa.Table:
-    """A pairs table by path or URI, with the schema PAIRS.
+@dataclass(frozen=True, kw_only=True, slots=True)
+class NamedPairs:
+    """A pairs table and what names it."""
+
+    rows: list[Pair]
+    uri: str
+    sha256: str
+    """Of the benchmark's manifest, or of the table."""
+
+
+def named_pairs(store: Store, which: str, setting: str) -> NamedPairs:
+    """A benchmark set by id or `latest`, or a table by path or URI; `setting` is who names it, for messages.
+
+    Raises:
+        ConfigError: a relative path.
+        InputError: there is no such set, it has no pair, or as `read_pairs`.
+    """
+    if "/" in which:
+        if not is_absolute(which):
+            raise ConfigError(f"{setting}: {which!r} is a relative path; give an absolute path or a URI")
+        table = read_pairs(which, setting)
+        return NamedPairs(rows=table.to_pylist(), uri=which, sha256=hashlib.sha256(parquet_bytes(table)).hexdigest())
+    benchmark = store.open("benchmarks", which)
+    table = benchmark.table("pairs")
+    if table.num_rows == 0:
+        raise InputError(f"{benchmark.uri} has no pair; raise curate.select.heldout_share and run curate again")
+    return NamedPairs(rows=table.to_pylist(), uri=benchmark.uri, sha256=benchmark.id)
+
+
+def read_pairs(uri: str, setting: str) -> pa.Table:
+    """A pairs table by path or URI, with the schema PAIRS; `setting` is who names it, for messages.
 
     Raises:
         InputError: it cannot be read; it has no row; a column is missing, or holds in some row what it cannot hold; a
@@ -40,7 +72,7 @@ def read_pairs(uri: str) -> pa.Table:
         if repeated:
             raise InputError(f"the pair_id {repeated[0]!r} occurs more than once; every pair needs its own")
     except InputError as error:
-        raise InputError(f"animate.pairs: {uri}: {error}") from error
+        raise InputError(f"{setting}: {uri}: {error}") from error
     return table
 
 

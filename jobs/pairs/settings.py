@@ -11,7 +11,7 @@ from stableanimator.models.settings import Precision
 
 REPEAT = "repeat"
 """The name under which `evaluate` has the reference repeated, beside the variants."""
-_VARIANT_NAME = re.compile(r"[A-Za-z0-9_-]{1,40}")
+VARIANT_NAME = re.compile(r"[A-Za-z0-9_-]{1,40}")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -73,7 +73,7 @@ class AnimateJobSettings:
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"{name} must lie in [0, 1]")
         for name in self.variants:
-            if not _VARIANT_NAME.fullmatch(name):
+            if not VARIANT_NAME.fullmatch(name):
                 raise ValueError(f"variants: a name is of letters, digits, _ and -, at most 40, not {name!r}")
         if REPEAT in self.variants:
             raise ValueError(f"variants: {REPEAT!r} is the name of the reference repeated (evaluate.repeat)")

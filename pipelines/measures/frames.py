@@ -91,11 +91,21 @@ def steady_indices(times: NDArray[np.float64], start: int, end: int, rate: float
     if period <= 0:
         return np.arange(start, end, dtype=np.int64), rate
     spacing = _spacing(period, rate)
-    part = times[start:end]
+    return nearest_indices(times, start, end, spacing), 1 / spacing
+
+
+def nearest_indices(times: NDArray[np.float64], start: int, end: int, spacing: float) -> NDArray[np.int64]:
+    """The frames nearest to moments `spacing` seconds apart, from the first of a part of a video to its last.
+
+    Args:
+        times: [F] seconds of every frame of the video, increasing.
+        start, end: frames of the part, end exclusive; at least one.
+    """
+    period, part = frame_period(times), times[start:end]
     last = times[end] if end < len(times) else times[-1] + period
     count = max(1, int(np.ceil((last - part[0] - period / 2) / spacing)))
     moments = part[0] + spacing * np.arange(count)
-    return start + np.searchsorted((part[1:] + part[:-1]) / 2, moments), 1 / spacing
+    return start + np.searchsorted((part[1:] + part[:-1]) / 2, moments)
 
 
 def _spacing(period: float, rate: float) -> float:

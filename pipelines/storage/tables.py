@@ -294,6 +294,22 @@ PREDICTIONS = pa.schema(  # written by jobs.animate: one row for each pair and v
     ]
 )
 
+RESULTS = pa.schema(  # written by people: what another system made of the pairs of a table; evaluate.results names it
+    [
+        ("pair_id", pa.string()),
+        ("variant", pa.string()),  # the system's name: letters, digits, _ and -, at most 40
+        ("uri", pa.string()),  # a video or a folder of pictures; a relative path begins where this table lies
+        (
+            "fps",
+            pa.float64(),
+        ),  # frames a second; null: the video's own, and of pictures those of the drive over `every`
+        ("every", pa.int32()),  # frames of the drive from one of the result to the next; null: as `fps` asks for
+        ("skip", pa.int32()),  # frames of the drive before the first one of the result; null: none
+        ("cut_x", pa.float64()),  # middle of what is shown of the drive's picture, shares of its sides; null: its own
+        ("cut_y", pa.float64()),
+    ]
+)
+
 METRICS = pa.schema(  # written by jobs.evaluate: one row for each pair and variant
     [
         ("pair_id", pa.string()),

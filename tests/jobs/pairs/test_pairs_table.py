@@ -62,7 +62,7 @@ EXACT = [
 
 @pytest.mark.parametrize(("name", "column", "expected"), EXACT)
 def test_what_loses_nothing_is_read(tmp_path: Path, name: str, column: pa.Array, expected: list[Any]) -> None:
-    table = read_pairs(_write(tmp_path / "p.parquet", **{name: column}, remarks="of somebody's own"))
+    table = read_pairs(_write(tmp_path / "p.parquet", **{name: column}, remarks="of somebody's own"), "animate.pairs")
     assert table.schema == PAIRS
     assert table[name].to_pylist() == expected
 
@@ -71,13 +71,14 @@ def test_a_table_of_pandas_with_an_empty_cell_is_read(tmp_path: Path) -> None:
     frame = pandas.DataFrame({"pair_id": [10, 11], "reference_uri": ["/a", "/b"], "start": [4, None], "end": [9, 8]})
     frame.to_parquet(tmp_path / "p.parquet")
     assert str(pq.read_schema(tmp_path / "p.parquet").field("start").type) == "double"
-    rows = read_pairs(str(tmp_path / "p.parquet")).to_pylist()
+    rows = read_pairs(str(tmp_path / "p.parquet"), "animate.pairs").to_pylist()
     assert [(row["pair_id"], row["start"], row["end"]) for row in rows] == [("10", 4, 9), ("11", None, 8)]
 
 
 def test_the_same_rows_are_the_same_table_whatever_wrote_them(tmp_path: Path) -> None:
-    one = read_pairs(_write(tmp_path / "a.parquet", start=pa.array([1, 2, 3], pa.int64()), note="x"))
-    assert one.equals(read_pairs(_write(tmp_path / "b.parquet", start=pa.array([1.0, 2.0, 3.0]))), check_metadata=True)
+    one = read_pairs(_write(tmp_path / "a.parquet", start=pa.array([1, 2, 3], pa.int64()), note="x"), "animate.pairs")
+    other = read_pairs(_write(tmp_path / "b.parquet", start=pa.array([1.0, 2.0, 3.0])), "animate.pairs")
+    assert one.equals(other, check_metadata=True)
 
 
 def test_a_csv_file_is_a_table(tmp_path: Path) -> None:
@@ -88,7 +89,7 @@ def test_a_csv_file_is_a_table(tmp_path: Path) -> None:
         '007,"/a, b.png",/d.mp4,3,1e-1,,mine\n8,/r.png,/d.mp4,,2,NA,\n',
         "utf-8",
     )
-    first, second = read_pairs(str(path)).to_pylist()
+    first, second = read_pairs(str(path), "animate.pairs").to_pylist()
     wanted = {"pair_id": "007", "reference_uri": "/a, b.png", "start": 3, "scale": 0.1, "licence": None}
     assert wanted.items() <= first.items()
     assert {"pair_id": "8", "start": None, "scale": 2.0, "licence": "NA"}.items() <= second.items()
@@ -110,7 +111,7 @@ def test_a_csv_file_that_cannot_be_used_is_one_line(tmp_path: Path, text: bytes,
     path = tmp_path / "pairs.CSV"
     path.write_bytes(text)
     with pytest.raises(InputError, match=message) as caught:
-        read_pairs(str(path))
+        read_pairs(str(path), "animate.pairs")
     assert "\n" not in str(caught.value)
 
 
@@ -118,7 +119,7 @@ def test_a_folder_of_parquet_files_is_one_table(tmp_path: Path) -> None:
     (tmp_path / "p").mkdir()
     _write(tmp_path / "p/part-0.parquet")
     _write(tmp_path / "p/part-1.parquet", pair_id=["d", "e", "f"])
-    assert read_pairs(str(tmp_path / "p"))["pair_id"].to_pylist() == list("abcdef")
+    assert read_pairs(str(tmp_path / "p"), "animate.pairs")["pair_id"].to_pylist() == list("abcdef")
 
 
 CELLS = [
@@ -178,7 +179,7 @@ CELLS = [
 def test_what_a_column_cannot_hold_is_one_line(tmp_path: Path, name: str, column: Any, message: str) -> None:
     uri = _write(tmp_path / "p.parquet", **{name: column})
     with pytest.raises(InputError, match=message) as caught:
-        read_pairs(uri)
+        read_pairs(uri, "animate.pairs")
     line = str(caught.value)
     assert line.startswith(f"animate.pairs: {uri}: ")
     assert "\n" not in line
@@ -242,7 +243,7 @@ def test_a_table_that_cannot_be_used_is_one_line(tmp_path: Path, name: str) -> N
     make, message = FILES[name]
     make(tmp_path / "p.parquet")
     with pytest.raises(InputError, match=message) as caught:
-        read_pairs(str(tmp_path / "p.parquet"))
+        read_pairs(str(tmp_path / "p.parquet"), "animate.pairs")
     assert "\n" not in str(caught.value)
     assert str(tmp_path / "p.parquet") in str(caught.value)
 
@@ -252,7 +253,7 @@ def test_a_table_that_cannot_be_used_is_one_line(tmp_path: Path, name: str) -> N
 )
 def test_a_place_without_a_table_is_one_line(uri: str) -> None:
     with pytest.raises(InputError, match="no readable Parquet table"):
-        read_pairs(uri)
+        read_pairs(uri, "animate.pairs")
 
 
 ROWS = [
