@@ -19,18 +19,18 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from benchmarks import harness
 from benchmarks.harness import Figure, half_range, report
 from benchmarks.model.cost import FRAMES, SIZES
+from jobs.pairs.latency import still_person
 from stableanimator.animate import Driven, Models, Reference, animate
 from stableanimator.animate_cost import blank_clip
 from stableanimator.animate_settings import AnimateSettings
 from stableanimator.diffusion.settings import FaceOptimisationSettings, SamplerSettings
-from stableanimator.media.framing import Framing, Size
+from stableanimator.media.framing import Size
 from stableanimator.models.animator import Animator, Conditioning
 from stableanimator.models.checkpoints import load_model_folder
 from stableanimator.models.encoders import Encoders
@@ -39,7 +39,6 @@ from stableanimator.models.unet import checkpoint_activations
 from stableanimator.optimised_faces import face_hook
 from stableanimator.paths import local_path
 from stableanimator.perception.arcface import ArcFace
-from stableanimator.perception.skeleton import FACE
 
 SECONDS = 600.0
 """For everything; what is then not done is left out, and the table says so."""
@@ -222,24 +221,9 @@ def _animation(card: Card, models: Models, sizes: Sizes) -> None:
 
 
 def _person(models: Models, sizes: Sizes) -> tuple[Reference, Driven]:
-    """A picture of noise, and somebody in its middle who holds still."""
-    height, width = sizes.size
-    random = np.random.default_rng(0)
-    pose = np.full((133, 3), 0.9, np.float32)
-    pose[:, :2] = random.uniform((0.4 * width, 0.1 * height), (0.6 * width, 0.9 * height), (133, 2))
-    pose[FACE, 2] = 0  # of the face, nose and eyes are known
-    pose[:3, :2] = np.array([[0.5, 0.3], [0.55, 0.25], [0.45, 0.25]]) * (width, height)
-    arcface = models.arcface
-    assert arcface is not None
-    reference = Reference(
-        picture=random.integers(0, 256, (height, width, 3), dtype=np.uint8),
-        keypoints=pose[None],
-        face_box=np.array([0.4 * width, 0.15 * height, 0.6 * width, 0.4 * height], np.float32),
-        face_embedding=random.normal(size=arcface.embedding_width).astype(np.float32),
+    return still_person(
+        sizes.size, sizes.frames, models.rates.fps[0], models.animator.settings.face_encoder.embedding_width
     )
-    poses = np.repeat(pose[None, None], sizes.frames, 0)
-    framing = Framing.cover((height, width), sizes.size)
-    return reference, Driven(poses=poses, fps=models.rates.fps[0], framing=framing, joints_in_picture=1.0)
 
 
 def run_tests(device: str, seconds: float) -> Figure:

@@ -5,6 +5,7 @@ align, alignment_table, train  the aligner, Table III, the model
 pretrain_encoders              small encoders of one's own, where Stable Video Diffusion's are too large
 distill_decoder                a small decoder that gives face optimisation its gradients
 animate, evaluate              pairs to videos, videos to metrics
+latency                        seconds and memory of an animation
 releases, export               look after releases; a model in other formats
 submit                         `ray job submit` with care
 

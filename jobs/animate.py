@@ -2,50 +2,32 @@
 
 from __future__ import annotations
 
-import json
 import platform
 import sys
 import time
 from collections import Counter
-from dataclasses import asdict, dataclass
-from pathlib import Path
+from dataclasses import asdict
 from typing import Any
 
 import pyarrow as pa
 
 from jobs.pairs.animate import AnimateJob, AnimatePair
+from jobs.pairs.model import NamedModel, animate_job, named_model
 from jobs.pairs.pairs_table import NamedPairs, Pair, named_pairs
 from jobs.pairs.settings import AnimateJobSettings
 from jobs.pairs.verdicts import require_enough, require_some, summary
 from jobs.running import entry
 from jobs.running.config import Config
 from jobs.running.tracking import Run
-from jobs.training.run_folder import STATE, trained_folder
 from pipelines.actor_pool import require_resources, run_actors
-from pipelines.storage.store import Collection, Store, file_sha256, fingerprint
+from pipelines.storage.store import Collection, Store
 from pipelines.storage.tables import PREDICTIONS
-from stableanimator.errors import ConfigError, PersonError, WeightsError
+from stableanimator.errors import PersonError
 from stableanimator.models.settings import EncoderSettings
-
-VERSION = 7
-"""Raised by hand when the same settings give other predictions."""
 
 ENOUGH_STEPS = 10_000
 """Optimiser steps below which a model is called briefly trained: the paper's 20 epochs over 5,000 videos at batch 8 are
 12,500."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class _Model:
-    """A model folder and what is known of it."""
-
-    folder: Path
-    identity: str
-    """What predictions depend on: the collection's id, or the checksums of the weights."""
-    steps: int | None
-    """Optimiser steps of its training; None where that is not recorded."""
-    trained_before: bool = False
-    """Whether that training began with weights that another one had left."""
 
 
 def run(config: Config, run: Run) -> str:
@@ -57,52 +39,14 @@ def run(config: Config, run: Run) -> str:
     """
     started = time.monotonic()
     settings = config.animate
-    if config.perception is None:
-        raise ConfigError("perception: animate needs InsightFace and DWPose; set perception.faces and perception.pose")
-    perception = config.perception.without_judge()
     require_resources("animate", settings.cpus_per_actor, settings.gpus_per_actor, labels=settings.node_labels)
     store = Store(config.root)
-    pairs, model = named_pairs(store, settings.pairs, "animate.pairs"), _model(store, settings.model)
+    pairs, model = named_pairs(store, settings.pairs, "animate.pairs"), named_model(store, settings.model)
     run.dataset("benchmark", pairs.uri, pairs.sha256)
-    key = fingerprint(
-        {
-            "version": VERSION,
-            "model": model.identity,
-            "fps": settings.fps,
-            "precision": settings.precision,
-            "encoders": asdict(config.encoders),
-            "perception": asdict(perception),
-        }
-    )
-    job = AnimateJob(
-        root=config.root,
-        settings=settings,
-        encoders=config.encoders,
-        perception=perception,
-        model_folder=str(model.folder),
-        key=key,
-    )
-    rows = _animate(store, job, pairs.rows[: settings.limit])
+    rows = _animate(store, animate_job(config, model), pairs.rows[: settings.limit])
     training = training_remark(model.steps, config.encoders, model.trained_before)
     collection = _commit(store, rows, pairs, model, training, settings, time.monotonic() - started)
     return _report(run, rows, collection, training)
-
-
-def _model(store: Store, which: str) -> _Model:
-    if "/" not in which:
-        collection, folder = trained_folder(store, "models", which)
-        manifest = collection.manifest
-        began = manifest["run"].get("start") or manifest["run"]["train"].get("svd")
-        return _Model(folder=folder, identity=collection.id, steps=manifest["steps"], trained_before=began is not None)
-    if not Path(which).is_absolute():
-        raise ConfigError(f"animate.model: {which!r} is a relative path; give an absolute path")
-    folder = Path(which)
-    weights = sorted([*folder.glob("*.safetensors"), *folder.glob("*.pth"), *folder.glob("config.json")])
-    if not weights:
-        raise WeightsError(f"animate.model: {folder} is no model folder: it holds no weights")
-    state = folder / STATE
-    steps = json.loads(state.read_text())["step"] if state.exists() else None
-    return _Model(folder=folder, identity=fingerprint({path.name: file_sha256(path) for path in weights}), steps=steps)
 
 
 def training_remark(steps: int | None, encoders: EncoderSettings, trained_before: bool = False) -> str:
@@ -158,7 +102,7 @@ def _commit(
     store: Store,
     rows: list[dict[str, Any]],
     pairs: NamedPairs,
-    model: _Model,
+    model: NamedModel,
     training: str,
     settings: AnimateJobSettings,
     seconds: float,

@@ -16,9 +16,9 @@ from stableanimator.errors import UserError
 from stableanimator.paths import PACKAGE_SCHEME, local_path
 
 _READERS = {
-    "perception": ("curate", "animate", "evaluate"),
-    "encoders": ("encode", "animate", "distill_decoder"),
-    "encoders.tiny_decoder": ("animate",),
+    "perception": ("curate", "animate", "evaluate", "latency"),
+    "encoders": ("encode", "animate", "distill_decoder", "latency"),
+    "encoders.tiny_decoder": ("animate", "latency"),
     "curate": ("curate",),
     "align": ("align",),
     "train": ("train",),
@@ -63,7 +63,7 @@ def _judge(config: Config, verbs: set[str]) -> list[Needed]:
 
 def _is_read(setting: str, config: Config, verbs: set[str]) -> bool:
     """Whether a path is read at all: curation without measures that need them reads no weights of `perception`."""
-    if not setting.startswith("perception") or verbs & {"animate", "evaluate"}:
+    if not setting.startswith("perception") or verbs & {"animate", "evaluate", "latency"}:
         return True
     return config.curate is not None and bool(set(NEED_WEIGHTS) & set(config.curate.measures))
 

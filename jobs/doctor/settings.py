@@ -15,6 +15,7 @@ Verb = Literal[
     "evaluate",
     "pretrain_encoders",
     "distill_decoder",
+    "latency",
 ]
 
 

@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass, field, replace
 
 from stableanimator.animate_settings import AnimateSettings
+from stableanimator.media.framing import Size, check_sizes
 from stableanimator.metrics.protocol import ProtocolName
 from stableanimator.models.settings import Precision
 
@@ -87,6 +88,23 @@ class AnimateJobSettings:
     def device(self) -> str:
         """Where an actor puts its networks."""
         return "cuda" if self.gpus_per_actor > 0 else "cpu"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LatencySettings:
+    """What is timed of `animate.model`, in each of `animate.variants`; the defaults are those of Table VII."""
+
+    frames: int = 16
+    """Of one animation."""
+    size: Size = (1024, 576)
+    """Height and width in pixels."""
+    repeats: int = 5
+    """Animations that are timed, after one that warms up."""
+
+    def __post_init__(self) -> None:
+        check_sizes("size", (self.size,))
+        if self.frames < 1 or self.repeats < 1:
+            raise ValueError("frames and repeats must be at least 1")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

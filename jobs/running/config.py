@@ -20,7 +20,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from jobs.doctor.settings import DoctorSettings
-from jobs.pairs.settings import AnimateJobSettings, EvaluateSettings
+from jobs.pairs.settings import AnimateJobSettings, EvaluateSettings, LatencySettings
 from jobs.rebuild.settings import RebuildSettings
 from jobs.training.settings import (
     AlignJobSettings,
@@ -65,6 +65,7 @@ class Config(BaseModel):
     train: TrainSettings = Field(default_factory=TrainSettings)
     animate: AnimateJobSettings = Field(default_factory=AnimateJobSettings)
     evaluate: EvaluateSettings = Field(default_factory=EvaluateSettings)
+    latency: LatencySettings = Field(default_factory=LatencySettings)
     rebuild: RebuildSettings = Field(default_factory=RebuildSettings)
     doctor: DoctorSettings = Field(default_factory=DoctorSettings)
 

@@ -53,6 +53,9 @@ def demand(verb: str, config: Config) -> Demand | None:
         "animate": config.animate,
         "evaluate": config.evaluate,
     }
+    if verb == "latency":  # one after another, where animations are made
+        cpus, gpus = config.animate.cpus_per_actor, config.animate.gpus_per_actor
+        return Demand(section="animate", what="actors", count=1, cpus=cpus, gpus=gpus)
     if verb not in sections:
         return None
     settings = sections[verb]

@@ -152,6 +152,7 @@ def test_a_job_may_have_the_machines_that_its_settings_ask_for(
         "pretrain_encoders": config.pretrain_encoders.loop.engine.node_labels,
         "distill_decoder": config.distill_decoder.loop.engine.node_labels,
         "animate": config.animate.node_labels,
+        "latency": {"market": "on-demand"},
         "evaluate": config.evaluate.node_labels,
         "alignment_table": None,
         "doctor": None,

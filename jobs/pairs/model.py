@@ -1,0 +1,87 @@
+"""Which model animates, and what all pairs of a job share."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from jobs.pairs.animate import AnimateJob
+from jobs.running.config import Config
+from jobs.training.run_folder import STATE, trained_folder
+from pipelines.storage.store import Store, file_sha256, fingerprint
+from stableanimator.errors import ConfigError, WeightsError
+
+VERSION = 7
+"""Raised by hand when the same settings give other predictions."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class NamedModel:
+    """A model folder and what is known of it."""
+
+    folder: Path
+    identity: str
+    """What predictions depend on: the collection's id, or the checksums of the weights."""
+    steps: int | None
+    """Optimiser steps of its training; None where that is not recorded."""
+    trained_before: bool = False
+    """Whether that training began with weights that another one had left."""
+
+
+def named_model(store: Store, which: str) -> NamedModel:
+    """A trained model by id or `latest`, or a model folder by its absolute path.
+
+    Raises:
+        InputError: there is no such model.
+        ConfigError: a relative path.
+        WeightsError: the folder holds no weights.
+    """
+    if "/" not in which:
+        collection, folder = trained_folder(store, "models", which)
+        manifest = collection.manifest
+        began = manifest["run"].get("start") or manifest["run"]["train"].get("svd")
+        return NamedModel(
+            folder=folder, identity=collection.id, steps=manifest["steps"], trained_before=began is not None
+        )
+    if not Path(which).is_absolute():
+        raise ConfigError(f"animate.model: {which!r} is a relative path; give an absolute path")
+    folder = Path(which)
+    weights = sorted([*folder.glob("*.safetensors"), *folder.glob("*.pth"), *folder.glob("config.json")])
+    if not weights:
+        raise WeightsError(f"animate.model: {folder} is no model folder: it holds no weights")
+    state = folder / STATE
+    steps = json.loads(state.read_text())["step"] if state.exists() else None
+    return NamedModel(
+        folder=folder, identity=fingerprint({path.name: file_sha256(path) for path in weights}), steps=steps
+    )
+
+
+def animate_job(config: Config, model: NamedModel) -> AnimateJob:
+    """What all pairs share, and the key of what their results depend on.
+
+    Raises:
+        ConfigError: there are no perception models.
+    """
+    if config.perception is None:
+        raise ConfigError("perception: animate needs InsightFace and DWPose; set perception.faces and perception.pose")
+    perception = config.perception.without_judge()
+    settings = config.animate
+    key = fingerprint(
+        {
+            "version": VERSION,
+            "model": model.identity,
+            "fps": settings.fps,
+            "precision": settings.precision,
+            "encoders": asdict(config.encoders),
+            "perception": asdict(perception),
+        }
+    )
+    return AnimateJob(
+        root=config.root,
+        settings=settings,
+        encoders=config.encoders,
+        perception=perception,
+        model_folder=str(model.folder),
+        key=key,
+    )
