@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass, field, replace
 
 from stableanimator.animate_settings import AnimateSettings
-from stableanimator.metrics.protocol import ProtocolName
+from stableanimator.metrics.settings import ProtocolName
 from stableanimator.models.settings import Precision
 
 REPEAT = "repeat"
