@@ -17,7 +17,7 @@ from rich.console import Console
 from rich.table import Table
 
 from jobs.pairs.gains import gains
-from jobs.pairs.metrics import Image, MeasurePair, Prediction, metrics_of, repeats, side_by_side, unmeasured
+from jobs.pairs.metrics import COLUMNS, Image, MeasurePair, Prediction, metrics_of, repeats, side_by_side, unmeasured
 from jobs.pairs.settings import REPEAT, EvaluateSettings
 from jobs.pairs.verdicts import require_some
 from jobs.running import entry
@@ -30,8 +30,8 @@ from stableanimator.errors import ConfigError, InputError, row_error
 from stableanimator.media.pictures import Colour
 from stableanimator.media.side_by_side import sheet
 from stableanimator.media.video import VideoReader, write_mp4
-from stableanimator.metrics.protocol import METRICS as COLUMNS
-from stableanimator.metrics.protocol import ProtocolName, mean_over_frames
+from stableanimator.metrics.scoring import mean_over_frames
+from stableanimator.metrics.settings import ProtocolName
 from stableanimator.perception.settings import PerceptionSettings
 
 log = logging.getLogger(__name__)
@@ -123,7 +123,8 @@ def variant_means(rows: list[dict[str, Any]], variants: Sequence[str]) -> dict[s
         of_variant = [row for row in rows if row["variant"] == name]
         metrics = [each for each in map(metrics_of, of_variant) if each is not None]
         if metrics:
-            means[name] = {"pairs": len(metrics), **mean_over_frames(metrics)}
+            averaged = {column.rpartition("/")[2]: mean for column, mean in mean_over_frames(metrics).items()}
+            means[name] = {"pairs": len(metrics), **averaged}
     return means
 
 

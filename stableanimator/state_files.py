@@ -77,6 +77,18 @@ def read_state_dict(path: str | Path) -> dict[str, Tensor]:
     Raises:
         WeightsError: the file is missing, unreadable, or holds something else.
     """
+    state = read_checkpoint(path)
+    if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
+        raise WeightsError(f"weights file {path} is not a state dict: names with tensors")
+    return state
+
+
+def read_checkpoint(path: str | Path) -> Any:
+    """What a `.safetensors` file or a pickle of tensors and plain values holds; no code of it is run.
+
+    Raises:
+        WeightsError: the file is missing or unreadable.
+    """
     path = Path(path)
     if not path.is_file():
         raise WeightsError(f"weights file {path} is missing")
@@ -84,13 +96,10 @@ def read_state_dict(path: str | Path) -> dict[str, Tensor]:
         if path.suffix == ".safetensors":
             return load_file(path)
         # Files from before PyTorch 1.6 are no archives and cannot be mapped.
-        state = torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
+        return torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
     except (SafetensorError, pickle.UnpicklingError, OSError, RuntimeError, EOFError, ValueError) as error:
         reason = " ".join(str(error).split())[:200]
         raise WeightsError(f"weights file {path} is unreadable, fetch it again: {reason}") from error
-    if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
-        raise WeightsError(f"weights file {path} is not a state dict: names with tensors")
-    return state
 
 
 def check_state_dict(module: nn.Module, state: Mapping[str, Tensor], where: str) -> None:

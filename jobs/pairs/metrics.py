@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, fields
 from typing import Any
 
 import numpy as np
@@ -16,7 +15,10 @@ from stableanimator.media.framing import Framing
 from stableanimator.media.pictures import Colour, read_image
 from stableanimator.media.side_by_side import strip
 from stableanimator.media.video import VideoReader
-from stableanimator.metrics.protocol import Judges, PairMetrics, ProtocolName, evaluate
+from stableanimator.metrics.identity import main_identity
+from stableanimator.metrics.scoring import PairMetrics, Scoring, weight_of
+from stableanimator.metrics.seen import Judges, Seen
+from stableanimator.metrics.settings import ProtocolName
 from stableanimator.perception.faces import FaceAnalyser
 from stableanimator.perception.held_out import HeldOutRecogniser
 from stableanimator.perception.settings import PerceptionSettings
@@ -25,6 +27,15 @@ Image = npt.NDArray[np.uint8]
 Prediction = dict[str, Any]
 """A row of the PREDICTIONS table."""
 
+PICTURES = ("l1", "psnr", "psnr_uint8", "ssim")
+"""Columns of METRICS that are the protocol's."""
+COLUMNS = (
+    *PICTURES,
+    *("csim", "csim_truth", "csim_held_out", "csim_truth_held_out", "face_found"),
+    *("pck_05", "pck_10", "pck_moved_05", "pck_moved_10"),
+)
+"""Those that are averaged over predictions, in the order in which tables show them."""
+_COUNTS = ("frames", "joints", "joints_moved")
 _WINDOW = 32
 """Frames of each video in memory at a time."""
 
@@ -41,7 +52,13 @@ def measure(prediction: Prediction, judges: Judges, protocol: ProtocolName, back
     pairs = frame_pairs(prediction)
     if prediction["variant"] == REPEAT:
         pairs = _repeated(pairs, reference, prediction["cut_middle"])
-    return _named(prediction) | asdict(evaluate(pairs, reference, judges, protocol))
+    identity = main_identity(judges.faces, judges.held_out, reference)
+    scoring = Scoring(identity, judges, [protocol], fps=1)
+    for generated, truth in pairs:
+        scoring.add(Seen(generated, judges), None if truth is None else Seen(truth, judges))
+    metrics = scoring.finish()
+    columns = {name: metrics.columns.get(f"{protocol}/{name}" if name in PICTURES else name) for name in COLUMNS}
+    return _named(prediction) | columns | {name: metrics.counts[name] for name in _COUNTS} | {"reason": metrics.reason}
 
 
 def unmeasured(prediction: Prediction, error: RowError) -> dict[str, Any]:
@@ -79,7 +96,14 @@ def metrics_of(row: dict[str, Any]) -> PairMetrics | None:
     """The metrics inside a row of `measure`; None where it has none."""
     if row.get("frames") is None:
         return None
-    return PairMetrics(**{field.name: row[field.name] for field in fields(PairMetrics)})
+    columns = {f"standard/{name}" if name in PICTURES else name: row[name] for name in COLUMNS}
+    frames = {weight_of(name): row["frames"] for name in columns}  # near enough to the faces' counts, where it is not
+    return PairMetrics(
+        columns=columns,
+        counts=frames | {"faces": round(row["frames"] * row["face_found"])} | {name: row[name] for name in _COUNTS},
+        features={},
+        reason=row["reason"],
+    )
 
 
 def frame_pairs(prediction: Prediction) -> Iterator[tuple[Image, Image | None]]:

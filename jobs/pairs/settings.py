@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 
 from stableanimator.animate_settings import AnimateSettings
 from stableanimator.media.framing import Size, check_sizes
-from stableanimator.metrics.protocol import ProtocolName
+from stableanimator.metrics.settings import ProtocolName
 from stableanimator.models.settings import Precision
 
 REPEAT = "repeat"

@@ -1,8 +1,16 @@
 """How results are scored.
 
+settings                       protocols by name, and the files of the networks that see features
 image                          L1, PSNR and SSIM of two frames
 identity                       CSIM by two recognisers, and the share of frames in which a face is found
-pose                           PCK: joints of the truth that are found again in the result
-protocol                       how the frames of a prediction become one row, in named protocols
+pose                           PCK: wanted joints that are found again
+motion                         whether joints move alike, and how far the aligned drive is from the truth
+flicker                        noise over time, and seams between windows
+frechet                        Fréchet distance of features: FVD, FID-VID, FID
+networks                       LPIPS, I3D, 3D ResNet-50, Inception
+protocol                       the definitions of each protocol
+seen                           one frame, and what is seen in it, once
+clips                          features of a video's frames and clips
+scoring                        the metrics of a result, and of a set of results
 intervals                      means over people, with bootstrap intervals
 """

@@ -1,9 +1,11 @@
-"""Whether the result moves as the truth does: joints of the true frames that are found again in the generated ones.
+"""Whether the result is posed as it should be: joints of wanted poses that are found again in the generated frames.
 
-PCK (percentage of correct keypoints; Yang and Ramanan, PAMI 2013) over OpenPose's 18 joints, found in both by one pose
-network: of the joints that the truth shows, the share that the result has within 5 or 10 % of the person's stature. A
-joint that is not found in the result is missed. Joints that moved are counted by themselves too, since a result that
-stands still has all others. Of several people the one counts who is largest in the first true frame with anybody.
+What is wanted are the people of the true frames, found by the same pose network, or the aligned drive, which the
+result was asked to follow. PCK (percentage of correct keypoints; Yang and Ramanan, PAMI 2013) over OpenPose's 18
+joints: of the joints that are wanted, the share that the result has within 5 or 10 % of the person's stature. A joint
+that is not found in the result is missed. Joints that moved are counted by themselves too, since a result that stands
+still has all others. Of several people the one counts who is largest in the first wanted frame with anybody. Whether
+joints also move at the right moment is told by `stableanimator.metrics.motion`.
 
 F frames   P people of a frame   J the 18 joints (x, y, score), pixels
 """
@@ -55,7 +57,7 @@ class PoseAgreement:
     """Shares of joints that are found again, 0 to 1; None where there is no joint to find."""
 
     joints: int
-    """Of the true person in all frames: what `pck_05` and `pck_10` are shares of."""
+    """Of the wanted person in all frames: what `pck_05` and `pck_10` are shares of."""
     joints_moved: int
     """Those of them that are over `MOVED` from where the first frame that shows the person has them."""
     pck_05: float | None
@@ -67,28 +69,27 @@ class PoseAgreement:
     pck_moved_10: float | None
 
 
-def pose_agreement(generated: Sequence[Array], truth: Sequence[Array]) -> PoseAgreement:
-    """How much of the true motion the result has.
+def pose_agreement(generated: Sequence[Array], wanted: Sequence[Array]) -> PoseAgreement:
+    """How much of the wanted motion the result has.
 
     Args:
         generated: [F] of [P, 133, 3], people of the generated frames. Joints outside the picture count unless they are
-            left out (`person_boxes.in_picture`), here and in the truth.
-        truth: [F] of [P, 133, 3], people of the true frames in pixels of the same size, the largest first.
+            left out (`person_boxes.in_picture`), here and among the wanted ones.
+        wanted: [F] of [P, 133, 3], people of the true frames or of the aligned drive, in pixels of the same size, the
+            largest first.
 
     Returns:
-        Shares over the visible joints of all frames. Without any frame, without a person in the truth, or where nothing
-        tells the person's stature, there are no joints.
+        Shares over the visible joints of all frames. Without any frame, without anybody wanted, or where nothing tells
+        the person's stature, there are no joints.
     """
-    true = main_person(truth)
+    true = main_person(wanted)
     unit = stature(true)
     if unit is None:
         return PoseAgreement(joints=0, joints_moved=0, pck_05=None, pck_10=None, pck_moved_05=None, pck_moved_10=None)
     shown = visible(true)
     first = true[shown.any(-1)][0]
-    moved = shown & visible(first) & (_distances(true, first) > MOVED * unit)
-    apart = (
-        np.stack([_nearest(to_openpose18(people), pose) for people, pose in zip(generated, true, strict=True)]) / unit
-    )
+    moved = shown & visible(first) & (joint_distances(true, first) > MOVED * unit)
+    apart = joint_distances(found_again(generated, true), true) / unit
     return PoseAgreement(
         joints=int(shown.sum()),
         joints_moved=int(moved.sum()),
@@ -145,7 +146,7 @@ def _lengths(poses: Array, chains: Sequence[Sequence[str]]) -> npt.NDArray[np.fl
     return longest[longest > 0]
 
 
-def _distances(poses: Array, others: Array) -> npt.NDArray[np.float64]:
+def joint_distances(poses: Array, others: Array) -> npt.NDArray[np.float64]:
     """[..., J] between joints, pixels; infinite where either does not show one."""
     both = visible(poses) & visible(others)
     apart = np.linalg.norm(poses[..., :2].astype(np.float64) - others[..., :2], axis=-1)
@@ -154,17 +155,20 @@ def _distances(poses: Array, others: Array) -> npt.NDArray[np.float64]:
 
 def _apart(pose: Array, other: Array) -> float:
     """Median distance of the joints that both show; infinite where there are none."""
-    distances = _distances(pose, other)
+    distances = joint_distances(pose, other)
     there = distances[np.isfinite(distances)]
     return float(np.median(there)) if len(there) else np.inf
 
 
-def _nearest(people: Array, pose: Array) -> npt.NDArray[np.float64]:
-    """[J] distances to the person of [P, 18, 3] who is nearest to a pose; infinite without people."""
-    if not len(people):
-        return np.full(len(pose), np.inf)
-    nearest = min(people, key=lambda each: _apart(each, pose))
-    return _distances(nearest, pose)
+def found_again(people: Sequence[Array], poses: Array) -> npt.NDArray[np.float64]:
+    """[F, 18, 3] of who of the people [F] of [P, 133, 3] is nearest to a pose [F, 18, 3] of the same frame; NaN with
+    score 0 in frames without people."""
+    found = np.full(poses.shape, np.nan)
+    found[..., 2] = 0
+    for row, frame, pose in zip(found, people, poses, strict=True):
+        if len(frame):
+            row[:] = min(to_openpose18(frame), key=lambda each: _apart(each, pose))
+    return found
 
 
 def _share(near: npt.NDArray[np.bool_], of: npt.NDArray[np.bool_]) -> float | None:

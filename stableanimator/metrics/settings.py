@@ -1,0 +1,54 @@
+"""Settings of the metrics, importable without torch: the protocols by name, and which networks see features."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Literal
+
+from stableanimator.paths import AbsolutePath
+from stableanimator.perception.settings import Device
+
+ProtocolName = Literal["standard", "disco", "one_to_all", "steady_dancer"]
+"""How frames and features become numbers: `stableanimator.metrics.protocol` defines each, docs/evaluation.md tells."""
+
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class MetricNetworkSettings:
+    """Weights of the networks behind LPIPS, FVD, FID-VID and FID. What names no file has no column.
+
+    A column has the published name only where its file is, by SHA-256, the one that the published numbers were made
+    with; with any other weights of the same architecture it is called otherwise (`lpips_own`, `fvd_own`, …).
+    """
+
+    lpips_trunk: AbsolutePath | None = None
+    """torchvision's `vgg16-397923af.pth`, `alexnet-owt-7be5be79.pth` or `squeezenet1_1-b8a52dc0.pth`."""
+    lpips_heads: AbsolutePath | None = None
+    """The linear heads of LPIPS v0.1 for that trunk: `vgg.pth`, `alex.pth` or `squeeze.pth`."""
+    i3d: AbsolutePath | None = None
+    """FVD's I3D as DisCo loads it, `i3d_pretrained_400.pt`."""
+    i3d_torchscript: AbsolutePath | None = None
+    """Another I3D, as a TorchScript program with StyleGAN-V's interface; a column of its own, `fvd_torchscript`, since
+    its weights are others."""
+    resnet3d: AbsolutePath | None = None
+    """FID-VID's 3D ResNet-50, `resnet-50-kinetics.pth`."""
+    inception: AbsolutePath | None = None
+    """FID's Inception, `pt_inception-2015-12-05-6726825d.pth`."""
+    published: tuple[str, ...] = ()
+    """SHA-256 (hex) of further files that you vouch for: of `i3d_pretrained_400.pt` and `resnet-50-kinetics.pth` nobody
+    states one in public, so without this their columns are `fvd_own` and `fid_vid_own`."""
+    device: Device = "cpu"
+    """Where they run."""
+    batch: int = 4
+    """Windows of 16 frames, or four times as many single frames, that go through a network at once."""
+
+    def __post_init__(self) -> None:
+        if (self.lpips_trunk is None) != (self.lpips_heads is None):
+            raise ValueError("lpips_trunk and lpips_heads belong together; give both or neither")
+        for digest in self.published:
+            if not _SHA256.fullmatch(digest):
+                raise ValueError(f"published: {digest!r} is no SHA-256, 64 hexadecimal digits in small letters")
+        if self.batch < 1:
+            raise ValueError(f"batch is {self.batch}; it must be at least 1")
