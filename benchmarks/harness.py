@@ -167,7 +167,7 @@ def _table(name: str, figures: Sequence[Figure]) -> Table:
 
 def provenance() -> dict[str, str]:
     """Which machine and which commit a record is of. No names of hosts, people or folders."""
-    from jobs.running.tracking import git_commit  # here: it imports MLflow, which takes seconds
+    from jobs.tracking.tracker import git_commit  # here: it imports MLflow, which takes seconds
 
     return {"machine": machine(), "commit": git_commit()}
 

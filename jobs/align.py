@@ -10,7 +10,7 @@ from typing import Any
 
 from jobs.running import entry
 from jobs.running.config import Config
-from jobs.running.tracking import Run
+from jobs.tracking.run import Run
 from jobs.training import dis_report, run_folder
 from jobs.training.align_task import AlignTask
 from jobs.training.loop import run_training
@@ -43,7 +43,7 @@ def run(config: Config, run: Run) -> str:
     held_out = PoseClips(_poses(release, "heldout", folder.path))
     log.info("%d training clips, %d held-out clips", len(clips), len(held_out))
     task = AlignTask(settings, clips, held_out, held_out.names, content)
-    run.params({"name": folder.name, "steps": settings.steps, "batch_size": settings.batch_size})
+    run.params({"name": folder.name})
     outcome = run_training(task, settings.loop(), folder, (run.uri, run.run_id))
 
     aligner = load_aligner_folder(outcome.checkpoint.folder)
@@ -54,6 +54,7 @@ def run(config: Config, run: Run) -> str:
     build = {"seconds": outcome.seconds, "dis": rows, "drives": what}
     collection = run_folder.commit(store, "aligners", folder, content, build)
     run.dataset("aligner", collection.uri, collection.id, context="output")
+    run.makes_model("aligner", folder.name, collection.id, str(outcome.checkpoint.folder), outcome.checkpoint.step)
     means = {(row["alignment"], row["scope"]): row["dis"] for row in rows if row["group"] == "all"}
     figures = ", ".join(f"{name} {means[name, 'clip']:.4f}" for name in ("learned", "svd") if (name, "clip") in means)
     return f"{folder.name} {outcome.describe()}; Dis {figures} on {what}; aligner in {collection.uri}"

@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 from jobs.pairs.pairs_table import misalignment
 from jobs.running import entry
 from jobs.running.config import Config
-from jobs.running.tracking import Run
+from jobs.tracking.run import Run
 from jobs.training import dis_report
 from jobs.training.align_task import SCOPES
 from jobs.training.aligners import aligner_folder

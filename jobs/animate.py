@@ -18,7 +18,7 @@ from jobs.pairs.settings import AnimateJobSettings
 from jobs.pairs.verdicts import require_enough, require_some, summary
 from jobs.running import entry
 from jobs.running.config import Config
-from jobs.running.tracking import Run
+from jobs.tracking.run import Run
 from pipelines.actor_pool import require_resources, run_actors
 from pipelines.storage.store import Collection, Store
 from pipelines.storage.tables import PREDICTIONS
@@ -124,7 +124,7 @@ def _report(run: Run, rows: list[dict[str, Any]], collection: Collection, traini
     run.metrics({"predictions": len(done), "predictions_failed": len(rows) - len(done)})
     run.metrics(face_losses(done))
     run.table("predictions", rows)
-    run.tag("training", training)
+    run.params({"training": training})
     run.dataset("predictions", collection.uri, collection.id, context="output")
     failed = [row for row in rows if row["status"] != "done"]
     require_some("animate", rows, failed, collection.uri)

@@ -11,8 +11,10 @@ from typing import Any
 
 import pyarrow as pa
 
-from jobs.running import entry, tracking
+from jobs.running import entry
 from jobs.running.config import Config
+from jobs.tracking.run import Run
+from jobs.tracking.tracker import git_commit
 from pipelines import telemetry
 from pipelines.benchmark_sets.sets import make_benchmark
 from pipelines.crawling.crawl import Crawl, crawl
@@ -31,7 +33,7 @@ log = logging.getLogger(__name__)
 _TRIES = 3  # to select, where parts turn out to be damaged
 
 
-def run(config: Config, run: tracking.Run) -> str:
+def run(config: Config, run: Run) -> str:
     """Fetch, cut, measure, select, report. Only what is missing is fetched or measured."""
     settings = config.curate
     if settings is None:
@@ -41,7 +43,7 @@ def run(config: Config, run: tracking.Run) -> str:
         clock = time.monotonic()
         crawled = crawl(settings.crawl, store)
         stages = {"crawl": _stage(time.monotonic() - clock, crawled.fetched_now, crawled.bytes_now)}
-        build: dict[str, Any] = {"host": platform.node(), "commit": tracking.git_commit(), "root": config.root}
+        build: dict[str, Any] = {"host": platform.node(), "commit": git_commit(), "root": config.root}
         build["settings"] = asdict(settings)
         measured, release = _measure_and_select(store, crawled, config, {**build, "stages": stages}, steps)
     benchmark = make_benchmark(release, settings.benchmark)
@@ -105,13 +107,11 @@ def _videos(sources: pa.Table) -> list[Video]:
     ]
 
 
-def _record(run: tracking.Run, release: Collection, benchmark: Collection, measured: Measured) -> None:
+def _record(run: Run, release: Collection, benchmark: Collection, measured: Measured) -> None:
     counts: dict[str, Any] = release.manifest["counts"]
     shots, sources = counts["shots"], counts["sources"]
     run.dataset("release", release.uri, release.id, context="output")
     run.dataset("benchmark", benchmark.uri, benchmark.id, context="output")
-    run.tag("release", release.uri)
-    run.tag("benchmark", benchmark.uri)
     run.metrics(
         {
             "sources": sources["listed"],

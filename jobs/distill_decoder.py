@@ -7,7 +7,7 @@ from dataclasses import asdict, replace
 
 from jobs.running import entry
 from jobs.running.config import Config
-from jobs.running.tracking import Run
+from jobs.tracking.run import Run
 from jobs.training import run_folder
 from jobs.training.distill_task import DistillTask
 from jobs.training.loop import run_training
@@ -48,6 +48,7 @@ def run(config: Config, run: Run) -> str:
     outcome = run_training(task, settings.loop, folder, (run.uri, run.run_id))
     decoder = run_folder.commit(store, "tiny_decoders", folder, content, {"seconds": outcome.seconds})
     run.dataset("tiny_decoder", decoder.uri, decoder.id, context="output")
+    run.makes_model("tiny_decoder", folder.name, decoder.id, str(outcome.checkpoint.folder), outcome.checkpoint.step)
     return f"{folder.name} {outcome.describe()}; encoders.tiny_decoder: {outcome.checkpoint.folder}"
 
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from jobs.running import entry
 from jobs.running.config import Config
-from jobs.running.tracking import Run
+from jobs.tracking.run import Run
 from pipelines.shards.encode import encode_release
 from pipelines.shards.sheet import NAME
 from pipelines.storage.store import Collection, Store

@@ -17,12 +17,14 @@ from rich.console import Console
 from rich.table import Table
 
 from jobs.pairs.gains import gains
+from jobs.pairs.lineage import lineage
 from jobs.pairs.metrics import COLUMNS, Image, MeasurePair, Prediction, metrics_of, repeats, side_by_side, unmeasured
 from jobs.pairs.settings import REPEAT, EvaluateSettings
 from jobs.pairs.verdicts import require_some
 from jobs.running import entry
 from jobs.running.config import Config
-from jobs.running.tracking import Run
+from jobs.tracking.run import Run
+from jobs.tracking.runs import JobRuns
 from pipelines.actor_pool import UNEXPECTED, require_resources, run_actors
 from pipelines.storage.store import Collection, Store
 from pipelines.storage.tables import METRICS, PREDICTIONS
@@ -40,7 +42,7 @@ Settings = dict[str, Any]
 """Of a variant, as the manifest of its predictions has them."""
 
 
-def run(config: Config, run: Run) -> str:
+def run(config: Config, runs: JobRuns) -> str:
     """Returns the means and where the rows are.
 
     Raises:
@@ -56,28 +58,27 @@ def run(config: Config, run: Run) -> str:
     lacking = set(PREDICTIONS.names) - set(predictions.table("predictions").column_names)
     if lacking:
         raise InputError(f"{predictions.uri} was made by another version of animate; run animate again")
-    _log_inputs(run, predictions)
     variants: dict[str, Settings] = {each["name"]: each["settings"] for each in predictions.manifest["variants"]}
+    shown = [*variants, REPEAT] if settings.repeat else list(variants)
+    begun = {name: _begin(runs, predictions, name) for name in shown}
     rows = _measure(predictions, settings, config.perception, variants)
-    shown = {**variants, REPEAT: {}} if settings.repeat else variants
-    means = variant_means(rows, list(shown))
+    means = variant_means(rows, shown)
     gained = {each.variant: each for each in gains(rows, variants)}
-    for name, of_variant in shown.items():
-        with run.below(name) as below:
-            _log_variant(below, name, of_variant, settings.protocol, means.get(name, {}))
-            if name in gained:
-                below.metrics({f"{column}_gain": gain for column, gain in gained[name].of.items()})
-            _log_inputs(below, predictions)
-    run.table("metrics", rows)
+    for name, (run, model_id) in begun.items():
+        run.metrics(means.get(name, {}), model_id=model_id)
+        if name in gained:
+            run.metrics({f"{column}_gain": gain for column, gain in gained[name].of.items()})
+        run.table("metrics", [row for row in rows if row["variant"] == name])
     print_means(means, settings.protocol)
     for each in gained.values():
         print(each)
     with tempfile.TemporaryDirectory() as folder:
         files = _videos(predictions, settings.videos, variants, Path(folder))
         for path in files:
-            run.file(path, "side_by_side")
+            next(iter(begun.values()))[0].file(path, "side_by_side")
         collection = _commit(predictions, settings, rows, means, {path.name: path.read_bytes() for path in files})
-    run.dataset("metrics", collection.uri, collection.id, context="output")
+    for run, _ in begun.values():
+        run.dataset("metrics", collection.uri, collection.id, context="output")
     of_results = [row for row in rows if row["variant"] != REPEAT]
     failed = [row for row in of_results if row["frames"] is None]
     require_some("evaluate", of_results, failed, collection.uri)
@@ -140,29 +141,22 @@ def _shown(value: float | None) -> str:
     return "–" if value is None else f"{value:.4g}"
 
 
-def _log_variant(
-    run: Run, name: str, settings: Settings, protocol: ProtocolName, means: dict[str, float | None]
-) -> None:
-    """What MLflow compares: the same names of parameters and metrics in every variant's run."""
-    run.params(flat(settings) | {"protocol": protocol})
-    run.metrics({metric: value for metric, value in means.items() if value is not None})
-    run.tag("variant", name)
+def _begin(runs: JobRuns, predictions: Collection, variant: str) -> tuple[Run, str | None]:
+    """The run of a variant, with all that decides its numbers, and the id in MLflow of the model that it judges.
 
-
-def flat(settings: Settings, above: str = "") -> Settings:
-    """Settings by their keys, as `sampler.steps`."""
-    result: Settings = {}
-    for name, value in settings.items():
-        result |= flat(value, f"{above}{name}.") if isinstance(value, dict) else {above + name: value}
-    return result
-
-
-def _log_inputs(run: Run, predictions: Collection) -> None:
-    pairs = predictions.manifest["pairs"]
+    The repeated reference has neither settings nor a model.
+    """
+    pairs, manifest = predictions.manifest["pairs"], predictions.manifest
+    behind = None if variant == REPEAT else lineage(predictions, variant)
+    run = runs.open(variant, behind.params if behind else None)
     run.dataset("benchmark", pairs["uri"], pairs["sha256"])
     run.dataset("predictions", predictions.uri, predictions.id)
-    run.tag("model", predictions.manifest["model"])
-    run.tag("training", predictions.manifest["training"])
+    if behind is None:
+        return run, None
+    for name, collection in behind.collections.items():
+        run.dataset(name, collection.uri, collection.id)
+    run.params({"training": manifest["training"]})
+    return run, run.judges_model(manifest["model"])
 
 
 def _videos(predictions: Collection, count: int, variants: dict[str, Settings], folder: Path) -> list[Path]:

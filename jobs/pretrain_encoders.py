@@ -7,7 +7,7 @@ from dataclasses import asdict
 
 from jobs.running import entry
 from jobs.running.config import Config
-from jobs.running.tracking import Run
+from jobs.tracking.run import Run
 from jobs.training import run_folder
 from jobs.training.encoder_task import EncoderTask
 from jobs.training.loop import run_training
@@ -45,6 +45,7 @@ def run(config: Config, run: Run) -> str:
     outcome = run_training(task, settings.loop, folder, (run.uri, run.run_id))
     encoders = run_folder.commit(store, "encoders", folder, content, {"seconds": outcome.seconds})
     run.dataset("encoders", encoders.uri, encoders.id, context="output")
+    run.makes_model("encoders", folder.name, encoders.id, str(outcome.checkpoint.folder), outcome.checkpoint.step)
     return f"{folder.name} {outcome.describe()}; encoders.svd: {outcome.checkpoint.folder}"
 
 

@@ -74,7 +74,7 @@ def working_directory(config: Config) -> Iterator[Path]:
 
 def environment() -> dict[str, str]:
     """What the job's driver and workers get to know of the submitter: commit, root and tracking server."""
-    from jobs.running.tracking import default_root, git_commit, tracking_uri
+    from jobs.tracking.tracker import default_root, git_commit, tracking_uri
 
     ours = own_versions()
     return {

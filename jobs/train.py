@@ -7,7 +7,7 @@ from dataclasses import asdict
 
 from jobs.running import entry
 from jobs.running.config import Config
-from jobs.running.tracking import Run
+from jobs.tracking.run import Run
 from jobs.training import run_folder
 from jobs.training.aligners import aligner_folder
 from jobs.training.denoiser_task import DenoiserTask
@@ -50,19 +50,11 @@ def run(config: Config, run: Run) -> str:
     }
     folder = run_folder.claim(config.root, "models", settings.name, content)
     task = DenoiserTask(settings, config.model, shards, folder_of_aligner, content)
-    loop = settings.loop
-    run.params(
-        {
-            "name": folder.name,
-            "rows": len(task.rows),
-            "held_out_rows": len(task.held_out),
-            **{name: getattr(loop, name) for name in ("batch_size", "learning_rate", "seed")},
-            **{name: getattr(loop.engine, name) for name in ("workers", "zero_stage", "precision")},
-        }
-    )
-    outcome = run_training(task, loop, folder, (run.uri, run.run_id))
+    run.params({"name": folder.name, "rows": len(task.rows), "held_out_rows": len(task.held_out)})
+    outcome = run_training(task, settings.loop, folder, (run.uri, run.run_id))
     model = run_folder.commit(store, "models", folder, content, {"seconds": outcome.seconds})
     run.dataset("model", model.uri, model.id, context="output")
+    run.makes_model("model", folder.name, model.id, str(outcome.checkpoint.folder), outcome.checkpoint.step)
     epochs = outcome.checkpoint.state["samples"] / len(task.rows)
     return (
         f"{folder.name} {outcome.describe()} ({epochs:.1f} epochs of {len(task.rows)} rows); model {model.uri}, "

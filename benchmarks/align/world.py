@@ -104,7 +104,7 @@ def train(root: Path, name: str, clips: Sequence[RealClip], settings: Any) -> tu
 
     `settings`: an AlignJobSettings. Ray must have been started.
     """
-    from jobs.running import tracking
+    from jobs.tracking.runs import Job, job_run
     from jobs.training import run_folder
     from jobs.training.align_task import AlignTask
     from jobs.training.loop import run_training
@@ -116,6 +116,6 @@ def train(root: Path, name: str, clips: Sequence[RealClip], settings: Any) -> tu
     stem = write_pose_clips(folder.path / "poses", ((clip.name, clip.poses) for clip in clips))
     task = AlignTask(settings, PoseClips(stem), [], [], content)
     os.environ["MLFLOW_TRACKING_URI"] = f"sqlite:///{root}/mlflow.db"
-    with tracking.job_run("align", "benchmark", name) as run:
+    with job_run(Job(verb="align", experiment="benchmark", key=name)) as run:
         outcome = run_training(task, settings.loop(), folder, (run.uri, run.run_id))
     return load_aligner_folder(outcome.checkpoint.folder), outcome.seconds / 60

@@ -21,8 +21,8 @@ from jobs.demo.sources import draw_sources, served, write_list
 from jobs.demo.steps import Step, Terminal, run_step
 from jobs.running.config import Config, load
 from jobs.running.local_ray import local_head
-from jobs.running.tracking import tracking_uri
 from jobs.submit import LINE
+from jobs.tracking.tracker import tracking_uri
 from stableanimator.errors import UserError
 
 LOGICAL_CPUS = 4  # training workers, a driver and actors share the cores of a small machine

@@ -21,7 +21,8 @@ from PIL import Image
 from jobs.demo.steps import Step
 from jobs.pairs.settings import REPEAT
 from jobs.running.config import Config
-from jobs.running.tracking import resume, tracking_uri
+from jobs.tracking.run import resume
+from jobs.tracking.tracker import tracking_uri
 from pipelines.releases.report import funnel, summary
 from pipelines.releases.rule_columns import reason_text
 from pipelines.storage.store import Collection, Store

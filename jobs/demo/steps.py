@@ -16,7 +16,8 @@ from rich.progress import Progress, SpinnerColumn, TaskID, TextColumn, TimeElaps
 
 _COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 _GOING_ON = re.compile(r"\d\d:\d\d:\d\d (?:pipelines\.progress|train): (.*)")
-_RESULT = re.compile(r"(?P<verb>\w+): (?P<said>.*) \(\d+ s; MLflow run (?P<run>\w+)\)")
+_RESULT = re.compile(r"(?P<verb>\w+): (?P<said>.*) \(\d+ s\)")
+_PAGE = re.compile(r"\S+/#/experiments/\w+/runs/(?P<run>\w+)\?\S*")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,7 +30,7 @@ class Step:
     said: str
     """Its last line, or the error."""
     run_id: str | None
-    """Of MLflow; None where the job did not come to its end."""
+    """Of MLflow; None where the job did not come to its end, or has several."""
 
 
 @dataclass
@@ -107,7 +108,9 @@ def run_step(verb: str, arguments: Sequence[str], log: IO[str], terminal: Termin
             if going_on := _GOING_ON.fullmatch(text):
                 terminal.say(going_on[1])
             elif (result := _RESULT.fullmatch(text)) and result["verb"] == verb:
-                shown.said, run_id = result["said"], result["run"]
+                shown.said = result["said"]
+            elif page := _PAGE.fullmatch(text):
+                run_id = page["run"]
             elif text.startswith("error: "):
                 shown.said = text
         code = process.wait()

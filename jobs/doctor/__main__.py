@@ -16,6 +16,7 @@ from jobs.doctor.findings import Finding
 from jobs.doctor.preflight import cluster_line, fit_findings, own_versions, version_findings
 from jobs.running.config import Config, load
 from jobs.running.entry import EXIT_OK, EXIT_USER
+from jobs.running.environment import variables
 from jobs.running.job_server import SUBMITTER, Versions
 from stableanimator.errors import ConfigError, UserError
 
@@ -56,10 +57,11 @@ def _submitter() -> Versions | None:
 
 
 def _tracker(machines: int) -> Iterator[Finding]:
-    from jobs.running.tracking import is_file, tracker_answers
+    from jobs.tracking.tracker import IMPATIENT, is_file, tracker_answers
 
     try:
-        uri = tracker_answers()
+        with variables(IMPATIENT):
+            uri = tracker_answers()
     except ConfigError as error:
         what, _, way = str(error).partition("; ")
         yield Finding("wrong", what, way)

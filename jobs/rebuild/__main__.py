@@ -23,9 +23,9 @@ from jobs.rebuild.differences import difference, last_release, newest, record
 from jobs.rebuild.line import Step, rebuild
 from jobs.rebuild.receipts import KINDS, Outputs
 from jobs.running import entry
-from jobs.running.config import Config, dump, load
+from jobs.running.config import Config, load
 from pipelines.releases.diff import ReleaseDiff
-from pipelines.storage.store import Collection, Store, fingerprint
+from pipelines.storage.store import Collection, Store
 
 
 def run(config: Config) -> str:
@@ -45,11 +45,11 @@ def run(config: Config) -> str:
     told, diff = _compare(config, store, outputs)
     before = newest(store)
     ended = record(store, config.experiment, config.rebuild.verbs, outputs, build)
-    if any(step.worked for step in steps) or before != ended.id:
-        _log(config, store, ended, diff)
+    worth = any(step.worked for step in steps) or before != ended.id
+    page = f"\n{_log(config, store, ended, diff)}" if worth else ""
     worked = [step.verb for step in steps if step.worked]
     what = f"{', '.join(worked)} had work" if worked else "nothing was to be done"
-    return f"rebuild: {what}; {told}; {ended.uri} ({time.monotonic() - started:.0f} s)"
+    return f"rebuild: {what}; {told}; {ended.uri} ({time.monotonic() - started:.0f} s){page}"
 
 
 def _compare(config: Config, store: Store, outputs: Outputs) -> tuple[str, ReleaseDiff | None]:
@@ -67,20 +67,22 @@ def _compare(config: Config, store: Store, outputs: Outputs) -> tuple[str, Relea
     return f"against the last release, {last.id[:12]}: {releases.summary(diff)}", diff
 
 
-def _log(config: Config, store: Store, ended: Collection, diff: ReleaseDiff | None) -> None:
-    """A run in MLflow that names everything, beside those of the jobs."""
-    from jobs.running import tracking  # here: a rebuild without work needs no MLflow
+def _log(config: Config, store: Store, ended: Collection, diff: ReleaseDiff | None) -> str:
+    """A run in MLflow that names everything, beside those of the jobs; returns where the page shows it."""
+    from jobs.tracking.runs import job_runs  # here: a rebuild without work needs no MLflow
 
-    with tracking.job_run("rebuild", config.experiment, fingerprint(["rebuild", dump(config)])) as run:
+    with job_runs(entry.described("rebuild", config)) as runs:
+        run = runs.open()
         for name, collection_id in ended.manifest["outputs"].items():
             made = store.open(KINDS[name], collection_id)
             run.dataset(name, made.uri, made.id, context="output")
-        run.tag("rebuild", ended.uri)
+        run.tag("rebuild", ended.id[:12])
         if diff is not None:
             run.metrics({f"shots_{change}": count for change, count in diff.counts.items()})
             run.table("changed_shots", [asdict(shot) for shot in diff.shots[:1000]])
             changed = [{name: str(value) for name, value in asdict(one).items()} for one in diff.settings]
             run.table("changed_settings", changed)
+        return runs.page
 
 
 def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:

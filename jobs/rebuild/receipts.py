@@ -17,6 +17,7 @@ import pyarrow as pa
 from jobs.doctor.files import needed_files
 from jobs.running.config import Config, dump
 from jobs.running.curate_plan import READ_AT_MOST
+from jobs.running.parameters import SECTIONS
 from jobs.training.run_folder import STATE
 from pipelines.crawling.crawl import plan_crawl
 from pipelines.crawling.source_lists import list_sources
@@ -27,16 +28,6 @@ from stableanimator.paths import local_path
 FAMILY = "receipts"
 _SCHEMA = pa.schema([("name", pa.string()), ("kind", pa.string()), ("id", pa.string())])
 _PACKAGES = Path(__file__).resolve().parents[2]
-_SECTIONS = {
-    "curate": ("curate", "perception"),
-    "encode": ("encode", "encoders"),
-    "align": ("align",),
-    "alignment_table": ("alignment_table", "align"),
-    "train": ("train", "model"),
-    "animate": ("animate", "perception", "encoders"),
-    "evaluate": ("evaluate", "perception"),
-}
-"""The sections of the settings that a job reads."""
 _PASSING = {"unexpected_error", "worker_died", "decode_timeout"}
 """Reasons that the next run tries again, so that there is no receipt for what has them."""
 UNKNOWN = ""
@@ -65,7 +56,7 @@ def inputs_key(verb: str, config: Config, store: Store, read: Outputs) -> str | 
     settings = dump(config)
     content: dict[str, Any] = {
         "verb": verb,
-        "settings": {name: settings[name] for name in _SECTIONS[verb]},
+        "settings": {name: settings[name] for name in SECTIONS[verb]},
         "read": read,
         "code": _code(),
     }

@@ -47,7 +47,10 @@ class Config(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     experiment: str = Field(min_length=1)
-    """Name of the MLflow experiment; its jobs are runs under one parent."""
+    """Name of the MLflow experiment, whose runs are those of its jobs."""
+    line: str = Field(default="main", min_length=1, max_length=60)
+    """Name of a line of experiments in it, from curation to evaluation, that is compared with other lines: part of its
+    runs' names, and a tag by which MLflow's page groups and filters them."""
     root: AbsolutePath
     """Where datasets, checkpoints and predictions live: an absolute path or a URI."""
     release: str = "latest"

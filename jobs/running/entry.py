@@ -10,20 +10,26 @@ import sys
 import time
 import traceback
 from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import yaml
 
 from jobs.running.config import Config, dump, load
+from jobs.running.parameters import parameters
 from jobs.running.resources import resources
 from pipelines import telemetry
 from pipelines.storage.store import fingerprint
 from stableanimator.errors import UserError, WeightsError
 
 if TYPE_CHECKING:
-    from jobs.running.tracking import Run
+    from jobs.tracking.runs import Job
+
+Work = Callable[[Config, Any], str]
+"""A job's own work: reads the settings, logs into a `Run` or into several of a `JobRuns`, and says what it made."""
 
 EXIT_OK, EXIT_FAILED, EXIT_USER = 0, 1, 2
+_OF_SEVERAL_RUNS = {"evaluate"}
+"""Verbs whose work is given a `JobRuns` and begins its runs itself; that of others is given a `Run`."""
 
 
 def parser(verb: str) -> argparse.ArgumentParser:
@@ -60,7 +66,7 @@ def one_line(mistake: UserError) -> str:
     return str(mistake)
 
 
-def main(verb: str, work: Callable[[Config, Run], str], argv: Sequence[str] | None = None) -> int:
+def main(verb: str, work: Work, argv: Sequence[str] | None = None) -> int:
     """Run one job. Returns 0, 2 for the user's mistake (one line on stderr), or 1 (with a traceback)."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s: %(message)s", datefmt="%H:%M:%S")
     arguments = parser(verb).parse_intermixed_args(argv)
@@ -123,19 +129,30 @@ def connected() -> Iterator[None]:
         ray.shutdown()
 
 
-def run_job(verb: str, work: Callable[[Config, Run], str], config: Config) -> str:
-    """Do a job's work in an MLflow run of its own; returns its last line."""
-    from jobs.running import tracking  # here for the same reason
+def run_job(verb: str, work: Work, config: Config) -> str:
+    """Do a job's work in MLflow runs of its own; returns its last lines: what was made, and the page that shows it."""
+    from jobs.tracking.runs import job_runs  # here for the same reason
 
     started = time.monotonic()
-    settings = dump(config)
-    with connected(), tracking.job_run(verb, config.experiment, fingerprint([verb, settings])) as run:
-        run.text(yaml.safe_dump(settings, sort_keys=False, allow_unicode=True), "config.yaml")
+    with connected(), job_runs(described(verb, config)) as runs:
         telemetry.show("sa_job_running", 1, verb=verb, experiment=config.experiment)
         try:
-            last_line = work(config, run)
+            last_line = work(config, runs if verb in _OF_SEVERAL_RUNS else runs.open())
         finally:
             telemetry.show("sa_job_running", 0, verb=verb, experiment=config.experiment)
-        seconds = time.monotonic() - started
-        run.metrics({"job_seconds": seconds})
-        return f"{verb}: {last_line} ({seconds:.0f} s; MLflow run {run.run_id})"
+        return f"{verb}: {last_line} ({time.monotonic() - started:.0f} s)\n{runs.page}"
+
+
+def described(verb: str, config: Config) -> Job:
+    """A job as the tracker knows it."""
+    from jobs.tracking.runs import Job
+
+    settings = dump(config)
+    return Job(
+        verb=verb,
+        experiment=config.experiment,
+        line=config.line,
+        key=fingerprint([verb, settings])[:12],
+        params=parameters(verb, config),
+        settings=settings,
+    )

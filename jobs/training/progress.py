@@ -28,7 +28,7 @@ class Progress:
 
     def __init__(self, loop: LoopSettings, total: int, first: int, tracking: tuple[str, str], name: str) -> None:
         # Imported here: MLflow takes seconds, and only the first worker logs.
-        from jobs.running.tracking import resume
+        from jobs.tracking.run import resume
 
         uri, run_id = tracking
         self._run = resume(run_id, uri)
@@ -71,14 +71,14 @@ class Progress:
             telemetry.show("sa_gpu_peak_bytes", torch.cuda.max_memory_allocated(), training=self._name)
 
     def validation(self, done: int, loss: float, findings: Findings) -> None:
-        """After a validation. Tables and pictures carry the step in their names."""
+        """After a validation. Tables carry the step in their names; pictures are a series over the steps."""
         log.info("step %d: validation loss %.4g", done, loss)
         telemetry.show("sa_validation_loss", loss, training=self._name)
         self._run.metrics({"validation_loss": loss, **findings.metrics}, step=done)
         for name, rows in findings.tables.items():
             self._run.table(f"validation/{name}_{done:07d}", rows)
         for name, picture in findings.pictures.items():
-            self._run.picture(picture, f"validation/{name}_{done:07d}.png")
+            self._run.picture(picture, name, step=done)
 
 
 def _clock(seconds: float) -> str:

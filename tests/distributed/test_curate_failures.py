@@ -19,8 +19,8 @@ import psutil
 import pytest
 
 from jobs import curate
-from jobs.running import tracking
 from jobs.running.config import load
+from jobs.tracking.runs import Job, job_run
 from pipelines.storage.compaction import compact
 from pipelines.storage.store import Collection, Store
 from stableanimator.media.video import write_mp4
@@ -59,7 +59,7 @@ def _config(folder: Path, clips: Path) -> Path:
 
 def _run_here(config: Path) -> Collection:
     loaded = load(str(config))
-    with tracking.job_run("curate", loaded.experiment, "here") as run:
+    with job_run(Job(verb="curate", experiment=loaded.experiment, key="here")) as run:
         line = curate.run(loaded, run)
     return Store(loaded.root).open("releases", line.rsplit("/", 1)[1])
 

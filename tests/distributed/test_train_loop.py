@@ -15,8 +15,9 @@ from pathlib import Path
 import pytest
 import ray
 import torch
+from mlflow.tracking import MlflowClient
 
-from jobs.running import tracking
+from jobs.tracking.runs import Job, job_run
 from jobs.training import run_folder
 from jobs.training.align_task import AlignTask
 from jobs.training.denoiser_task import DenoiserTask
@@ -76,9 +77,9 @@ def _train(shards: Collection, settings: TrainSettings) -> Trained:
     """Train, and read the figures of every step back from MLflow."""
     folder = run_folder.claim(shards.store.root, "models", settings.name, {"name": settings.name})
     task = DenoiserTask(settings, MODEL, shards, None, {"told": "to people"})
-    with tracking.job_run("train", "loop", settings.name or "") as run:
+    with job_run(Job(verb="train", experiment="loop", key=settings.name or "")) as run:
         outcome = run_training(task, settings.loop, folder, (run.uri, run.run_id))
-    client = tracking.MlflowClient(tracking_uri=run.uri)
+    client = MlflowClient(tracking_uri=run.uri)
     figures = {}
     for name in ("loss", "gradient_norm", "learning_rate", "validation_loss"):
         history = client.get_metric_history(run.run_id, name)
@@ -228,10 +229,10 @@ def test_what_a_task_finds_at_a_validation_is_told_once_with_its_step(cluster: s
     )
     task = AlignTask(settings, [], [], [], {})
     folder = run_folder.claim(str(tmp_path), "aligners", "found", {})
-    with tracking.job_run("align", "loop", "found") as run:
+    with job_run(Job(verb="align", experiment="loop", key="found")) as run:
         loop = LoopSettings(steps=4, batch_size=8, learning_rate=1e-2, engine=engine)
         outcome = run_training(task, loop, folder, (run.uri, run.run_id))
-    client = tracking.MlflowClient(tracking_uri=run.uri)
+    client = MlflowClient(tracking_uri=run.uri)
     history = client.get_metric_history(run.run_id, "dis_learned_clip")
     assert [point.step for point in history] == [2, 4]
     assert history[0].value != history[1].value

@@ -137,25 +137,24 @@ def test_every_pair_is_animated_in_every_variant(demo: tuple[Path, str]) -> None
     assert all(row["joints"] > 0 and (row["csim"] is None) == (row["csim_held_out"] is None) for row in metrics)
 
 
-def test_every_job_is_a_run_and_every_variant_one_below(demo: tuple[Path, str]) -> None:
+def test_every_job_is_a_run_and_every_variant_of_an_evaluation(demo: tuple[Path, str]) -> None:
     client = MlflowClient(tracking_uri=f"sqlite:///{demo[0]}/mlflow.db")
     experiment = client.get_experiment_by_name("demo")
     assert experiment is not None
     runs = client.search_runs([experiment.experiment_id])
-    children = {run.info.run_name: run for run in runs if "mlflow.parentRunId" in run.data.tags}
-    variants = {name: children.pop(name) for name in (*VARIANTS, "repeat")}
-    assert {run.data.tags["mlflow.parentRunId"] for run in variants.values()} == {children["evaluate"].info.run_id}
-    assert set(children) == set(LINE)
-    assert len({run.data.tags["mlflow.parentRunId"] for run in children.values()}) == 1
-    assert all(run.info.status == "FINISHED" for run in children.values())
-    assert children["encode"].data.tags["dataset.release"] == Store(str(demo[0])).open("releases").id
+    variants = {run.data.tags["variant"]: run for run in runs if "variant" in run.data.tags}
+    jobs = {run.data.tags["verb"]: run for run in runs if "variant" not in run.data.tags}
+    assert (set(variants), set(jobs)) == ({*VARIANTS, "repeat"}, {*LINE} - {"evaluate"})
+    assert len(runs) == len(variants) + len(jobs)
+    assert all(run.info.status == "FINISHED" and "mlflow.parentRunId" not in run.data.tags for run in runs)
+    assert jobs["encode"].data.tags["release"] == Store(str(demo[0])).open("releases").id[:12]
     for run in variants.values():
         assert {"psnr", "pck_10"} <= set(run.data.metrics)
-    _assert_found_once(client, children["align"])
-    assert {"dis_learned_clip", "dis_svd_literal_frame"} <= set(children["alignment_table"].data.metrics)
-    table = {artifact.path for artifact in client.list_artifacts(children["alignment_table"].info.run_id)}
+    _assert_found_once(client, jobs["align"])
+    assert {"dis_learned_clip", "dis_svd_literal_frame"} <= set(jobs["alignment_table"].data.metrics)
+    table = {artifact.path for artifact in client.list_artifacts(jobs["alignment_table"].info.run_id)}
     assert {"table_3.html", "table_3.json", "dis_by_clip.json", "worst_cases.png"} <= table
-    assert len(client.get_metric_history(children["train"].info.run_id, "loss")) >= 1
+    assert len(client.get_metric_history(jobs["train"].info.run_id, "loss")) >= 1
 
 
 def test_the_page_holds_videos_metrics_and_curves_and_loads_nothing(demo: tuple[Path, str], tmp_path: Path) -> None:

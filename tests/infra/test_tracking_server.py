@@ -21,7 +21,8 @@ import requests
 from mlflow.server import get_app_client
 from mlflow.tracking import MlflowClient
 
-from jobs.running import tracking
+from jobs.tracking.run import Run
+from jobs.tracking.runs import Job, job_run
 
 from .services import free_port, program, service, until
 from .test_compose import compose
@@ -136,7 +137,7 @@ def test_runs_are_in_postgres_artifacts_in_the_store_and_only_who_may_writes(
     with servers.again():
         _strangers_are_refused(listing, admin)
         _log_in(monkeypatch, servers.url, *admin)
-        with tracking.job_run("train", "lab", "key") as run:
+        with job_run(Job(verb="train", experiment="lab", key="key")) as run:
             run.metrics({"loss": 0.25}, step=3)
             run.text("a: 1\n", "config.yaml")
             run.picture(np.zeros((8, 8, 3), np.uint8), "picture.png")
@@ -170,7 +171,7 @@ def _strangers_are_refused(listing: str, admin: tuple[str, str]) -> None:
     assert requests.get(listing, auth=admin, headers=elsewhere).status_code == 403
 
 
-def _a_reader_reads_and_does_not_write(url: str, run: tracking.Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def _a_reader_reads_and_does_not_write(url: str, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     name, password = "reader", uuid.uuid4().hex
     get_app_client("basic-auth", tracking_uri=url).create_user(name, password)
     _log_in(monkeypatch, url, name, password)

@@ -11,8 +11,8 @@ import pytest
 from mlflow.tracking import MlflowClient
 
 from jobs.align import deciding, run
-from jobs.running import tracking
 from jobs.running.config import Config, load
+from jobs.tracking.runs import Job, job_run
 from jobs.training.settings import AlignEngineSettings, AlignJobSettings
 from pipelines.storage.store import Collection, Store
 from stableanimator.alignment.aligner_folder import load_aligner_folder
@@ -76,7 +76,7 @@ def test_from_a_release_to_an_aligner(
     release_with_poses(tmp_path / "root", [{"shot_id": shot, "split": split} for shot, split in splits.items()])
     more = write_pose_clips(tmp_path / "more", [("x", np.full((9, 18, 3), 0.5, np.float32))])
     config = configuration(tmp_path, "align.name=short", f"align.more_poses=[{more}]")
-    with caplog.at_level("INFO"), tracking.job_run("align", "align", "whole") as job:
+    with caplog.at_level("INFO"), job_run(Job(verb="align", experiment="align", key="whole")) as job:
         line = run(config, job)
     assert "3 training clips, 2 held-out clips" in caplog.text
     assert line.startswith("short ")
@@ -109,7 +109,7 @@ def test_from_a_release_to_an_aligner(
 def test_poses_that_are_not_there_are_one_line(tmp_path: Path, release_with_poses: Release) -> None:
     release_with_poses(tmp_path / "root", [{"shot_id": "a", "split": "train"}])
     with (
-        tracking.job_run("align", "align", "missing") as job,
+        job_run(Job(verb="align", experiment="align", key="missing")) as job,
         pytest.raises(InputError, match="hold no poses") as caught,
     ):
         run(configuration(tmp_path, f"align.more_poses=[{tmp_path}/nothing]"), job)

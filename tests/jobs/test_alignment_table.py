@@ -13,8 +13,8 @@ import torch
 from mlflow.tracking import MlflowClient
 
 from jobs.alignment_table import benchmark_drives, run
-from jobs.running import tracking
 from jobs.running.config import Config, load
+from jobs.tracking.runs import Job, job_run
 from jobs.training import run_folder
 from pipelines.storage.store import Collection, Store
 from pipelines.storage.tables import PAIRS
@@ -148,14 +148,14 @@ def test_the_table_its_rows_and_its_pictures_are_logged(
 ) -> None:
     aligner = untrained_aligner(release.store.root)
     pairs = benchmark(release, {"clip": "a", "reference": 10, "tx": 0.25}, {"clip": "b", "reference": 10, "ty": 0.125})
-    with tracking.job_run("alignment_table", "table", "key") as job:
+    with job_run(Job(verb="alignment_table", experiment="table", key="key")) as job:
         line = run(configuration(tmp_path, "align.evaluation.methods=[none, svd, learned]"), job)
     assert line.startswith(
         "Dis, one transform a clip, on 2 drives of 2 clips of 2 people of 2 pairs: none 0.1875, svd 0."
     )
     stored = client.get_run(job.run_id)
-    assert stored.data.tags["dataset.aligner"] == aligner.id
-    assert stored.data.tags["dataset.benchmark"] == pairs.id
+    assert stored.data.tags["aligner"] == aligner.id[:12]
+    assert stored.data.tags["benchmark"] == pairs.id[:12]
     logged = {artifact.path for artifact in client.list_artifacts(job.run_id)}
     assert logged == {"table_3.html", "table_3.json", "dis_by_clip.json", "worst_cases.png"}
     experiment = stored.info.experiment_id
@@ -174,7 +174,7 @@ def test_the_table_its_rows_and_its_pictures_are_logged(
 def test_without_worst_cases_no_picture_is_logged(release: Collection, client: MlflowClient, tmp_path: Path) -> None:
     untrained_aligner(release.store.root)
     benchmark(release, {"clip": "a", "reference": 10})
-    with tracking.job_run("alignment_table", "table", "key") as job:
+    with job_run(Job(verb="alignment_table", experiment="table", key="key")) as job:
         run(configuration(tmp_path, "align.evaluation.worst=0"), job)
     assert "worst_cases.png" not in {artifact.path for artifact in client.list_artifacts(job.run_id)}
 
@@ -183,6 +183,9 @@ def test_a_benchmark_set_without_poses_is_one_line(release: Collection, client: 
     untrained_aligner(release.store.root)
     benchmark(release, {"clip": "a", "reference": 11})
     message = "none of the 1 pairs of .* has poses; curate"
-    with tracking.job_run("alignment_table", "table", "key") as job, pytest.raises(InputError, match=message) as caught:
+    with (
+        job_run(Job(verb="alignment_table", experiment="table", key="key")) as job,
+        pytest.raises(InputError, match=message) as caught,
+    ):
         run(configuration(tmp_path), job)
     assert "\n" not in str(caught.value)

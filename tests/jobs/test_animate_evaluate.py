@@ -18,8 +18,9 @@ from PIL import Image
 
 from jobs import animate, evaluate
 from jobs.pairs.settings import AnimateJobSettings, EvaluateSettings
-from jobs.running import entry, tracking
+from jobs.running import entry
 from jobs.running.config import Config
+from jobs.tracking.runs import Job, job_run, job_runs
 from pipelines.storage.store import Store
 from pipelines.storage.tables import METRICS, PAIRS, PREDICTIONS
 from stableanimator.animate_settings import AnimateSettings
@@ -150,7 +151,7 @@ def tracking_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def animated(config: Config, tracking_server: str) -> str:
-    with tracking.job_run("animate", "test", "a") as run:
+    with job_run(Job(verb="animate", experiment="test", key="a")) as run:
         return animate.run(config, run)
 
 
@@ -205,16 +206,15 @@ def test_the_last_line_says_what_was_made_and_how_far_the_model_was_trained(anim
 def test_a_second_run_animates_nothing_and_tries_failed_pairs_again(config: Config, animated: str) -> None:
     root = Path(config.root, "predictions/videos")
     before = {path: path.stat().st_mtime_ns for path in root.rglob("*.mp4")}
-    with tracking.job_run("animate", "test", "b") as run:
+    with job_run(Job(verb="animate", experiment="test", key="b")) as run:
         again = animate.run(config, run)
     assert {path: path.stat().st_mtime_ns for path in root.rglob("*.mp4")} == before
     assert again == animated
 
 
 def test_evaluate_logs_both_variants_and_the_dataset(config: Config, animated: str, tracking_server: str) -> None:
-    with tracking.job_run("evaluate", "test", "c") as run:
-        line = evaluate.run(config, run)
-        run_id = run.run_id
+    with job_runs(Job(verb="evaluate", experiment="test", key="c")) as runs:
+        line = evaluate.run(config, runs)
     assert line.startswith("4 predictions measured, 10 without metrics; the model was trained for 7 steps")
     collection = Store(config.root).open("metrics")
     table = collection.table("metrics")
@@ -223,23 +223,23 @@ def test_evaluate_logs_both_variants_and_the_dataset(config: Config, animated: s
     assert [row["reason"] for row in rows if row["pair_id"] == "lost"] == ["not_found"] * 2
     assert all("gone.mp4" in row["detail"] for row in rows if row["pair_id"] == "lost")
     client = mlflow.tracking.MlflowClient(tracking_server)
-    logged = client.get_run(run_id)
-    below = {
-        each.info.run_name: each
-        for each in client.search_runs([logged.info.experiment_id], f"tags.`mlflow.parentRunId` = '{run_id}'")
-    }
-    assert set(below) == {"plain", "hjb", "repeat"}
+    experiment = client.get_experiment_by_name("test")
+    assert experiment is not None
+    stored = client.search_runs([experiment.experiment_id], "tags.job = 'c'")
+    below = {each.data.tags["variant"]: each for each in stored}
+    pairs = Store(config.root).open("predictions").manifest["pairs"]
+    assert (len(stored), set(below)) == (3, {"plain", "hjb", "repeat"})
     assert below["plain"].data.metrics.keys() == below["hjb"].data.metrics.keys()  # what MLflow compares
     changed = {name for name, value in below["plain"].data.params.items() if below["hjb"].data.params[name] != value}
-    assert changed == {"face_optimisation"}
-    assert below["hjb"].data.params["hjb.optimisation_steps"] == "2"
+    assert changed == {"animate.settings.face_optimisation"}
+    assert below["hjb"].data.params["animate.settings.hjb.optimisation_steps"] == "2"
     assert below["repeat"].data.metrics.keys() >= below["hjb"].data.metrics.keys()  # a face is found in it
     assert below["repeat"].data.metrics["psnr"] > below["plain"].data.metrics["psnr"]  # no noise in it
     for name, each in below.items():
         assert (each.data.tags["variant"], each.info.status) == (name, "FINISHED")
         both = [row["psnr"] for row in rows if row["psnr"] and row["variant"] == name]  # both of three frames
         assert each.data.metrics["psnr"] == pytest.approx(sum(both) / 2)
-        assert each.data.tags["dataset.benchmark"] == logged.data.tags["dataset.benchmark"]
+        assert each.data.tags["benchmark"] == pairs["sha256"][:12]
     repeats = [row for row in rows if row["variant"] == "repeat"]
     assert [row["pair_id"] for row in repeats] == ["good", "side"]  # what no variant could make has none
     measured = [row for row in rows if row["pair_id"] in ("good", "side") and row["variant"] != "repeat"]
@@ -250,8 +250,6 @@ def test_evaluate_logs_both_variants_and_the_dataset(config: Config, animated: s
         assert row["csim_held_out"] is None  # none is named
         assert row["joints"] > 0
         assert 0 <= row["pck_05"] <= row["pck_10"] <= 1
-    pairs = Store(config.root).open("predictions").manifest["pairs"]
-    assert logged.data.tags["dataset.benchmark"] == pairs["sha256"]
     files = sorted(path.name for path in Path(config.root, collection.folder).glob("*.*"))
     assert files == ["000.mp4", "001.mp4", "build.json", "contact_sheet.png", "manifest.json", "metrics.parquet"]
 
@@ -264,8 +262,10 @@ def test_a_job_of_which_every_row_failed_does_not_say_that_it_went_well(
     job = replace(config.animate, pairs=str(tmp_path / "pairs.parquet"))
     both = config.model_copy(update={"animate": job, "root": str(tmp_path / "root")})
     for verb, reasons in ((animate, "2 no_driving, 2 not_found"), (evaluate, "2 no_driving, 2 not_found")):
-        with tracking.job_run("x", "test", verb.__name__) as run, pytest.raises(InputError, match=reasons):
-            verb.run(both, run)
+        with job_runs(Job(verb="x", experiment="test", key=verb.__name__)) as runs:
+            begun = runs.open() if verb is animate else runs
+            with pytest.raises(InputError, match=reasons):
+                verb.run(both, begun)
 
 
 def test_a_raised_bar_fails_what_was_made_without_making_it_again(
@@ -273,7 +273,7 @@ def test_a_raised_bar_fails_what_was_made_without_making_it_again(
 ) -> None:
     before = {path: path.stat().st_mtime_ns for path in Path(config.root, "predictions/videos").rglob("*.mp4")}
     strict = config.model_copy(update={"animate": replace(config.animate, min_person_share=0.9)})
-    with tracking.job_run("animate", "test", "f") as run:
+    with job_run(Job(verb="animate", experiment="test", key="f")) as run:
         assert animate.run(strict, run).startswith("2 videos of 7 pairs, failed: 4 no_reference_person")
     assert {path: path.stat().st_mtime_ns for path in before} == before
 
@@ -285,7 +285,7 @@ def test_another_variant_or_judge_makes_no_other_anew(config: Config, animated: 
     held_out = replace(config.perception.faces, held_out="/w/another.onnx")
     job = replace(config.animate, variants=variants)
     update = {"animate": job, "perception": replace(config.perception, faces=held_out)}
-    with tracking.job_run("animate", "test", "g") as run:
+    with job_run(Job(verb="animate", experiment="test", key="g")) as run:
         assert animate.run(config.model_copy(update=update), run).startswith("6 videos of 7 pairs")
     after = {path: path.stat().st_mtime_ns for path in Path(config.root, "predictions/videos").rglob("*.mp4")}
     assert before.items() <= after.items()
@@ -299,7 +299,7 @@ def test_a_model_without_aligner_is_one_line_for_the_user(config: Config, tracki
     learned = replace(config.animate.settings, alignment="learned")
     job = replace(config.animate, variants={"svd": config.animate.settings, "ours": learned})
     with (
-        tracking.job_run("animate", "test", "d") as run,
+        job_run(Job(verb="animate", experiment="test", key="d")) as run,
         pytest.raises(Exception, match="has no aligner, which the variant ours needs") as caught,
     ):
         animate.run(config.model_copy(update={"animate": job}), run)
@@ -312,8 +312,8 @@ def test_face_models_that_are_missing_are_one_line_for_the_user(
     assert config.perception is not None
     perception = replace(config.perception, faces=FaceSettings(pack_root=str(tmp_path), pack="none"))
     with (
-        tracking.job_run("evaluate", "test", "e") as run,
+        job_runs(Job(verb="evaluate", experiment="test", key="e")) as runs,
         pytest.raises(Exception, match=r"none has no \*\.onnx") as caught,
     ):
-        evaluate.run(config.model_copy(update={"perception": perception}), run)
+        evaluate.run(config.model_copy(update={"perception": perception}), runs)
     assert isinstance(entry.user_error(caught.value), WeightsError)

@@ -10,7 +10,7 @@ import ray
 
 from jobs.running import entry
 from jobs.running.config import Config
-from jobs.running.tracking import Run
+from jobs.tracking.run import Run
 from stableanimator.errors import InputError, UserError, WeightsError
 
 pytestmark = pytest.mark.usefixtures("cluster")

@@ -1,0 +1,144 @@
+"""The runs of a job. All stand at the top level of its experiment; what belongs together has equal tags.
+
+| tag | |
+|---|---|
+| `line` | a line of experiments, as the configuration names it |
+| `verb` | the job's kind |
+| `job` | of one job: verb and settings |
+| `variant` | of an evaluation, which has a run for each |
+| `commit` | of the sources |
+| `release`, `benchmark`, `shards`, `aligner`, `model`, `predictions`, … | the collections that were read or made, by the first 12 characters of their ids |
+"""  # noqa: E501
+
+from __future__ import annotations
+
+import contextlib
+import getpass
+import logging
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import yaml
+from mlflow.entities import RunStatus
+from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
+from mlflow.tracking import MlflowClient
+
+from jobs.tracking.pages import experiment_page, run_page
+from jobs.tracking.run import Run
+from jobs.tracking.tracker import beginning, experiment_id, git_commit, tracking_uri
+
+_NAME = "mlflow.runName"
+_SAMPLING_S = 5
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Job:
+    """What is known of a job before it begins."""
+
+    verb: str
+    experiment: str
+    key: str
+    """A fingerprint of verb and configuration."""
+    line: str = "main"
+    """The line of experiments that it belongs to."""
+    params: Mapping[str, Any] = field(default_factory=dict)
+    """Its settings, flat."""
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    """The whole configuration."""
+
+
+class JobRuns:
+    """The runs that a job has begun. Use `job_runs`."""
+
+    def __init__(self, job: Job, uri: str, experiment: str) -> None:
+        self.outputs: dict[str, str] = {}
+        """Ids of what the job recorded as made, by name."""
+        self._job, self._uri, self._experiment = job, uri, experiment
+        self._client = MlflowClient(tracking_uri=uri)
+        self._open: dict[str, Run] = {}
+        self._monitors: list[SystemMetricsMonitor] = []
+        self._started = time.monotonic()
+
+    def open(self, variant: str | None = None, params: Mapping[str, Any] | None = None) -> Run:
+        """A run, which has the job's settings as parameters and ends with the job.
+
+        An unfinished run of the same job and variant is continued, so a job that was killed and started again has
+        the same runs; finished ones are left alone.
+
+        Args:
+            variant: what tells it from the job's other runs.
+            params: what decides its numbers beside the job's settings; in front of them.
+        """
+        job, name = self._job, self._job.verb if variant is None else f"{self._job.verb} {variant}"
+        run_id, continued = self._begin(f"{name} ({job.line})", {} if variant is None else {"variant": variant})
+        run = self._open[run_id] = Run(self._uri, run_id, self.outputs)
+        monitor = SystemMetricsMonitor(run_id, _SAMPLING_S, resume_logging=continued, tracking_uri=self._uri)
+        monitor.start()
+        self._monitors.append(monitor)
+        run.params({**(params or {}), **job.params})
+        run.text(yaml.safe_dump(dict(job.settings), sort_keys=False, allow_unicode=True), "config.yaml")
+        return run
+
+    def _begin(self, name: str, tags: dict[str, str]) -> tuple[str, bool]:
+        """Id of a run that goes on or is new, and whether it goes on."""
+        job, commit = self._job, git_commit()
+        tags = {"line": job.line, "verb": job.verb, "job": job.key, **tags, "commit": commit[:12]}
+        tags |= {
+            "mlflow.source.name": f"jobs.{job.verb}",
+            "mlflow.source.type": "JOB",
+            "mlflow.source.git.commit": commit,
+            "mlflow.user": getpass.getuser(),
+        }
+        known = self._client.search_runs([self._experiment], f"tags.job = '{job.key}' and tags.`{_NAME}` = '{name}'")
+        for run in known:
+            if run.info.status != RunStatus.to_string(RunStatus.FINISHED):
+                self._client.update_run(run.info.run_id, RunStatus.to_string(RunStatus.RUNNING))
+                for tag, value in tags.items():
+                    self._client.set_tag(run.info.run_id, tag, value)
+                return run.info.run_id, True
+        return self._client.create_run(self._experiment, tags=tags, run_name=name).info.run_id, False
+
+    @property
+    def page(self) -> str:
+        """Where MLflow shows what the job has begun: its run, or, where there are several, the experiment's runs."""
+        if len(self._open) == 1:
+            return run_page(self._uri, self._experiment, *self._open)
+        return experiment_page(self._uri, self._experiment)
+
+    def end(self, status: int) -> None:
+        """End all runs that were begun; those of a job that succeeded know how long it took."""
+        for monitor in self._monitors:
+            monitor.finish()
+        for run_id, run in self._open.items():
+            if status == RunStatus.FINISHED:
+                run.metrics({"job_seconds": time.monotonic() - self._started})
+            self._client.set_terminated(run_id, RunStatus.to_string(status))
+
+
+@contextlib.contextmanager
+def job_runs(job: Job) -> Iterator[JobRuns]:
+    """What a job's work begins its runs with. They are finished when the block is, and failed where it raises.
+
+    Raises:
+        ConfigError: the tracker does not answer or does not let us in, or the experiment was deleted.
+    """
+    uri = tracking_uri()
+    for name in ("mlflow", "mlflow.system_metrics"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    with beginning(uri) as client:
+        runs = JobRuns(job, uri, experiment_id(client, job.experiment))
+    ended = RunStatus.FAILED
+    try:
+        yield runs
+        ended = RunStatus.FINISHED
+    finally:
+        runs.end(ended)
+
+
+@contextlib.contextmanager
+def job_run(job: Job) -> Iterator[Run]:
+    """The run of a job that has one."""
+    with job_runs(job) as runs:
+        yield runs.open()

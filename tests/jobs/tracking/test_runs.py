@@ -1,0 +1,253 @@
+"""Runs are read back with MLflow's own client: what a person comparing experiments would see."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+from mlflow.entities import Run as Stored
+from mlflow.entities import ViewType
+from mlflow.tracking import MlflowClient
+
+from jobs.tracking import runs as tracking
+from jobs.tracking.run import Run, resume
+from jobs.tracking.runs import Job, job_run, job_runs
+from stableanimator.errors import ConfigError
+
+
+@pytest.fixture
+def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A new one: MLflow's database is made by whoever asks first."""
+    monkeypatch.setenv("SA_ROOT", str(tmp_path / "root"))
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    monkeypatch.setenv("SA_GIT_COMMIT", "0123456789abcdef")
+    return tmp_path / "root"
+
+
+@pytest.fixture
+def client(root: Path) -> MlflowClient:
+    return _client(root)
+
+
+def _client(root: Path) -> MlflowClient:
+    return MlflowClient(tracking_uri=f"sqlite:///{root}/mlflow.db")
+
+
+def _job(verb: str = "train", key: str = "key", **more: object) -> Job:
+    return Job(verb=verb, experiment="dance", key=key, **more)  # type: ignore[arg-type]
+
+
+def _all(client: MlflowClient) -> list[Stored]:
+    experiment = client.get_experiment_by_name("dance")
+    assert experiment is not None
+    return list(client.search_runs([experiment.experiment_id], run_view_type=ViewType.ALL))
+
+
+def test_a_run_holds_what_was_logged_and_stands_alone(client: MlflowClient, tmp_path: Path) -> None:
+    digest = "ab" * 32
+    with job_run(_job("curate", line="small", params={"b": "2", "a": 1}, settings={"a": 1, "name": "Tänze"})) as run:
+        run.params({"threshold": 0.7, "a": 5})
+        run.metrics({"loss": 2.5, "absent": float("nan"), "none": None}, step=4)
+        run.table("verdicts", [{"reason": "camera_motion", "shots": 3}])
+        run.dataset("release", "file:///data/releases/x", digest)
+
+    (stored,) = _all(client)
+    assert stored.info.run_id == run.run_id
+    assert (stored.info.run_name, stored.info.status) == ("curate (small)", "FINISHED")
+    assert stored.data.params == {"threshold": "0.7", "a": "1", "b": "2"}
+    assert stored.data.metrics.keys() == {"loss", "job_seconds"}
+    assert (stored.data.metrics["loss"], client.get_metric_history(run.run_id, "loss")[0].step) == (2.5, 4)
+    shown = {name: value for name, value in stored.data.tags.items() if not name.startswith("mlflow.")}
+    assert shown == {
+        "line": "small", "verb": "curate", "job": "key", "commit": "0123456789ab", "release": digest[:12]
+    }  # fmt: skip
+    assert stored.data.tags["mlflow.source.git.commit"] == "0123456789abcdef"
+    assert "mlflow.parentRunId" not in stored.data.tags
+    (logged,) = stored.inputs.dataset_inputs
+    assert (logged.dataset.name, logged.dataset.digest) == ("release", digest[:32])
+    assert json.loads(logged.dataset.source) == {"uri": "file:///data/releases/x", "sha256": digest}
+    table = json.loads(run.artifact("verdicts.json"))
+    assert table == {"columns": ["reason", "shots"], "data": [["camera_motion", 3]]}
+    assert json.loads(stored.data.tags["mlflow.loggedArtifacts"]) == [{"path": "verdicts.json", "type": "table"}]
+    assert yaml.safe_load(run.artifact("config.yaml")) == {"a": 1, "name": "Tänze"}
+    assert Path(stored.info.artifact_uri.removeprefix("file://")).is_relative_to(tmp_path)
+
+
+def test_more_than_mlflow_takes_at_once(client: MlflowClient) -> None:
+    params = {f"curate.select.rule_{number:03d}": "x" * 7000 for number in range(250)}
+    with job_run(_job(params=params)) as run:
+        run.metrics({f"metric_{number}": number for number in range(1200)})
+    stored = client.get_run(run.run_id)
+    assert stored.data.params.keys() == params.keys()
+    assert {len(value) for value in stored.data.params.values()} == {6000}
+    assert len(stored.data.metrics) == 1201
+
+
+def test_an_interrupted_job_continues_its_run_and_a_finished_one_does_not(client: MlflowClient) -> None:
+    with contextlib.suppress(KeyboardInterrupt), job_run(_job(key="same", params={"a": 1})) as first:
+        first.params({"rows": 12})
+        raise KeyboardInterrupt
+    assert client.get_run(first.run_id).info.status == "FAILED"
+    assert "job_seconds" not in client.get_run(first.run_id).data.metrics
+    with job_run(_job(key="same", params={"a": 1})) as second:
+        assert client.get_run(first.run_id).info.status == "RUNNING"
+        second.metrics({"loss": 1.0})
+        second.params({"rows": 13})  # what is known stays
+    with job_run(_job(key="same")) as third:
+        pass
+    assert second.run_id == first.run_id
+    assert third.run_id != first.run_id
+    assert client.get_run(first.run_id).info.status == "FINISHED"
+    assert client.get_run(first.run_id).data.params == {"a": "1", "rows": "12"}
+
+
+def test_a_job_of_several_variants_has_a_run_for_each_and_none_beside(client: MlflowClient) -> None:
+    def evaluate(fail: bool) -> dict[str, str]:
+        with job_runs(_job("evaluate", params={"evaluate.protocol": "disco"}, settings={"a": 1})) as runs:
+            begun = {name: runs.open(name, {"face_optimisation": name == "hjb"}) for name in ("plain", "hjb")}
+            begun["plain"].metrics({"psnr": 20.0})
+            if fail:
+                raise KeyError("killed")
+            begun["hjb"].metrics({"psnr": 21.0})
+            begun["hjb"].dataset("metrics", "file:///metrics/x", "cd" * 32, context="output")
+            assert runs.outputs == {"metrics": "cd" * 32}
+            assert runs.page.endswith("/runs?workflowType=machine_learning")
+        return {name: run.run_id for name, run in begun.items()}
+
+    with pytest.raises(KeyError):
+        evaluate(fail=True)
+    assert {run.info.status for run in _all(client)} == {"FAILED"}  # also the one that had all its numbers
+    again = evaluate(fail=False)
+    stored = {run.data.tags["variant"]: run for run in _all(client)}
+    assert {name: run.info.run_id for name, run in stored.items()} == again
+    assert len(_all(client)) == 2
+    assert {name: run.data.metrics["psnr"] for name, run in stored.items()} == {"plain": 20.0, "hjb": 21.0}
+    for name, run in stored.items():
+        assert (run.info.status, run.info.run_name) == ("FINISHED", f"evaluate {name} (main)")
+        assert run.data.metrics.keys() == {"psnr", "job_seconds"}
+        assert run.data.params == {"evaluate.protocol": "disco", "face_optimisation": str(name == "hjb")}
+        assert run.data.tags["job"] == "key"
+        assert "mlflow.parentRunId" not in run.data.tags
+        assert yaml.safe_load(resume(run.info.run_id).artifact("config.yaml")) == {"a": 1}
+
+
+def test_a_worker_logs_into_the_drivers_run(client: MlflowClient) -> None:
+    with job_run(_job()) as run:
+        resume(run.run_id).metrics({"loss": 0.5}, step=9)
+    assert client.get_metric_history(run.run_id, "loss")[0].step == 9
+    assert run.curve("loss") == [(9, 0.5)]
+
+
+def test_a_model_is_shown_with_what_judged_it(client: MlflowClient) -> None:
+    trained, elsewhere = "12" * 32, "34" * 32
+    with job_run(_job("train", "t", params={"train.loop.learning_rate": "0.1"})) as training:
+        made = training.makes_model("model", "small.v2", trained, "/models/small.v2/step_9", 9)
+    with job_run(_job("train", "again")) as later:  # which finds the training finished
+        assert later.makes_model("model", "small.v2", trained, "/models/small.v2/step_9", 9) == made
+    with job_runs(Job(verb="evaluate", experiment="another", key="e")) as runs:
+        plain, hjb = runs.open("plain"), runs.open("hjb")
+        for run, psnr in ((plain, 20.0), (hjb, 21.0)):
+            run.metrics({"psnr": psnr, "ssim": None}, model_id=run.judges_model(trained))
+        stranger = hjb.judges_model(elsewhere)
+
+    model = client.get_logged_model(made)
+    assert (model.name, model.model_type, model.source_run_id) == ("small-v2", "model", training.run_id)
+    assert model.params == {"train.loop.learning_rate": "0.1"}
+    assert {name: model.tags[name] for name in ("collection", "folder")} == {
+        "collection": trained, "folder": "/models/small.v2/step_9"
+    }  # fmt: skip
+    judged = {(metric.run_id, metric.key, metric.value) for metric in model.metrics}
+    assert judged == {(plain.run_id, "psnr", 20.0), (hjb.run_id, "psnr", 21.0)}
+    outputs = [(each.model_id, each.step) for each in client.get_run(later.run_id).outputs.model_outputs]
+    assert outputs == [(made, 9)]
+    inputs = [each.model_id for each in client.get_run(hjb.run_id).inputs.model_inputs]
+    assert inputs == [made, stranger]
+    assert client.get_logged_model(stranger).tags["collection"] == elsewhere
+    assert client.get_run(plain.run_id).data.tags["model"] == trained[:12]
+
+
+def test_pictures_of_a_step_are_a_series(client: MlflowClient) -> None:
+    with job_run(_job()) as run:
+        for step in (100, 20):
+            run.picture(np.full((8, 8, 3), step, np.uint8), "worst", step=step)
+        run.picture(np.zeros((8, 8, 3), np.uint8), "sheet.png")
+    names = {each.path for each in client.list_artifacts(run.run_id, "images")}
+    steps = {int(match[1]) for name in names if (match := re.fullmatch(r"images/worst.step.(\d+).*[.]png", name))}
+    assert steps == {20, 100}
+    assert "sheet.png" in {each.path for each in client.list_artifacts(run.run_id)}
+
+
+def test_a_long_job_knows_what_the_machine_did(client: MlflowClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_SYSTEM_METRICS_SAMPLING_INTERVAL", "0.2")
+    import time
+
+    with job_runs(_job("evaluate")) as runs:
+        begun = [runs.open(name) for name in ("plain", "hjb")]
+        time.sleep(1.5)
+    for run in begun:
+        assert any(name.startswith("system/cpu") for name in client.get_run(run.run_id).data.metrics)
+
+
+TOGETHER = """
+import multiprocessing, sys
+from jobs.tracking.runs import Job, job_run
+
+def job(number, together):
+    together.wait()
+    with job_run(Job(verb="curate", experiment="dance", key=f"key-{number}")) as run:
+        run.metrics({"number": number})
+
+context = multiprocessing.get_context("fork")  # each would else import MLflow for seconds
+together = context.Barrier(4)
+jobs = [context.Process(target=job, args=(number, together)) for number in range(4)]
+for each in jobs: each.start()
+for each in jobs: each.join()
+sys.exit(str([each.exitcode for each in jobs]) if any(each.exitcode for each in jobs) else 0)
+"""
+
+
+def test_jobs_that_begin_together_on_a_new_root_have_a_run_each(root: Path) -> None:
+    begin_together()
+    assert_four_runs(_client(root))
+
+
+def begin_together() -> None:
+    """Four processes that begin a job at one moment."""
+    subprocess.run([sys.executable, "-c", TOGETHER], check=True, cwd=Path(tracking.__file__).parents[2], timeout=300)
+
+
+def assert_four_runs(client: MlflowClient) -> None:
+    """Of `begin_together`, and nothing beside them."""
+    runs = _all(client)
+    assert sorted(run.data.metrics["number"] for run in runs) == [0, 1, 2, 3]
+    assert {run.info.status for run in runs} == {"FINISHED"}
+
+
+def test_experiments_of_earlier_versions_are_left_as_they_are(client: MlflowClient) -> None:
+    """They had a run that was the parent of all others."""
+    experiment = client.create_experiment("dance")
+    parent = client.create_run(experiment, tags={"sa.role": "parent"})
+    old = client.create_run(experiment, tags={"mlflow.parentRunId": parent.info.run_id, "sa.key": "key"})
+    before = [client.get_run(each.info.run_id).to_dictionary() for each in (parent, old)]
+    with job_run(_job()) as run:
+        run.metrics({"loss": 1.0})
+    assert [client.get_run(each.info.run_id).to_dictionary() for each in (parent, old)] == before
+    assert len(_all(client)) == 3
+
+
+def test_a_deleted_experiment_is_one_line_for_the_user(client: MlflowClient) -> None:
+    client.delete_experiment(client.create_experiment("dance"))
+    with pytest.raises(ConfigError, match="'dance' was deleted"), job_run(_job()):
+        pass
+
+
+def test_a_run_travels_to_other_processes() -> None:
+    constructor, arguments = Run("sqlite:////nowhere.db", "0" * 32).__reduce__()
+    assert constructor(*arguments).run_id == "0" * 32
