@@ -1,4 +1,4 @@
-"""Measure predictions: reads a prediction set and its true frames, writes metrics, side-by-side videos and a sheet."""
+"""Measure predictions and other systems' results: writes metrics, side-by-side videos and a sheet."""
 
 from __future__ import annotations
 
@@ -6,47 +6,64 @@ import logging
 import platform
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import cv2
-import numpy as np
 import pyarrow as pa
-from rich.console import Console
-from rich.table import Table
 
+from jobs.pairs.evaluation_report import print_figures, write_videos
+from jobs.pairs.frames import Prediction
 from jobs.pairs.gains import gains
 from jobs.pairs.lineage import lineage
-from jobs.pairs.metrics import COLUMNS, Image, MeasurePair, Prediction, metrics_of, repeats, side_by_side, unmeasured
+from jobs.pairs.means import Figures, figures_of, flat_figures, rank_flips
+from jobs.pairs.metrics import Measured, MeasurePairs
+from jobs.pairs.pairs_table import named_pairs
+from jobs.pairs.results import read_results
 from jobs.pairs.settings import REPEAT, EvaluateSettings
 from jobs.pairs.verdicts import require_some
 from jobs.running import entry
 from jobs.running.config import Config
 from jobs.tracking.run import Run
 from jobs.tracking.runs import JobRuns
-from pipelines.actor_pool import UNEXPECTED, require_resources, run_actors
+from pipelines.actor_pool import DIED, require_resources, run_actors
 from pipelines.storage.store import Collection, Store
-from pipelines.storage.tables import METRICS, PREDICTIONS
-from stableanimator.errors import ConfigError, InputError, row_error
-from stableanimator.media.pictures import Colour
-from stableanimator.media.side_by_side import sheet
-from stableanimator.media.video import VideoReader, write_mp4
-from stableanimator.metrics.scoring import mean_over_frames
-from stableanimator.metrics.settings import ProtocolName
-from stableanimator.perception.settings import PerceptionSettings
+from pipelines.storage.tables import PREDICTIONS, metrics_schema
+from stableanimator.errors import ConfigError, InputError, RowError
+from stableanimator.media.pictures import WHITE, Colour
+from stableanimator.metrics.scoring import weight_of
 
 log = logging.getLogger(__name__)
 
-Settings = dict[str, Any]
-"""Of a variant, as the manifest of its predictions has them."""
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Wanted:
+    """What is measured."""
+
+    predictions: Collection | None
+    pairs: Mapping[str, str]
+    """`uri` and `sha256` of their pairs."""
+    rows: list[Prediction]
+    variants: dict[str, dict[str, Any]]
+    """Settings by name; of another system there are none."""
+
+    @property
+    def backgrounds(self) -> dict[str, Colour]:
+        """What references were put on."""
+        return {name: tuple(each["background"]) for name, each in self.variants.items() if each}
+
+    @property
+    def training(self) -> str:
+        """How far the networks were trained; empty where other systems' alone are measured."""
+        return "" if self.predictions is None else str(self.predictions.manifest["training"])
 
 
 def run(config: Config, runs: JobRuns) -> str:
     """Returns the means and where the rows are.
 
     Raises:
-        InputError: there is no such prediction set, or none of its rows could be measured.
+        InputError: there is no such prediction set, a table of results cannot be used, or nothing could be measured.
         ConfigError: there are no perception models, or no node has an actor's cores.
     """
     settings = config.evaluate
@@ -54,154 +71,142 @@ def run(config: Config, runs: JobRuns) -> str:
         raise ConfigError("perception: evaluate needs InsightFace and DWPose; set perception.faces and perception.pose")
     require_resources("evaluate", settings.cpus_per_actor, settings.gpus_per_actor, labels=settings.node_labels)
     store = Store(config.root)
-    predictions = store.open("predictions", settings.predictions)
-    lacking = set(PREDICTIONS.names) - set(predictions.table("predictions").column_names)
-    if lacking:
-        raise InputError(f"{predictions.uri} was made by another version of animate; run animate again")
-    variants: dict[str, Settings] = {each["name"]: each["settings"] for each in predictions.manifest["variants"]}
-    shown = [*variants, REPEAT] if settings.repeat else list(variants)
-    begun = {name: _begin(runs, predictions, name) for name in shown}
-    rows = _measure(predictions, settings, config.perception, variants)
-    means = variant_means(rows, shown)
-    gained = {each.variant: each for each in gains(rows, variants)}
-    for name, (run, model_id) in begun.items():
-        run.metrics(means.get(name, {}), model_id=model_id)
-        if name in gained:
-            run.metrics({f"{column}_gain": gain for column, gain in gained[name].of.items()})
-        run.table("metrics", [row for row in rows if row["variant"] == name])
-    print_means(means, settings.protocol)
-    for each in gained.values():
+    wanted = _wanted(store, settings)
+    shown = [*wanted.variants, REPEAT] if settings.repeat else list(wanted.variants)
+    begun = {name: _begin(runs, wanted, name) for name in shown}
+    measured = _measure(wanted, settings, config)
+    rows = [one.row() for one in measured]
+    of_variant = {name: [one for one in measured if one.prediction["variant"] == name] for name in shown}
+    figures = {name: figures_of(each) for name, each in of_variant.items()}
+    for each in gains(rows, wanted.variants):
+        figures[each.variant] |= {f"{column}_gain": gain for column, gain in each.of.items()}
         print(each)
-    with tempfile.TemporaryDirectory() as folder:
-        files = _videos(predictions, settings.videos, variants, Path(folder))
-        for path in files:
-            next(iter(begun.values()))[0].file(path, "side_by_side")
-        collection = _commit(predictions, settings, rows, means, {path.name: path.read_bytes() for path in files})
-    for run, _ in begun.values():
-        run.dataset("metrics", collection.uri, collection.id, context="output")
-    of_results = [row for row in rows if row["variant"] != REPEAT]
-    failed = [row for row in of_results if row["frames"] is None]
-    require_some("evaluate", of_results, failed, collection.uri)
-    training = predictions.manifest["training"]
-    measured, count = len(of_results) - len(failed), len(failed)
-    return f"{measured} predictions measured, {count} without metrics; {training}; in {collection.uri}"
+    for name, (run, model_id) in begun.items():
+        run.metrics(flat_figures(figures[name]), model_id=model_id)
+        run.table("metrics", [row for row in rows if row["variant"] == name])
+    print_figures(figures)
+    print(*rank_flips(figures), sep="\n")
+    collection = _commit(store, wanted, settings, measured, figures, begun)
+    of_results = [one for one in measured if one.prediction["variant"] != REPEAT]
+    failed = [one.row() for one in of_results if one.metrics is None]
+    require_some("evaluate", [one.row() for one in of_results], failed, collection.uri)
+    told = [f"{len(of_results) - len(failed)} results measured, {len(failed)} without metrics", wanted.training]
+    return "; ".join([*filter(None, told), f"in {collection.uri}"])
 
 
-def _measure(
-    predictions: Collection, settings: EvaluateSettings, perception: PerceptionSettings, variants: dict[str, Settings]
-) -> list[dict[str, Any]]:
-    """Rows of METRICS by pair, and of a pair in the order of the variants, the repeated reference last."""
-    backgrounds = {name: _background(each) for name, each in variants.items()}
-    wanted = predictions.table("predictions").to_pylist()
-    if settings.repeat:
-        backgrounds[REPEAT] = next(iter(backgrounds.values()))
-        wanted += repeats(wanted)
-    measured = run_actors(
-        wanted,
-        MeasurePair,
-        (perception, settings.protocol, backgrounds),
-        lost=unmeasured,
-        what="measuring predictions",
-        actors=settings.actors,
-        cpus=settings.cpus_per_actor,
-        gpus=settings.gpus_per_actor,
-        labels=settings.node_labels,
-    )
-    order = [*variants, REPEAT]
-    rows: list[dict[str, Any]] = pa.Table.from_pylist(list(measured), schema=METRICS).to_pylist()
-    return sorted(rows, key=lambda row: (row["pair_id"], order.index(row["variant"])))
+def _wanted(store: Store, settings: EvaluateSettings) -> _Wanted:
+    """The rows to measure: of predictions, then of other systems."""
+    predictions, rows, variants = None, list[Prediction](), dict[str, dict[str, Any]]()
+    if settings.predictions is not None:
+        predictions = store.open("predictions", settings.predictions)
+        table = predictions.table("predictions")
+        if set(PREDICTIONS.names) - set(table.column_names):
+            raise InputError(f"{predictions.uri} was made by another version of animate; run animate again")
+        rows = table.to_pylist()
+        variants = {each["name"]: each["settings"] for each in predictions.manifest["variants"]}
+    pairs = {} if predictions is None else dict(predictions.manifest["pairs"])
+    if settings.results is not None:
+        named = named_pairs(store, _name_of(store, pairs) if pairs else settings.pairs, "evaluate.pairs")
+        done = {row["pair_id"] for row in rows}
+        of_both = [pair for pair in named.rows if predictions is None or pair["pair_id"] in done]
+        others = read_results(settings.results, of_both, variants)
+        rows, pairs = rows + others, pairs or {"uri": named.uri, "sha256": named.sha256}
+        variants |= {row["variant"]: {} for row in others}
+    return _Wanted(predictions=predictions, pairs=pairs, rows=rows, variants=variants)
 
 
-def _background(settings: Settings) -> Colour:
-    red, green, blue = settings["background"]
-    return red, green, blue
+def _name_of(store: Store, pairs: Mapping[str, str]) -> str:
+    """What names the pairs of predictions: a benchmark set's id, or the place of a table."""
+    uri, sha256 = pairs["uri"], pairs["sha256"]
+    return sha256 if uri == store.uri(f"benchmarks/{sha256}") else uri
 
 
-def variant_means(rows: list[dict[str, Any]], variants: Sequence[str]) -> dict[str, dict[str, float | None]]:
-    """Means over frames of each variant (`mean_over_frames`), and the number of pairs that they stand for."""
-    means: dict[str, dict[str, float | None]] = {}
-    for name in variants:
-        of_variant = [row for row in rows if row["variant"] == name]
-        metrics = [each for each in map(metrics_of, of_variant) if each is not None]
-        if metrics:
-            averaged = {column.rpartition("/")[2]: mean for column, mean in mean_over_frames(metrics).items()}
-            means[name] = {"pairs": len(metrics), **averaged}
-    return means
-
-
-def print_means(means: dict[str, dict[str, float | None]], protocol: ProtocolName) -> None:
-    """A table on stdout, the variants side by side."""
-    table = Table("mean", *means, title=f"means over frames, protocol {protocol}")
-    for column in ("pairs", *COLUMNS):
-        table.add_row(column, *(_shown(values[column]) for values in means.values()))
-    Console(width=max(120, 20 * len(means))).print(table)
-
-
-def _shown(value: float | None) -> str:
-    return "–" if value is None else f"{value:.4g}"
-
-
-def _begin(runs: JobRuns, predictions: Collection, variant: str) -> tuple[Run, str | None]:
+def _begin(runs: JobRuns, wanted: _Wanted, variant: str) -> tuple[Run, str | None]:
     """The run of a variant, with all that decides its numbers, and the id in MLflow of the model that it judges.
 
-    The repeated reference has neither settings nor a model.
+    The repeated reference and other systems have neither settings nor a model of ours.
     """
-    pairs, manifest = predictions.manifest["pairs"], predictions.manifest
-    behind = None if variant == REPEAT else lineage(predictions, variant)
+    predictions, ours = wanted.predictions, bool(wanted.variants.get(variant))
+    behind = lineage(predictions, variant) if predictions is not None and ours else None
     run = runs.open(variant, behind.params if behind else None)
-    run.dataset("benchmark", pairs["uri"], pairs["sha256"])
-    run.dataset("predictions", predictions.uri, predictions.id)
-    if behind is None:
+    run.dataset("benchmark", wanted.pairs["uri"], wanted.pairs["sha256"])
+    if predictions is None or behind is None:
         return run, None
+    run.dataset("predictions", predictions.uri, predictions.id)
     for name, collection in behind.collections.items():
         run.dataset(name, collection.uri, collection.id)
-    run.params({"training": manifest["training"]})
-    return run, run.judges_model(manifest["model"])
+    run.params({"training": wanted.training})
+    return run, run.judges_model(predictions.manifest["model"])
 
 
-def _videos(predictions: Collection, count: int, variants: dict[str, Settings], folder: Path) -> list[Path]:
-    """Side-by-side videos of the first `count` pairs that are done, and a sheet of their middle frames."""
-    pairs: dict[str, list[Prediction]] = {}
-    for row in predictions.table("predictions").to_pylist():
-        if row["status"] == "done":
-            pairs.setdefault(row["pair_id"], []).append(row)
-    files: list[Path] = []
-    strips: list[Image] = []
-    note = predictions.manifest["training"]
-    for number, rows in enumerate(list(pairs.values())[:count]):
-        try:
-            frames = list(side_by_side(rows, _background(variants[rows[0]["variant"]])))
-        except Exception as error:
-            why = row_error(error, UNEXPECTED)
-            log.warning("no side-by-side video of %s: %s", rows[0]["pair_id"], why)
-            continue
-        files.append(folder / f"{number:03d}.mp4")
-        with VideoReader(rows[0]["prediction_uri"]) as video:
-            write_mp4(files[-1], frames, video.info.fps)
-        strips.append(frames[len(frames) // 2])
-    if strips:
-        files.append(folder / "contact_sheet.png")
-        cv2.imwrite(str(files[-1]), np.ascontiguousarray(sheet(strips, note)[..., ::-1]))
-    return files
+def _measure(wanted: _Wanted, settings: EvaluateSettings, config: Config) -> list[Measured]:
+    """All rows by pair, and of a pair in the order of the variants, the repeated reference last."""
+    assert config.perception is not None
+    arguments = (config.perception, settings.networks, settings.protocols, wanted.backgrounds)
+    remarks: dict[str, str] = {}
+
+    def measured(items: Sequence[dict[str, Any]], what: str) -> Iterator[Measured]:
+        for done in run_actors(
+            items, MeasurePairs, arguments, lost=_lost, what=what, actors=settings.actors,
+            cpus=settings.cpus_per_actor, gpus=settings.gpus_per_actor, labels=settings.node_labels,
+        ):  # fmt: skip
+            remarks.update(done["remarks"])
+            yield from done["measured"]
+
+    by_pair: dict[str, list[Prediction]] = {}
+    for row in wanted.rows:
+        by_pair.setdefault(row["pair_id"], []).append(row)
+    items = [{"predictions": rows, "repeat": settings.repeat} for rows in by_pair.values()]
+    found = list(measured(items, "measuring pairs"))
+    # One result that kills its process must not take the others of its pair with it.
+    died = [one for one in found if one.error is not None and one.error.reason == DIED]
+    alone = [{"predictions": [one.prediction], "repeat": False} for one in died]
+    retried = list(measured(alone, "measuring results one by one"))
+    for column, why in remarks.items():
+        log.info("no %s: %s", column, why)
+    order = {name: place for place, name in enumerate([*wanted.variants, REPEAT])}
+    pairs = {name: place for place, name in enumerate(by_pair)}
+    everything = [one for one in found if one not in died] + retried
+    return sorted(everything, key=lambda one: (pairs[one.prediction["pair_id"]], order[one.prediction["variant"]]))
+
+
+def _lost(item: dict[str, Any], error: RowError) -> dict[str, Any]:
+    return {"measured": [Measured(prediction=each, error=error) for each in item["predictions"]], "remarks": {}}
 
 
 def _commit(
-    predictions: Collection,
+    store: Store,
+    wanted: _Wanted,
     settings: EvaluateSettings,
-    rows: list[dict[str, Any]],
-    means: dict[str, dict[str, float | None]],
-    files: dict[str, bytes],
+    measured: Sequence[Measured],
+    figures: Mapping[str, Figures],
+    begun: Mapping[str, tuple[Run, str | None]],
 ) -> Collection:
+    """Everything to the store, and videos to the runs."""
+    columns = dict.fromkeys(name for one in measured if one.metrics is not None for name in one.metrics.columns)
+    counts = dict.fromkeys(weight_of(name) for name in columns)
+    table = pa.Table.from_pylist([one.row() for one in measured], schema=metrics_schema(counts, columns))
     content = {
-        "predictions": predictions.id,
-        "pairs": predictions.manifest["pairs"],
-        "protocol": settings.protocol,
-        "means": means,
+        "predictions": wanted.predictions.id if wanted.predictions is not None else None,
+        "results": settings.results,
+        "pairs": wanted.pairs,
+        "protocols": list(settings.protocols),
+        "means": {name: flat_figures(each) for name, each in figures.items()},
     }
-    table = pa.Table.from_pylist(rows, schema=METRICS)
-    return predictions.store.commit(
-        "metrics", content=content, tables={"metrics": table}, build={"host": platform.node()}, files=files
+    located = [one.prediction for one in measured if one.metrics is not None and one.prediction["variant"] != REPEAT]
+    background = next(iter(wanted.backgrounds.values()), WHITE)
+    with tempfile.TemporaryDirectory() as folder:
+        files = write_videos(located, settings.videos, background, wanted.training, Path(folder))
+        for run, _ in begun.values():
+            for path in files:
+                run.file(path, "videos")
+        contents = {path.name: path.read_bytes() for path in files}
+    collection = store.commit(
+        "metrics", content=content, tables={"metrics": table}, build={"host": platform.node()}, files=contents
     )
+    for run, _ in begun.values():
+        run.dataset("metrics", collection.uri, collection.id, context="output")
+    return collection
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ from jobs.pairs.latency import TimeAnimations
 from jobs.pairs.model import animate_job, named_model
 from jobs.running import entry
 from jobs.running.config import Config
-from jobs.running.tracking import Run
+from jobs.tracking.run import Run
 from pipelines.actor_pool import require_resources, run_actors
 from pipelines.storage.store import Store
 from stableanimator.errors import InputError, RowError

@@ -98,6 +98,19 @@ def keypoint_table(poses: Array, frame_index: Sequence[int], fps: float, size: t
     return pa.Table.from_pylist(rows, schema=_COLUMNS.with_metadata(metadata))
 
 
+def read_poses(uri: str) -> dict[int, Array]:
+    """The poses [P, 133, 3] of a table that `keypoint_table` made, by frame of the driving video.
+
+    Raises:
+        RowError: `bad_keypoints_table`.
+    """
+    try:
+        table = read_user_table(uri, _COLUMNS, required=_COLUMNS.names)
+    except InputError as error:
+        raise RowError("bad_keypoints_table", f"{uri}: {error}") from error
+    return {row["frame_index"]: _poses(row["keypoints"]) for row in table.to_pylist()}
+
+
 def _poses(people: list[list[float]]) -> Array:
     """[P, 133, 3]; a point of which any number is missing is missing as a whole."""
     poses = np.array(people, np.float32).reshape(-1, KEYPOINT_COUNT, 3)

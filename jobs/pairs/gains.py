@@ -57,7 +57,8 @@ def _gains(rows: Sequence[Mapping[str, Any]], name: str, twin: str) -> Gains:
     both = [(with_it, by_pair[twin][pair]) for pair, with_it in by_pair[name].items() if pair in by_pair[twin]]
     means, counts = {}, {}
     for column in COSINES:
-        differences = [a[column] - b[column] for a, b in both if a[column] is not None and b[column] is not None]
+        cosines = [(a.get(column), b.get(column)) for a, b in both]
+        differences = [a - b for a, b in cosines if a is not None and b is not None]
         if differences:
             means[column] = sum(differences) / len(differences)
             counts[column] = len(differences)

@@ -1,185 +1,230 @@
-"""One row of a predictions table to a row of metrics, and to a side-by-side video. No Ray here."""
+"""The predictions of a pair to rows of metrics, side by side, so that a true frame is looked at once. No Ray here."""
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from jobs.pairs.drives import read_poses
+from jobs.pairs.frames import Image, Prediction, framed_reference, open_result, reference_frame, true_frames
 from jobs.pairs.people import People
+from jobs.pairs.results import located
 from jobs.pairs.settings import REPEAT
-from stableanimator.errors import DecodeError, RowError
-from stableanimator.media.framing import Framing
-from stableanimator.media.pictures import Colour, read_image
-from stableanimator.media.side_by_side import strip
-from stableanimator.media.video import VideoReader
-from stableanimator.metrics.identity import main_identity
-from stableanimator.metrics.scoring import PairMetrics, Scoring, weight_of
+from pipelines.actor_pool import UNEXPECTED
+from stableanimator.errors import RowError, row_error
+from stableanimator.media.framing import Size
+from stableanimator.media.pictures import WHITE, Colour, read_image
+from stableanimator.media.video import FrameReader
+from stableanimator.metrics.clips import ClipFeatures, Features
+from stableanimator.metrics.identity import Identity, main_identity
+from stableanimator.metrics.networks.loading import load_networks
+from stableanimator.metrics.scoring import PairMetrics, Scoring
 from stableanimator.metrics.seen import Judges, Seen
-from stableanimator.metrics.settings import ProtocolName
+from stableanimator.metrics.settings import MetricNetworkSettings, ProtocolName
 from stableanimator.perception.faces import FaceAnalyser
 from stableanimator.perception.held_out import HeldOutRecogniser
 from stableanimator.perception.settings import PerceptionSettings
 
-Image = npt.NDArray[np.uint8]
-Prediction = dict[str, Any]
-"""A row of the PREDICTIONS table."""
 
-PICTURES = ("l1", "psnr", "psnr_uint8", "ssim")
-"""Columns of METRICS that are the protocol's."""
-COLUMNS = (
-    *PICTURES,
-    *("csim", "csim_truth", "csim_held_out", "csim_truth_held_out", "face_found"),
-    *("pck_05", "pck_10", "pck_moved_05", "pck_moved_10"),
-)
-"""Those that are averaged over predictions, in the order in which tables show them."""
-_COUNTS = ("frames", "joints", "joints_moved")
-_WINDOW = 32
-"""Frames of each video in memory at a time."""
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Measured:
+    """What came of one prediction: metrics, or why there are none."""
 
+    prediction: Prediction
+    metrics: PairMetrics | None = None
+    truth: Features | None = None
+    """Features of the true frames."""
+    error: RowError | None = None
 
-def measure(prediction: Prediction, judges: Judges, protocol: ProtocolName, background: Colour) -> dict[str, Any]:
-    """A row of the METRICS table; `background` is what the reference was put on.
+    @property
+    def driven(self) -> int:
+        """Frames that the whole drive would have, at the prediction's rate; 0 where nothing is known of it."""
+        return len(self.prediction["frame_index"] or ()) + (self.prediction["frames_left_out"] or 0)
 
-    Raises:
-        RowError: something is wrong with this prediction alone, or was when it was made.
-    """
-    if prediction["status"] != "done":
-        raise RowError(prediction["reason"], prediction["detail"] or "")
-    reference = read_image(prediction["reference_uri"], background)
-    pairs = frame_pairs(prediction)
-    if prediction["variant"] == REPEAT:
-        pairs = _repeated(pairs, reference, prediction["cut_middle"])
-    identity = main_identity(judges.faces, judges.held_out, reference)
-    scoring = Scoring(identity, judges, [protocol], fps=1)
-    for generated, truth in pairs:
-        scoring.add(Seen(generated, judges), None if truth is None else Seen(truth, judges))
-    metrics = scoring.finish()
-    columns = {name: metrics.columns.get(f"{protocol}/{name}" if name in PICTURES else name) for name in COLUMNS}
-    return _named(prediction) | columns | {name: metrics.counts[name] for name in _COUNTS} | {"reason": metrics.reason}
+    def row(self) -> dict[str, Any]:
+        """A row of the METRICS table."""
+        known = {name: self.prediction[name] for name in ("pair_id", "variant")}
+        if self.metrics is None:
+            reason, detail = (self.error.reason, self.error.detail) if self.error else (None, None)
+            return known | {"reason": reason, "detail": detail}
+        frames, fps = self.metrics.counts["frames"], self.prediction["fps"]
+        told = {"fps": fps, "seconds": frames / fps, "coverage": frames / self.driven, "reason": self.metrics.reason}
+        return known | told | self.metrics.counts | self.metrics.columns
 
 
-def unmeasured(prediction: Prediction, error: RowError) -> dict[str, Any]:
-    """A row of the METRICS table that says why there are no metrics."""
-    return _named(prediction) | {"reason": error.reason, "detail": error.detail}
+class MeasurePairs:
+    """An actor: holds the networks that judge, and measures all predictions of a pair.
 
-
-def _named(prediction: Prediction) -> dict[str, Any]:
-    return {name: prediction[name] for name in ("pair_id", "variant")}
-
-
-class MeasurePair:
-    """An actor: holds the networks that judge, and measures one prediction. `backgrounds` are those of the variants.
+    `actor({"predictions": rows of PREDICTIONS, "repeat": bool})` returns `{"measured": [Measured], "remarks": …}`.
 
     Raises:
-        WeightsError: their files are missing or unreadable, or the held-out recogniser is the pack's own.
+        WeightsError: files of networks are missing or unreadable, or the held-out recogniser is the pack's own.
+        CheckpointError: a file holds another network.
     """
 
     def __init__(
-        self, perception: PerceptionSettings, protocol: ProtocolName, backgrounds: Mapping[str, Colour]
+        self,
+        perception: PerceptionSettings,
+        networks: MetricNetworkSettings,
+        protocols: Sequence[ProtocolName],
+        backgrounds: Mapping[str, Colour],
     ) -> None:
-        self.protocol, self.backgrounds = protocol, backgrounds
+        self._protocols, self._backgrounds = tuple(protocols), backgrounds
         faces, threads, device = perception.faces, perception.threads, perception.device
         self._judges = Judges(
             faces=FaceAnalyser(faces, threads, device),
             held_out=HeldOutRecogniser.from_settings(faces, threads, device),
             people=People(perception),
+            networks=load_networks(networks),
         )
 
-    def __call__(self, prediction: Prediction) -> dict[str, Any]:
-        return measure(prediction, self._judges, self.protocol, self.backgrounds[prediction["variant"]])
+    def __call__(self, item: Mapping[str, Any]) -> dict[str, Any]:
+        measured = measure_pair(item["predictions"], item["repeat"], self._judges, self._protocols, self._backgrounds)
+        return {"measured": measured, "remarks": self._judges.networks.remarks}
 
 
-def metrics_of(row: dict[str, Any]) -> PairMetrics | None:
-    """The metrics inside a row of `measure`; None where it has none."""
-    if row.get("frames") is None:
-        return None
-    columns = {f"standard/{name}" if name in PICTURES else name: row[name] for name in COLUMNS}
-    frames = {weight_of(name): row["frames"] for name in columns}  # near enough to the faces' counts, where it is not
-    return PairMetrics(
-        columns=columns,
-        counts=frames | {"faces": round(row["frames"] * row["face_found"])} | {name: row[name] for name in _COUNTS},
-        features={},
-        reason=row["reason"],
-    )
+def measure_pair(
+    predictions: Sequence[Prediction],
+    repeat: bool,
+    judges: Judges,
+    protocols: Sequence[ProtocolName],
+    backgrounds: Mapping[str, Colour],
+) -> list[Measured]:
+    """Metrics of the predictions of one pair, in their order, those of the repeated reference last.
 
-
-def frame_pairs(prediction: Prediction) -> Iterator[tuple[Image, Image | None]]:
-    """Each generated frame with its true one, which is scaled and cut as the reference was.
-
-    Raises:
-        DecodeError: one of the videos cannot be read, or `truth_too_short`.
-    """
-    with VideoReader(prediction["prediction_uri"]) as video:
-        frames = (frame for _, window in video.windows(range(video.info.frame_count), _WINDOW) for frame in window)
-        if prediction["truth_uri"] is None:
-            for frame in frames:
-                yield frame, None
-            return
-        size = (video.info.height, video.info.width)
-        for frame, truth in zip(frames, true_frames(prediction, size), strict=True):
-            yield frame, truth
-
-
-def repeats(predictions: Sequence[Prediction]) -> list[Prediction]:
-    """Rows that stand for the repeated reference: of each pair's first variant that is done, named REPEAT."""
-    firsts: dict[str, Prediction] = {}
-    for row in predictions:
-        if row["status"] == "done":
-            firsts.setdefault(row["pair_id"], row)
-    return [row | {"variant": REPEAT} for row in firsts.values()]
-
-
-def _repeated(
-    pairs: Iterator[tuple[Image, Image | None]], reference: Image, middle: tuple[float, float]
-) -> Iterator[tuple[Image, Image | None]]:
-    """The reference, framed as the results are, in the place of each generated frame."""
-    still: Image | None = None
-    for generated, truth in pairs:
-        if still is None:
-            still = _framed(reference, (generated.shape[0], generated.shape[1]), middle)
-        yield still, truth
-
-
-def _framed(reference: Image, size: tuple[int, int], middle: tuple[float, float]) -> Image:
-    framed: Image = Framing.cover((reference.shape[0], reference.shape[1]), size, middle).pictures(reference[None])[0]
-    return framed
-
-
-def true_frames(prediction: Prediction, size: tuple[int, int]) -> Iterator[Image]:
-    """The true frames, framed to the prediction's size around the middle of the reference's cut."""
-    with VideoReader(prediction["truth_uri"]) as video:
-        indices = prediction["frame_index"]
-        if indices[-1] >= video.info.frame_count:
-            raise DecodeError("truth_too_short", f"frame {indices[-1]} of {video.info.frame_count}")
-        framing = Framing.cover((video.info.height, video.info.width), size, prediction["cut_middle"])
-        for _, window in video.windows(indices, _WINDOW):
-            yield from framing.pictures(window)
-
-
-def side_by_side(variants: Sequence[Prediction], background: Colour) -> Iterator[Image]:
-    """Frames of one pair's variants: reference | driven by | each variant | truth.
+    Args:
+        predictions: rows of PREDICTIONS, or of `results.read_results`.
+        repeat: whether the reference, in the place of every frame of the first prediction that is there, is measured as
+            one more variant.
+        judges: look at frames.
+        protocols: see `stableanimator.metrics.protocol`.
+        backgrounds: of variants, what their reference was put on; white where none is named.
 
     Raises:
-        RowError: one of the videos cannot be read.
+        UserError: as the judges raise it. Anything else stays with its prediction.
     """
-    first = variants[0]
-    videos = {row["variant"]: _frames(row["prediction_uri"]) for row in variants}
-    with VideoReader(first["prediction_uri"]) as video:
-        size = (video.info.height, video.info.width)
-    picture = read_image(first["reference_uri"], background)
-    reference = _framed(picture, size, first["cut_middle"])
-    columns = {"driven by": _frames(first["skeleton_uri"]), **videos}
-    if first["truth_uri"] is not None:
-        columns["truth"] = true_frames(first, size)
-    # Variants may differ in `max_frames`; what all of them have is shown.
-    for frames in zip(*columns.values(), strict=False):
-        yield strip({"reference": reference, **dict(zip(columns, frames, strict=True))})
+    done: dict[str, Measured] = {}
+    with contextlib.ExitStack() as stack:
+        opened = []
+        for prediction in predictions:
+            variant = prediction["variant"]
+            try:
+                result = _open(prediction, judges, protocols, backgrounds.get(variant, WHITE))
+            except Exception as error:
+                done[variant] = Measured(prediction=prediction, error=row_error(error, UNEXPECTED))
+                continue
+            opened.append(result)
+            stack.enter_context(result.reader)
+        if repeat and opened:
+            opened.append(_repeated(opened[0], judges, protocols))
+        for results in _together(opened):
+            done |= _score(results, judges, protocols)
+    return [done[name] for name in dict.fromkeys([*(each["variant"] for each in predictions), *done])]
 
 
-def _frames(uri: str) -> Iterator[Image]:
-    with VideoReader(uri) as video:
-        for _, window in video.windows(range(video.info.frame_count), _WINDOW):
-            yield from window
+@dataclass(kw_only=True, slots=True)
+class _Result:
+    """A prediction that is being scored."""
+
+    prediction: Prediction
+    reader: FrameReader
+    reference: Image
+    scoring: Scoring
+    still: Seen | None = None
+    """What stands in the place of every frame; None: the frames themselves."""
+
+    @property
+    def size(self) -> Size:
+        return self.reader.info.height, self.reader.info.width
+
+    def frames(self, judges: Judges) -> Iterator[Seen]:
+        """Its frames, seen."""
+        if self.still is not None:
+            while True:
+                yield self.still
+        for _, frame in self.reader.frames(range(len(self.prediction["frame_index"]))):
+            yield Seen(frame, judges)
+
+
+def _open(prediction: Prediction, judges: Judges, protocols: Sequence[ProtocolName], background: Colour) -> _Result:
+    if prediction["status"] != "done":
+        raise RowError(prediction["reason"], prediction["detail"] or "")
+    if prediction.get("result") is not None:
+        prediction = located(prediction)
+    reference = read_image(prediction["reference_uri"], background)
+    identity = main_identity(judges.faces, judges.held_out, reference)
+    scoring = _scoring(prediction, identity, judges, protocols)
+    return _Result(prediction=prediction, reader=open_result(prediction), reference=reference, scoring=scoring)
+
+
+def _scoring(prediction: Prediction, identity: Identity, judges: Judges, protocols: Sequence[ProtocolName]) -> Scoring:
+    scored = [index for index in prediction["frame_index"] if index != reference_frame(prediction)]
+    drive: list[npt.NDArray[np.float32]] | None = None
+    if prediction["poses_uri"] is not None:
+        poses = read_poses(prediction["poses_uri"])
+        drive = [poses[index] for index in scored]
+    return Scoring(identity, judges, protocols, prediction["fps"], drive)
+
+
+def _repeated(first: _Result, judges: Judges, protocols: Sequence[ProtocolName]) -> _Result:
+    """The reference, framed as a result is, in the place of each of its frames."""
+    prediction = first.prediction | {"variant": REPEAT}
+    still = Seen(framed_reference(first.reference, prediction, first.size), judges)
+    scoring = _scoring(prediction, main_identity(judges.faces, judges.held_out, first.reference), judges, protocols)
+    return _Result(prediction=prediction, reader=first.reader, reference=first.reference, scoring=scoring, still=still)
+
+
+def _together(results: Sequence[_Result]) -> list[list[_Result]]:
+    """Results that stand for the same frames of the truth, cut alike: those are looked at once for all of them."""
+    groups: dict[Any, list[_Result]] = {}
+    for result in results:
+        row = result.prediction
+        key = (row["truth_uri"], tuple(row["frame_index"]), tuple(row["cut_middle"]), result.size)
+        groups.setdefault(key, []).append(result)
+    return list(groups.values())
+
+
+def _score(results: Sequence[_Result], judges: Judges, protocols: Sequence[ProtocolName]) -> dict[str, Measured]:
+    """Metrics of results that stand for the same frames, frame by frame; whose frames cannot be read is left out."""
+    first, errors = results[0].prediction, dict[str, RowError]()
+    of_truth = ClipFeatures(judges.networks, protocols)
+    frames = {result.prediction["variant"]: result.frames(judges) for result in results}
+    reference = reference_frame(first)
+    truths = iter(true_frames(first, results[0].size)) if first["truth_uri"] is not None else None
+    for index in first["frame_index"]:
+        try:
+            truth = None if truths is None else Seen(next(truths), judges)
+        except Exception as error:
+            errors |= dict.fromkeys(frames, row_error(error, UNEXPECTED))
+            break
+        if truth is not None and index != reference:
+            of_truth.add(truth)
+        for result in results:
+            variant = result.prediction["variant"]
+            if variant in errors:
+                continue
+            try:
+                seen = next(frames[variant])
+                if index != reference:  # which is given to the networks, and is no result
+                    result.scoring.add(seen, truth)
+            except Exception as error:
+                errors[variant] = row_error(error, UNEXPECTED)
+    features = of_truth.finish() if truths is not None else None
+    return {
+        result.prediction["variant"]: _finished(result, errors.get(result.prediction["variant"]), features)
+        for result in results
+    }
+
+
+def _finished(result: _Result, error: RowError | None, truth: Features | None) -> Measured:
+    if error is None:
+        try:
+            return Measured(prediction=result.prediction, metrics=result.scoring.finish(), truth=truth)
+        except ValueError as nothing:
+            error = RowError("no_scored_frame", str(nothing))
+    return Measured(prediction=result.prediction, error=error)

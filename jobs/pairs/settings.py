@@ -7,8 +7,9 @@ from dataclasses import dataclass, field, replace
 
 from stableanimator.animate_settings import AnimateSettings
 from stableanimator.media.framing import Size, check_sizes
-from stableanimator.metrics.settings import ProtocolName
+from stableanimator.metrics.settings import MetricNetworkSettings, ProtocolName
 from stableanimator.models.settings import Precision
+from stableanimator.paths import AbsolutePath
 
 REPEAT = "repeat"
 """The name under which `evaluate` has the reference repeated, beside the variants."""
@@ -111,10 +112,18 @@ class LatencySettings:
 class EvaluateSettings:
     """Which predictions are measured, and by which definitions."""
 
-    predictions: str = "latest"
-    """A prediction set: its id, its first characters, or `latest`."""
-    protocol: ProtocolName = "disco"
-    """`disco`: the definitions of the published tables, bug for bug; `standard`: the textbook's."""
+    predictions: str | None = "latest"
+    """A prediction set: its id, its first characters, or `latest`; null: only `results` are measured."""
+    results: AbsolutePath | None = None
+    """A table (Parquet or CSV) of what other systems made of the same pairs, measured beside the predictions
+    (`docs/evaluation.md`)."""
+    pairs: str = "latest"
+    """Of which pairs the `results` are, as in `animate.pairs`; read where `predictions` is null."""
+    protocols: tuple[ProtocolName, ...] = ("standard", "disco")
+    """By which definitions pictures are compared, `standard`: the textbook's; `disco`: those of the published tables,
+    bug for bug; `one_to_all` and `steady_dancer`: of these papers."""
+    networks: MetricNetworkSettings = field(default_factory=MetricNetworkSettings)
+    """Weights of LPIPS, FVD, FID-VID and FID; a column without them is left out."""
     repeat: bool = True
     """Whether every pair's reference, repeated as if it were the result, is measured as one more variant, `repeat`:
     what shows neither motion nor change, and what a result must exceed."""
@@ -132,6 +141,10 @@ class EvaluateSettings:
     def __post_init__(self) -> None:
         if self.videos < 0:
             raise ValueError("videos must not be negative")
+        if self.predictions is None and self.results is None:
+            raise ValueError("there is nothing to measure: name predictions, results, or both")
+        if not self.protocols or len(set(self.protocols)) < len(self.protocols):
+            raise ValueError("protocols must name at least one, and each once")
         _check_actors(self.actors, self.cpus_per_actor, self.gpus_per_actor)
 
 

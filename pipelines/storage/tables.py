@@ -9,6 +9,8 @@ outside the picture have their places there: negative, or beyond its width or he
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import pyarrow as pa
 
 KEYPOINT_COUNT = 133
@@ -313,24 +315,19 @@ RESULTS = pa.schema(  # written by people: what another system made of the pairs
 METRICS = pa.schema(  # written by jobs.evaluate: one row for each pair and variant
     [
         ("pair_id", pa.string()),
-        ("variant", pa.string()),  # its name in animate.variants
-        ("frames", pa.int32()),
-        ("l1", pa.float64()),  # disco: mean absolute difference on 0..255 over H*W; standard: on 0..1
-        ("psnr", pa.float64()),  # dB, computed in float64 (the literature's PSNR*)
-        ("psnr_uint8", pa.float64()),  # dB, with the published scripts' uint8 wrap-around
-        ("ssim", pa.float64()),
-        ("csim", pa.float64()),  # ArcFace cosine of prediction and reference, mean over frames with a face
-        ("csim_truth", pa.float64()),  # the same, prediction and true frame
-        ("csim_held_out", pa.float64()),  # csim by a recogniser that nothing is optimised against; null: none is named
-        ("csim_truth_held_out", pa.float64()),  # csim_truth by the same
-        ("face_found", pa.float64()),  # share of predicted frames with a face
-        ("pck_05", pa.float64()),  # share of the true joints found again within 5 % of the person's stature, 0 to 1
-        ("pck_10", pa.float64()),  # within 10 %
-        ("pck_moved_05", pa.float64()),  # the same of joints over 10 % from where the first true frame has them
-        ("pck_moved_10", pa.float64()),
-        ("joints", pa.int32()),  # joints of the true person in all frames: what pck_05 and pck_10 are shares of
-        ("joints_moved", pa.int32()),  # what pck_moved_05 and pck_moved_10 are shares of
+        ("variant", pa.string()),  # its name in animate.variants, or of another system
+        ("fps", pa.float64()),  # frames a second of the prediction
+        ("seconds", pa.float64()),  # that were scored; the frame that was the reference is not
+        ("coverage", pa.float64()),  # share of the drive's seconds that was scored, 0 to 1
         ("reason", pa.string()),  # why there are no metrics, or not all; null otherwise
         ("detail", pa.string()),  # the same for people
     ]
 )
+"""Followed by an int32 for each count and a float64 for each metric of `stableanimator.metrics.scoring`, whose names
+are there (docs/evaluation.md): `metrics_schema`."""
+
+
+def metrics_schema(counts: Iterable[str], metrics: Iterable[str]) -> pa.Schema:
+    """METRICS with the columns of an evaluation's protocols and networks."""
+    numbers = [(name, pa.int32()) for name in counts] + [(name, pa.float64()) for name in metrics]
+    return pa.schema([*METRICS, *numbers])

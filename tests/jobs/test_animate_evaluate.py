@@ -215,10 +215,10 @@ def test_a_second_run_animates_nothing_and_tries_failed_pairs_again(config: Conf
 def test_evaluate_logs_both_variants_and_the_dataset(config: Config, animated: str, tracking_server: str) -> None:
     with job_runs(Job(verb="evaluate", experiment="test", key="c")) as runs:
         line = evaluate.run(config, runs)
-    assert line.startswith("4 predictions measured, 10 without metrics; the model was trained for 7 steps")
+    assert line.startswith("4 results measured, 10 without metrics; the model was trained for 7 steps")
     collection = Store(config.root).open("metrics")
     table = collection.table("metrics")
-    assert table.schema == METRICS
+    assert table.schema.names[: len(METRICS)] == METRICS.names
     rows = table.to_pylist()
     assert [row["reason"] for row in rows if row["pair_id"] == "lost"] == ["not_found"] * 2
     assert all("gone.mp4" in row["detail"] for row in rows if row["pair_id"] == "lost")
@@ -234,24 +234,35 @@ def test_evaluate_logs_both_variants_and_the_dataset(config: Config, animated: s
     assert changed == {"animate.settings.face_optimisation"}
     assert below["hjb"].data.params["animate.settings.hjb.optimisation_steps"] == "2"
     assert below["repeat"].data.metrics.keys() >= below["hjb"].data.metrics.keys()  # a face is found in it
-    assert below["repeat"].data.metrics["psnr"] > below["plain"].data.metrics["psnr"]  # no noise in it
+    psnr = "standard/psnr"
+    assert below["repeat"].data.metrics[psnr] > below["plain"].data.metrics[psnr]  # no noise in it
     for name, each in below.items():
         assert (each.data.tags["variant"], each.info.status) == (name, "FINISHED")
-        both = [row["psnr"] for row in rows if row["psnr"] and row["variant"] == name]  # both of three frames
-        assert each.data.metrics["psnr"] == pytest.approx(sum(both) / 2)
+        both = [row for row in rows if row[psnr] and row["variant"] == name]
+        frames = sum(row["frames"] for row in both)
+        mean = sum(row[psnr] * row["frames"] for row in both) / frames
+        assert each.data.metrics[psnr] == pytest.approx(mean)
+        assert each.data.metrics[f"{psnr}_low"] <= mean <= each.data.metrics[f"{psnr}_high"]
         assert each.data.tags["benchmark"] == pairs["sha256"][:12]
     repeats = [row for row in rows if row["variant"] == "repeat"]
     assert [row["pair_id"] for row in repeats] == ["good", "side"]  # what no variant could make has none
     measured = [row for row in rows if row["pair_id"] in ("good", "side") and row["variant"] != "repeat"]
     assert len(measured) == 4
     for row in measured:
-        assert 3 < row["psnr"] < 25  # random networks
-        assert row["psnr_uint8"] > 24.17
+        assert 3 < row[psnr] < 25  # random networks
+        assert row["disco/psnr_uint8"] > 24.17
         assert row["csim_held_out"] is None  # none is named
         assert row["joints"] > 0
         assert 0 <= row["pck_05"] <= row["pck_10"] <= 1
     files = sorted(path.name for path in Path(config.root, collection.folder).glob("*.*"))
-    assert files == ["000.mp4", "001.mp4", "build.json", "contact_sheet.png", "manifest.json", "metrics.parquet"]
+    assert files == [
+        "build.json",
+        "contact_sheet.png",
+        "manifest.json",
+        "metrics.parquet",
+        "pair_000.mp4",
+        "pair_001.mp4",
+    ]
 
 
 def test_a_job_of_which_every_row_failed_does_not_say_that_it_went_well(
