@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import jinja2
-import numpy as np
 from matplotlib.figure import Figure
 from PIL import Image
 
@@ -28,7 +27,6 @@ from pipelines.releases.rule_columns import reason_text
 from pipelines.storage.store import Collection, Store
 from stableanimator.media.side_by_side import sheet
 from stableanimator.media.video import VideoReader
-from stableanimator.metrics.intervals import mean_interval
 
 METRICS = {
     "pck_moved_05": "joints that moved, found within 5 % of stature (PCK)",
@@ -36,8 +34,9 @@ METRICS = {
     "csim_truth_held_out": "face like the true one, cosine by the held-out recogniser",
     "csim_held_out": "face like the reference's, cosine by the held-out recogniser",
     "face_found": "frames with a face",
-    "psnr": "PSNR, dB",
-    "ssim": "SSIM",
+    "velocity": "joints move as the true ones do, agreement of velocities",
+    "standard/psnr": "PSNR, dB",
+    "standard/ssim": "SSIM",
 }
 """What the table shows, and how it is called there; of all, more is better."""
 _QUALITY = 60  # of WebP: a megabyte for three rows
@@ -73,7 +72,7 @@ def write_page(config: Config, steps: Sequence[Step], path: Path) -> None:
         worst=_worst(config, runs["alignment_table"]),
         videos=_videos(metrics),
         variants=[{"name": name, "what": _VARIANTS.get(name, "")} for name in variants],
-        rows=metric_rows(metrics.table("metrics").to_pylist(), variants, people),
+        rows=metric_rows(metrics.manifest["means"], variants),
         pairs=len(people),
         people=len(set(people.values())),
         curves=_curves(runs),
@@ -138,27 +137,22 @@ def _alignments(table: Mapping[str, Any]) -> list[dict[str, Any]]:
     return [row for row in rows if row["group"] == "all" and row["scope"] == "clip"]
 
 
-def metric_rows(
-    rows: Sequence[Mapping[str, Any]], variants: Sequence[str], people: Mapping[str, str]
-) -> list[dict[str, Any]]:
-    """A line of the table for each of METRICS: the mean over people of each variant, with its 95 % interval.
+def metric_rows(means: Mapping[str, Mapping[str, float]], variants: Sequence[str]) -> list[dict[str, Any]]:
+    """A line of the table for each of METRICS: the mean of each variant with its 95 % interval, or None.
 
-    A metric that no pair has is left out.
+    A metric that no variant has is left out.
 
     Args:
-        rows: of METRICS.
-        people: whom each pair shows.
+        means: figures by variant and name, as the manifest of metrics has them.
     """
     table = []
     for name, what in METRICS.items():
-        cells = []
-        for variant in variants:
-            measured = [row for row in rows if row["variant"] == variant and row[name] is not None]
-            values = np.array([row[name] for row in measured], np.float64)
-            shown = [people[row["pair_id"]] for row in measured]
-            cells.append(mean_interval(values, shown) if measured else None)
+        cells = [
+            None if name not in means[variant] else [means[variant][f"{name}{end}"] for end in ("", "_low", "_high")]
+            for variant in variants
+        ]
         if any(cell is not None for cell in cells):
-            table.append({"what": what, "cells": cells, "digits": 1 if name == "psnr" else 2})
+            table.append({"what": what, "cells": cells, "digits": 1 if name.endswith("psnr") else 2})
     return table
 
 

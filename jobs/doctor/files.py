@@ -22,6 +22,7 @@ _READERS = {
     "curate": ("curate",),
     "align": ("align",),
     "train": ("train",),
+    "evaluate": ("evaluate",),
 }
 """Which jobs read the files below a section; the longest that fits counts."""
 _DRIVERS = ("curate.crawl",)

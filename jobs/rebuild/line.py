@@ -23,7 +23,7 @@ LINKS: dict[str, tuple[tuple[str, str], ...]] = {
     "alignment_table": (("alignment_table.benchmark", "benchmark"), ("alignment_table.aligner", "aligner")),
     "train": (("train.shards", "shards"), ("train.aligner", "aligner")),
     "animate": (("animate.pairs", "benchmark"), ("animate.model", "model")),
-    "evaluate": (("evaluate.predictions", "predictions"),),
+    "evaluate": (("evaluate.predictions", "predictions"), ("evaluate.results", "results")),
 }
 """For each job: the settings that name collections, and what they name."""
 

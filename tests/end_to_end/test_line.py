@@ -149,7 +149,7 @@ def test_every_job_is_a_run_and_every_variant_of_an_evaluation(demo: tuple[Path,
     assert all(run.info.status == "FINISHED" and "mlflow.parentRunId" not in run.data.tags for run in runs)
     assert jobs["encode"].data.tags["release"] == Store(str(demo[0])).open("releases").id[:12]
     for run in variants.values():
-        assert {"psnr", "pck_10"} <= set(run.data.metrics)
+        assert {"standard/psnr", "pck_10"} <= set(run.data.metrics)
     _assert_found_once(client, jobs["align"])
     assert {"dis_learned_clip", "dis_svd_literal_frame"} <= set(jobs["alignment_table"].data.metrics)
     table = {artifact.path for artifact in client.list_artifacts(jobs["alignment_table"].info.run_id)}
