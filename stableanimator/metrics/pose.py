@@ -67,6 +67,22 @@ class PoseAgreement:
     pck_moved_05: float | None
     """The same of `joints_moved`."""
     pck_moved_10: float | None
+    joints_found: int
+    """Of `joints`, those that the result shows, wherever: what `joint_error` is a mean over."""
+    joint_error: float | None
+    """Mean distance of these from where they should be, in statures: tells wrongness that every threshold misses."""
+
+
+_NOTHING = PoseAgreement(
+    joints=0,
+    joints_moved=0,
+    pck_05=None,
+    pck_10=None,
+    pck_moved_05=None,
+    pck_moved_10=None,
+    joints_found=0,
+    joint_error=None,
+)
 
 
 def pose_agreement(generated: Sequence[Array], wanted: Sequence[Array]) -> PoseAgreement:
@@ -85,7 +101,7 @@ def pose_agreement(generated: Sequence[Array], wanted: Sequence[Array]) -> PoseA
     true = main_person(wanted)
     unit = stature(true)
     if unit is None:
-        return PoseAgreement(joints=0, joints_moved=0, pck_05=None, pck_10=None, pck_moved_05=None, pck_moved_10=None)
+        return _NOTHING
     shown = visible(true)
     first = true[shown.any(-1)][0]
     moved = shown & visible(first) & (joint_distances(true, first) > MOVED * unit)
@@ -97,6 +113,8 @@ def pose_agreement(generated: Sequence[Array], wanted: Sequence[Array]) -> PoseA
         pck_10=_share(apart <= NEAR, shown),
         pck_moved_05=_share(apart <= NEARER, moved),
         pck_moved_10=_share(apart <= NEAR, moved),
+        joints_found=int((there := shown & np.isfinite(apart)).sum()),
+        joint_error=float(apart[there].mean()) if there.any() else None,
     )
 
 

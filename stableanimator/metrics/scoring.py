@@ -22,6 +22,7 @@ from stableanimator.metrics.flicker import Flicker
 from stableanimator.metrics.frechet import Gaussian, frechet_distance
 from stableanimator.metrics.identity import Identity, cosine
 from stableanimator.metrics.motion import dis, velocity_agreement
+from stableanimator.metrics.networks.loading import Networks
 from stableanimator.metrics.networks.lpips import Layers, Lpips
 from stableanimator.metrics.networks.preparing import for_lpips
 from stableanimator.metrics.pose import PoseAgreement, pose_agreement
@@ -45,6 +46,8 @@ _WEIGHTS: dict[str, str] = {
     "pck_drive_10": "joints_drive",
     "pck_drive_moved_05": "joints_drive_moved",
     "pck_drive_moved_10": "joints_drive_moved",
+    "joint_error": "joints_found",
+    "joint_error_drive": "joints_drive_found",
     "velocity": "velocities",
     "velocity_drive": "velocities_drive",
     "dis": "frames_with_dis",
@@ -123,7 +126,8 @@ class Scoring:
         self._features.add(generated, None if truth is None else truth.size)
         if truth is not None:
             for name in self._protocols:
-                self._pictures(name, generated, truth)
+                for metric, value in picture_metrics(name, generated, truth, self._judges.networks).items():
+                    self._sums.add(f"{name}/{metric}", value)
 
     def _identity(self, generated: Seen, truth: Seen | None) -> None:
         face = generated.identity
@@ -135,21 +139,6 @@ class Scoring:
             self._faces_with_truth += truth.identity.own is not None
             self._sums.add("csim_truth", cosine(face.own, truth.identity.own))
             self._sums.add("csim_truth_held_out", cosine(face.held_out, truth.identity.held_out))
-
-    def _pictures(self, name: ProtocolName, generated: Seen, truth: Seen) -> None:
-        protocol = PROTOCOLS[name]
-        size = protocol.common_size(generated.size, truth.size)
-        first, second = generated.resized(size, protocol.resize), truth.resized(size, protocol.resize)
-        counts = image.absolute_differences(first, second)
-        self._sums.add(f"{name}/l1", protocol.l1(counts))
-        self._sums.add(f"{name}/psnr", image.psnr(counts))
-        if protocol.psnr_uint8:
-            self._sums.add(f"{name}/psnr_uint8", image.psnr_uint8(counts))
-        self._sums.add(f"{name}/ssim", protocol.ssim(first, second))
-        networks = self._judges.networks
-        if networks.lpips is not None:
-            layers = [_layers(networks.lpips, seen, name, networks.device, size) for seen in (generated, truth)]
-            self._sums.add(f"{name}/{networks.lpips_column}", float(networks.lpips.distance(*layers)))
 
     def finish(self) -> PairMetrics:
         """The metrics of all frames that were added.
@@ -195,12 +184,14 @@ class Scoring:
             f"pck{suffix}_10": pose.pck_10,
             f"pck{suffix}_moved_05": pose.pck_moved_05,
             f"pck{suffix}_moved_10": pose.pck_moved_10,
+            f"joint_error{suffix}": pose.joint_error,
         }
         velocity = velocity_agreement(generated, wanted, self._fps)
         columns[f"velocity{suffix}"] = velocity.agreement
         counts |= {
             f"joints{suffix}": pose.joints,
             f"joints{suffix}_moved": pose.joints_moved,
+            f"joints{suffix}_found": pose.joints_found,
             f"velocities{suffix}": velocity.joints,
         }
         if suffix:
@@ -208,6 +199,23 @@ class Scoring:
             there = np.isfinite(apart)
             columns["dis"] = float(apart[there].mean()) if there.any() else None
             counts["frames_with_dis"] = int(there.sum())
+
+
+def picture_metrics(
+    name: ProtocolName, generated: Seen, truth: Seen, networks: Networks | None = None
+) -> dict[str, float]:
+    """L1, PSNR, SSIM, and LPIPS where there is a network for it, of one frame in a protocol."""
+    protocol = PROTOCOLS[name]
+    size = protocol.common_size(generated.size, truth.size)
+    first, second = generated.resized(size, protocol.resize), truth.resized(size, protocol.resize)
+    counts = image.absolute_differences(first, second)
+    metrics = {"l1": protocol.l1(counts), "psnr": image.psnr(counts), "ssim": protocol.ssim(first, second)}
+    if protocol.psnr_uint8:
+        metrics["psnr_uint8"] = image.psnr_uint8(counts)
+    if networks is not None and networks.lpips is not None and networks.lpips_column is not None:
+        layers = [_layers(networks.lpips, seen, name, networks.device, size) for seen in (generated, truth)]
+        metrics[networks.lpips_column] = float(networks.lpips.distance(*layers))
+    return metrics
 
 
 def _layers(lpips: Lpips, seen: Seen, name: ProtocolName, device: str, size: tuple[int, int]) -> Layers:
