@@ -20,6 +20,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+import mlflow
 import yaml
 from mlflow.entities import RunStatus
 from mlflow.environment_variables import MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT
@@ -130,6 +131,7 @@ def job_runs(job: Job) -> Iterator[JobRuns]:
         ConfigError: the tracker does not answer or does not let us in, or the experiment was deleted.
     """
     uri = tracking_uri()
+    mlflow.set_tracking_uri(uri)  # for what takes no client, as external models
     MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT.set(True)  # it would show passwords and open another page than ours
     for name in ("mlflow", "mlflow.system_metrics"):
         logging.getLogger(name).setLevel(logging.WARNING)
