@@ -134,7 +134,7 @@ def run_job(verb: str, work: Work, config: Config) -> str:
     from jobs.tracking.runs import job_runs  # here for the same reason
 
     started = time.monotonic()
-    with connected(), job_runs(described(verb, config)) as runs:
+    with job_runs(described(verb, config)) as runs, connected():
         telemetry.show("sa_job_running", 1, verb=verb, experiment=config.experiment)
         try:
             last_line = work(config, runs if verb in _OF_SEVERAL_RUNS else runs.open())

@@ -143,7 +143,6 @@ class Run:
         return found[0].model_id if found else None
 
     def _new_model(self, kind: str, name: str, collection_id: str, folder: str = "") -> str:
-        mlflow.set_tracking_uri(self.uri)  # the function below takes no client
         run = self._client.get_run(self.run_id)
         made = mlflow.create_external_model(
             name="".join(c if c.isalnum() or c in "_-" else "-" for c in name),  # MLflow refuses dots, among others

@@ -20,14 +20,16 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+import mlflow
 import yaml
 from mlflow.entities import RunStatus
+from mlflow.environment_variables import MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT
 from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
 from mlflow.tracking import MlflowClient
 
 from jobs.tracking.pages import experiment_page, run_page
 from jobs.tracking.run import Run
-from jobs.tracking.tracker import beginning, experiment_id, git_commit, tracking_uri
+from jobs.tracking.tracker import beginning, experiment_id, explained, git_commit, tracking_uri
 
 _NAME = "mlflow.runName"
 _SAMPLING_S = 5
@@ -70,9 +72,13 @@ class JobRuns:
         Args:
             variant: what tells it from the job's other runs.
             params: what decides its numbers beside the job's settings; in front of them.
+
+        Raises:
+            ConfigError: the tracker does not answer, or does not let us write.
         """
         job, name = self._job, self._job.verb if variant is None else f"{self._job.verb} {variant}"
-        run_id, continued = self._begin(f"{name} ({job.line})", {} if variant is None else {"variant": variant})
+        with explained(self._uri):
+            run_id, continued = self._begin(f"{name} ({job.line})", {} if variant is None else {"variant": variant})
         run = self._open[run_id] = Run(self._uri, run_id, self.outputs)
         monitor = SystemMetricsMonitor(run_id, _SAMPLING_S, resume_logging=continued, tracking_uri=self._uri)
         monitor.start()
@@ -125,6 +131,8 @@ def job_runs(job: Job) -> Iterator[JobRuns]:
         ConfigError: the tracker does not answer or does not let us in, or the experiment was deleted.
     """
     uri = tracking_uri()
+    mlflow.set_tracking_uri(uri)  # for what takes no client, as external models
+    MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT.set(True)  # it would show passwords and open another page than ours
     for name in ("mlflow", "mlflow.system_metrics"):
         logging.getLogger(name).setLevel(logging.WARNING)
     with beginning(uri) as client:

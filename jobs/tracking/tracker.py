@@ -79,11 +79,22 @@ def beginning(uri: str) -> Iterator[MlflowClient]:
         ConfigError: it does not answer, does not let us in, or its file cannot be written.
     """
     database = _database(uri)
-    try:
+    with explained(uri):
         if database is not None:
             database.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(f"{database}.lock", timeout=_LOCK_S) if database is not None else contextlib.nullcontext():
             yield MlflowClient(tracking_uri=uri)
+
+
+@contextlib.contextmanager
+def explained(uri: str) -> Iterator[None]:
+    """What goes wrong while a job's runs begin is said in one line.
+
+    Raises:
+        ConfigError: in place of what MLflow, the network and the disk raise.
+    """
+    try:
+        yield
     except (MlflowException, OSError, Timeout) as error:
         raise ConfigError(_what_is_wrong(without_password(uri), error)) from error
 

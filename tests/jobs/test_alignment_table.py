@@ -157,7 +157,7 @@ def test_the_table_its_rows_and_its_pictures_are_logged(
     assert stored.data.tags["aligner"] == aligner.id[:12]
     assert stored.data.tags["benchmark"] == pairs.id[:12]
     logged = {artifact.path for artifact in client.list_artifacts(job.run_id)}
-    assert logged == {"table_3.html", "table_3.json", "dis_by_clip.json", "worst_cases.png"}
+    assert logged == {"config.yaml", "table_3.html", "table_3.json", "dis_by_clip.json", "worst_cases.png"}
     experiment = stored.info.experiment_id
     rows = client.load_table(experiment, "table_3.json", [job.run_id])
     none = rows[(rows["alignment"] == "none") & (rows["scope"] == "clip")].set_index("group")["dis"]
