@@ -76,6 +76,7 @@ def run(config: Config, run: Run) -> str:
     store = Store(config.root)
     pairs, model = _pairs(store, settings), _model(store, settings.model)
     run.dataset("benchmark", pairs.uri, pairs.sha256)
+    run.dataset("model", str(model.folder), model.identity)
     key = fingerprint(
         {
             "version": VERSION,

@@ -23,6 +23,7 @@ from jobs.pairs.settings import REPEAT, EvaluateSettings
 from jobs.pairs.verdicts import require_some
 from jobs.running import entry
 from jobs.running.config import Config
+from jobs.running.parameters import changed_first, parameters
 from jobs.tracking.run import Run
 from jobs.tracking.runs import JobRuns
 from pipelines.actor_pool import UNEXPECTED, require_resources, run_actors
@@ -60,7 +61,7 @@ def run(config: Config, runs: JobRuns) -> str:
         raise InputError(f"{predictions.uri} was made by another version of animate; run animate again")
     variants: dict[str, Settings] = {each["name"]: each["settings"] for each in predictions.manifest["variants"]}
     shown = [*variants, REPEAT] if settings.repeat else list(variants)
-    begun = {name: _begin(runs, predictions, name) for name in shown}
+    begun = {name: _begin(config, runs, predictions, name) for name in shown}
     rows = _measure(predictions, settings, config.perception, variants)
     means = variant_means(rows, shown)
     gained = {each.variant: each for each in gains(rows, variants)}
@@ -74,8 +75,8 @@ def run(config: Config, runs: JobRuns) -> str:
         print(each)
     with tempfile.TemporaryDirectory() as folder:
         files = _videos(predictions, settings.videos, variants, Path(folder))
-        for path in files:
-            next(iter(begun.values()))[0].file(path, "side_by_side")
+        for run, _ in begun.values():
+            _log_pictures(run, files, predictions.manifest["steps"] or 0)
         collection = _commit(predictions, settings, rows, means, {path.name: path.read_bytes() for path in files})
     for run, _ in begun.values():
         run.dataset("metrics", collection.uri, collection.id, context="output")
@@ -140,14 +141,15 @@ def _shown(value: float | None) -> str:
     return "–" if value is None else f"{value:.4g}"
 
 
-def _begin(runs: JobRuns, predictions: Collection, variant: str) -> tuple[Run, str | None]:
+def _begin(config: Config, runs: JobRuns, predictions: Collection, variant: str) -> tuple[Run, str | None]:
     """The run of a variant, with all that decides its numbers, and the id in MLflow of the model that it judges.
 
     The repeated reference has neither settings nor a model.
     """
     pairs, manifest = predictions.manifest["pairs"], predictions.manifest
     behind = None if variant == REPEAT else lineage(predictions, variant)
-    run = runs.open(variant, behind.params if behind else None)
+    params = parameters("evaluate", config)
+    run = runs.open(variant, changed_first({**behind.params, **params}) if behind else params)
     run.dataset("benchmark", pairs["uri"], pairs["sha256"])
     run.dataset("predictions", predictions.uri, predictions.id)
     if behind is None:
@@ -182,6 +184,14 @@ def _videos(predictions: Collection, count: int, variants: dict[str, Settings], 
         files.append(folder / "contact_sheet.png")
         cv2.imwrite(str(files[-1]), np.ascontiguousarray(sheet(strips, note)[..., ::-1]))
     return files
+
+
+def _log_pictures(run: Run, files: list[Path], step: int) -> None:
+    for path in files:
+        if path.suffix == ".mp4":
+            run.video(path, path.stem, step)
+        else:
+            run.file(path)
 
 
 def _commit(
