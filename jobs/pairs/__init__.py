@@ -6,5 +6,6 @@ inputs, drives                 a row to what the inference path takes; driving p
 animate                        the actor that holds the models; a row to an mp4
 verdicts                       when a prediction, or a whole job, is not good enough
 metrics, gains                 a row of predictions to metrics and a side-by-side video; what face optimisation changed
+lineage                        settings and collections that decide the numbers of a prediction set
 settings                       of both jobs, importable without Ray
 """
