@@ -43,6 +43,7 @@ def run(config: Config, run: Run) -> str:
     store = Store(config.root)
     pairs, model = named_pairs(store, settings.pairs, "animate.pairs"), named_model(store, settings.model)
     run.dataset("benchmark", pairs.uri, pairs.sha256)
+    run.dataset("model", str(model.folder), model.identity)
     rows = _animate(store, animate_job(config, model), pairs.rows[: settings.limit])
     training = training_remark(model.steps, config.encoders, model.trained_before)
     collection = _commit(store, rows, pairs, model, training, settings, time.monotonic() - started)

@@ -25,6 +25,7 @@ from jobs.pairs.settings import REPEAT, EvaluateSettings
 from jobs.pairs.verdicts import require_some
 from jobs.running import entry
 from jobs.running.config import Config
+from jobs.running.parameters import changed_first, parameters
 from jobs.tracking.run import Run
 from jobs.tracking.runs import JobRuns
 from pipelines.actor_pool import DIED, require_resources, run_actors
@@ -54,6 +55,11 @@ class _Wanted:
         return {name: tuple(each["background"]) for name, each in self.variants.items() if each}
 
     @property
+    def steps(self) -> int:
+        """Optimiser steps of the model, where they are known."""
+        return 0 if self.predictions is None else self.predictions.manifest["steps"] or 0
+
+    @property
     def training(self) -> str:
         """How far the networks were trained; empty where other systems' alone are measured."""
         return "" if self.predictions is None else str(self.predictions.manifest["training"])
@@ -73,7 +79,7 @@ def run(config: Config, runs: JobRuns) -> str:
     store = Store(config.root)
     wanted = _wanted(store, settings)
     shown = [*wanted.variants, REPEAT] if settings.repeat else list(wanted.variants)
-    begun = {name: _begin(runs, wanted, name) for name in shown}
+    begun = {name: _begin(config, runs, wanted, name) for name in shown}
     measured = _measure(wanted, settings, config)
     rows = [one.row() for one in measured]
     of_variant = {name: [one for one in measured if one.prediction["variant"] == name] for name in shown}
@@ -121,14 +127,15 @@ def _name_of(store: Store, pairs: Mapping[str, str]) -> str:
     return sha256 if uri == store.uri(f"benchmarks/{sha256}") else uri
 
 
-def _begin(runs: JobRuns, wanted: _Wanted, variant: str) -> tuple[Run, str | None]:
+def _begin(config: Config, runs: JobRuns, wanted: _Wanted, variant: str) -> tuple[Run, str | None]:
     """The run of a variant, with all that decides its numbers, and the id in MLflow of the model that it judges.
 
     The repeated reference and other systems have neither settings nor a model of ours.
     """
     predictions, ours = wanted.predictions, bool(wanted.variants.get(variant))
     behind = lineage(predictions, variant) if predictions is not None and ours else None
-    run = runs.open(variant, behind.params if behind else None)
+    params = parameters("evaluate", config)
+    run = runs.open(variant, changed_first({**behind.params, **params}) if behind else params)
     run.dataset("benchmark", wanted.pairs["uri"], wanted.pairs["sha256"])
     if predictions is None or behind is None:
         return run, None
@@ -174,6 +181,14 @@ def _lost(item: dict[str, Any], error: RowError) -> dict[str, Any]:
     return {"measured": [Measured(prediction=each, error=error) for each in item["predictions"]], "remarks": {}}
 
 
+def _log_pictures(run: Run, files: list[Path], step: int) -> None:
+    for path in files:
+        if path.suffix == ".mp4":
+            run.video(path, path.stem, step)
+        else:
+            run.file(path)
+
+
 def _commit(
     store: Store,
     wanted: _Wanted,
@@ -198,8 +213,7 @@ def _commit(
     with tempfile.TemporaryDirectory() as folder:
         files = write_videos(located, settings.videos, background, wanted.training, Path(folder))
         for run, _ in begun.values():
-            for path in files:
-                run.file(path, "videos")
+            _log_pictures(run, files, wanted.steps)
         contents = {path.name: path.read_bytes() for path in files}
     collection = store.commit(
         "metrics", content=content, tables={"metrics": table}, build={"host": platform.node()}, files=contents
@@ -207,6 +221,14 @@ def _commit(
     for run, _ in begun.values():
         run.dataset("metrics", collection.uri, collection.id, context="output")
     return collection
+
+
+def _log_pictures(run: Run, files: Sequence[Path], step: int) -> None:
+    for path in files:
+        if path.suffix == ".mp4":
+            run.video(path, path.stem, step)
+        else:
+            run.file(path)
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ results                        what other systems made of the pairs, as rows tha
 animate                        the actor that holds the models; a row to an mp4
 verdicts                       when a prediction, or a whole job, is not good enough
 metrics, gains                 a row of predictions to metrics and a side-by-side video; what face optimisation changed
+lineage                        settings and collections that decide the numbers of a prediction set
 latency                        how long an animation takes, and how much memory
 settings                       of these jobs, importable without Ray
 """

@@ -31,7 +31,7 @@ from stableanimator.perception.held_out import HeldOutRecogniser
 from stableanimator.perception.settings import PerceptionSettings
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class Measured:
     """What came of one prediction: metrics, or why there are none."""
 

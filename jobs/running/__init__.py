@@ -2,7 +2,7 @@
 
 entry                          parse, start Ray, open the run, end with an exit code
 config                         the one place that parses: YAML and `a.b=value`
-tracking                       the one place that talks to MLflow
+parameters                     settings as MLflow's parameters: flat, those first that a user changed
 curate_plan, encode_plan, animate_plan    what a dry run prints
 resources                      what each job reserves
 addresses, job_server          from what users call a cluster to its job server; its token, versions, nodes and client

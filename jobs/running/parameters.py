@@ -17,6 +17,7 @@ SECTIONS = {
     "train": ("train", "model"),
     "animate": ("animate", "perception", "encoders"),
     "evaluate": ("evaluate", "perception"),
+    "latency": ("latency", "animate", "encoders"),
     "pretrain_encoders": ("pretrain_encoders", "encoders", "encode"),
     "distill_decoder": ("distill_decoder", "encoders", "encode"),
     "rebuild": ("rebuild",),

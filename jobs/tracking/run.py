@@ -71,6 +71,14 @@ class Run:
         """Log a local file as an artifact."""
         self._client.log_artifact(self.run_id, str(local_path), artifact_path=folder or None)
 
+    def video(self, local_path: str | Path, name: str, step: int) -> None:
+        """Log an mp4 as the artifact `videos/<name>_step_<step>.mp4`: MLflow has no series of videos as it has of
+        pictures, and shows artifacts by name."""
+        with tempfile.TemporaryDirectory() as folder:
+            named = Path(folder, f"{name}_step_{step:07d}.mp4")
+            named.symlink_to(Path(local_path).resolve())
+            self.file(named, "videos")
+
     def text(self, text: str, name: str) -> None:
         """Log a text (YAML, HTML) as the artifact `name`."""
         self._client.log_text(self.run_id, text, name)

@@ -1,14 +1,13 @@
 """The runs of a job. All stand at the top level of its experiment; what belongs together has equal tags.
 
-| tag | |
-|---|---|
-| `line` | a line of experiments, as the configuration names it |
-| `verb` | the job's kind |
-| `job` | of one job: verb and settings |
-| `variant` | of an evaluation, which has a run for each |
-| `commit` | of the sources |
-| `release`, `benchmark`, `shards`, `aligner`, `model`, `predictions`, … | the collections that were read or made, by the first 12 characters of their ids |
-"""  # noqa: E501
+line        a line of experiments, as the configuration names it
+verb        the job's kind
+job         one job: a fingerprint of verb and settings
+variant     of an evaluation, which has a run for each
+commit      of the sources
+release, benchmark, shards, aligner, model, predictions, ...
+            the collections that were read or made, by the first 12 characters of their ids
+"""
 
 from __future__ import annotations
 
@@ -64,14 +63,14 @@ class JobRuns:
         self._started = time.monotonic()
 
     def open(self, variant: str | None = None, params: Mapping[str, Any] | None = None) -> Run:
-        """A run, which has the job's settings as parameters and ends with the job.
+        """A run, which ends with the job.
 
         An unfinished run of the same job and variant is continued, so a job that was killed and started again has
         the same runs; finished ones are left alone.
 
         Args:
             variant: what tells it from the job's other runs.
-            params: what decides its numbers beside the job's settings; in front of them.
+            params: what decides its numbers, where that is more than the job's settings.
 
         Raises:
             ConfigError: the tracker does not answer, or does not let us write.
@@ -83,14 +82,14 @@ class JobRuns:
         monitor = SystemMetricsMonitor(run_id, _SAMPLING_S, resume_logging=continued, tracking_uri=self._uri)
         monitor.start()
         self._monitors.append(monitor)
-        run.params({**(params or {}), **job.params})
+        run.params(job.params if params is None else params)
         run.text(yaml.safe_dump(dict(job.settings), sort_keys=False, allow_unicode=True), "config.yaml")
         return run
 
     def _begin(self, name: str, tags: dict[str, str]) -> tuple[str, bool]:
         """Id of a run that goes on or is new, and whether it goes on."""
         job, commit = self._job, git_commit()
-        tags = {"line": job.line, "verb": job.verb, "job": job.key, **tags, "commit": commit[:12]}
+        tags = {"line": job.line, "verb": job.verb, "job": job.key, **tags, "commit": _short(commit)}
         tags |= {
             "mlflow.source.name": f"jobs.{job.verb}",
             "mlflow.source.type": "JOB",
@@ -121,6 +120,12 @@ class JobRuns:
             if status == RunStatus.FINISHED:
                 run.metrics({"job_seconds": time.monotonic() - self._started})
             self._client.set_terminated(run_id, RunStatus.to_string(status))
+
+
+def _short(commit: str) -> str:
+    """Its first 12 characters, and whether the sources were changed since."""
+    name, dash, changed = commit.partition("-")
+    return name[:12] + dash + changed
 
 
 @contextlib.contextmanager

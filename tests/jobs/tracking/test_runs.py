@@ -7,6 +7,7 @@ import json
 import re
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -80,6 +81,13 @@ def test_a_run_holds_what_was_logged_and_stands_alone(client: MlflowClient, tmp_
     assert Path(stored.info.artifact_uri.removeprefix("file://")).is_relative_to(tmp_path)
 
 
+def test_a_commit_that_is_not_whole_is_told(client: MlflowClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SA_GIT_COMMIT", "0123456789abcdef-dirty")
+    with job_run(_job()) as run:
+        pass
+    assert client.get_run(run.run_id).data.tags["commit"] == "0123456789ab-dirty"
+
+
 def test_more_than_mlflow_takes_at_once(client: MlflowClient) -> None:
     params = {f"curate.select.rule_{number:03d}": "x" * 7000 for number in range(250)}
     with job_run(_job(params=params)) as run:
@@ -132,7 +140,7 @@ def test_a_job_of_several_variants_has_a_run_for_each_and_none_beside(client: Ml
     for name, run in stored.items():
         assert (run.info.status, run.info.run_name) == ("FINISHED", f"evaluate {name} (main)")
         assert run.data.metrics.keys() == {"psnr", "job_seconds"}
-        assert run.data.params == {"evaluate.protocol": "disco", "face_optimisation": str(name == "hjb")}
+        assert run.data.params == {"face_optimisation": str(name == "hjb")}
         assert run.data.tags["job"] == "key"
         assert "mlflow.parentRunId" not in run.data.tags
         assert yaml.safe_load(resume(run.info.run_id).artifact("config.yaml")) == {"a": 1}
@@ -183,10 +191,18 @@ def test_pictures_of_a_step_are_a_series(client: MlflowClient) -> None:
     assert "sheet.png" in {each.path for each in client.list_artifacts(run.run_id)}
 
 
+def test_videos_sort_by_step(client: MlflowClient, tmp_path: Path) -> None:
+    (tmp_path / "000.mp4").write_bytes(b"film")
+    with job_run(_job()) as run:
+        for step in (12500, 500):
+            run.video(tmp_path / "000.mp4", "dance", step)
+    names = [each.path for each in client.list_artifacts(run.run_id, "videos")]
+    assert names == ["videos/dance_step_0000500.mp4", "videos/dance_step_0012500.mp4"]
+    assert run.artifact(names[0]) == b"film"
+
+
 def test_a_long_job_knows_what_the_machine_did(client: MlflowClient, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MLFLOW_SYSTEM_METRICS_SAMPLING_INTERVAL", "0.2")
-    import time
-
     with job_runs(_job("evaluate")) as runs:
         begun = [runs.open(name) for name in ("plain", "hjb")]
         time.sleep(1.5)
