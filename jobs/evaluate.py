@@ -223,13 +223,5 @@ def _commit(
     return collection
 
 
-def _log_pictures(run: Run, files: Sequence[Path], step: int) -> None:
-    for path in files:
-        if path.suffix == ".mp4":
-            run.video(path, path.stem, step)
-        else:
-            run.file(path)
-
-
 if __name__ == "__main__":
     sys.exit(entry.main("evaluate", run))
