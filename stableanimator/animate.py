@@ -6,14 +6,14 @@
     animation = animate(models, reference, driven, AnimateSettings())
     write_mp4("out.mp4", animation.frames, driven.fps)
 
-Poses are aligned to the reference, which is cut around its people, and drawn; the reference becomes a latent (with
-Stable Video Diffusion's noise), an image embedding and face tokens, all of them once; EDM's sampler runs the guided
-denoiser, with HJB face optimisation as its hook; the latents are decoded in chunks.
+Poses are aligned to the reference, which is cut around its people, and drawn; reference and skeletons become conditions
+(`stableanimator.clip_conditions`); EDM's sampler runs the guided denoiser, with HJB face optimisation as its hook, of a
+long drive by overlapping windows (`stableanimator.diffusion.long_video`); the latents are decoded in chunks.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Literal
@@ -26,9 +26,16 @@ from torch import Tensor, nn
 from stableanimator.alignment.aligner import Aligner
 from stableanimator.alignment.similarity import Similarity
 from stableanimator.animate_settings import AnimateSettings
-from stableanimator.diffusion.edm import augment_reference
-from stableanimator.diffusion.hjb import FaceOptimisationReport
-from stableanimator.diffusion.sampler import initial_noise, karras_sigmas, sample
+from stableanimator.clip_conditions import ClipConditions
+from stableanimator.diffusion.hjb import FaceOptimisation, FaceOptimisationReport
+from stableanimator.diffusion.long_video import (
+    FaceOptimisationInParts,
+    WindowedDenoiser,
+    fused,
+    part_by_part,
+    windows,
+)
+from stableanimator.diffusion.sampler import at_once, initial_noise, karras_sigmas, sample
 from stableanimator.driving import (
     BODY,
     align_driving,
@@ -36,12 +43,13 @@ from stableanimator.driving import (
     skeleton_pictures,
 )
 from stableanimator.errors import CheckpointError
+from stableanimator.media.frame_store import room
 from stableanimator.media.framing import Framing, Size, nearest_size
-from stableanimator.media.tensors import to_pictures, to_tensor
-from stableanimator.models.animator import CONDITIONS, Animator, Conditioning, added_time_ids
+from stableanimator.media.tensors import to_pictures
+from stableanimator.models.animator import Animator
 from stableanimator.models.encoders import Encoders
 from stableanimator.models.guidance import guidance_scales, guided
-from stableanimator.models.settings import FrameRates, MicroConditions
+from stableanimator.models.settings import FrameRates
 from stableanimator.optimised_faces import face_hook
 from stableanimator.perception.arcface import ArcFace
 from stableanimator.perception.person_boxes import in_picture, inside, only, person_box, visible
@@ -156,7 +164,7 @@ class Driven:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Animation:
-    """What came out."""
+    """What came out. Of a long clip the arrays lie in files that go with them (`stableanimator.media.frame_store`)."""
 
     frames: npt.NDArray[np.uint8]
     """uint8 RGB [F, H, W, 3]."""
@@ -214,6 +222,40 @@ def _head(face: Array) -> tuple[float, float, float, float]:
     return x0 - more_x, y0 - more_y, x1 + more_x, y1 + more_y
 
 
+@dataclass(kw_only=True)
+class Sampled:
+    """A clip as latents; its pictures are decoded when they are asked for.
+
+        clip = sampled(models, reference, driven, settings)
+        write_mp4("out.mp4", clip.frames(), driven.fps)       # of any length, a few pictures in memory at a time
+    """
+
+    models: Models
+    settings: AnimateSettings
+    latents: Tensor
+    """[F, C, h, w], scaled."""
+    skeletons: npt.NDArray[np.uint8]
+    """[F, H, W, 3] what the model was driven by; of a long clip in a file."""
+    hook: FaceOptimisation | FaceOptimisationInParts | None
+    report: FaceOptimisationReport | None
+    """Of HJB face optimisation; its loss of the final frames is known when all of them were decoded."""
+
+    @torch.no_grad()
+    def frames(self) -> Iterator[npt.NDArray[np.uint8]]:
+        """Pictures uint8 RGB [H, W, 3], one after the other. Chunks of a clip of several windows overlap by half and are
+        fused as windows are, so that every frame has the same weights; those of one window lie side by side."""
+        encoders, count, first = self.models.encoders, len(self.latents), 0
+        spans, chunk = [slice(0, count)], encoders.settings.decode_chunk
+        if count > self.settings.window:
+            spans = windows(count, chunk, chunk // 2)
+        with at_rest(idle_networks(self.models, self.settings, "decoding"), self.settings.offload):
+            for pictures in fused(spans, lambda span: encoders.decode(self.latents[span].to(self.models.device))):
+                if self.hook is not None:
+                    self.hook.judge(pictures, first)
+                first += len(pictures)
+                yield from to_pictures(pictures)
+
+
 @torch.no_grad()
 def animate(
     models: Models, reference: Reference, driven: Driven, settings: AnimateSettings, seed: int = 0
@@ -223,43 +265,75 @@ def animate(
     Raises:
         ValueError: more frames than `max_frames`, none, an embedding of another width, or a setting that needs a model
             which is not there.
+        InputError: a long clip does not fit into the temporary folder.
+    """
+    clip = sampled(models, reference, driven, settings, seed)
+    frames = room(clip.skeletons.shape, np.uint8)
+    for number, frame in enumerate(clip.frames()):
+        frames[number] = frame
+    return Animation(frames=frames, skeletons=clip.skeletons, face_optimisation=clip.report)
+
+
+@torch.no_grad()
+def sampled(
+    models: Models,
+    reference: Reference,
+    driven: Driven,
+    settings: AnimateSettings,
+    seed: int = 0,
+    progress: Callable[[Iterator[int]], Iterator[int]] | None = None,
+) -> Sampled:
+    """As `animate`, for a clip that is decoded later, or whose pictures are not wanted all at once.
+
+    Args:
+        progress: wraps the iterator of denoising steps, for a bar.
     """
     _check(models, reference, driven, settings)
-    poses, size = driven.poses, driven.framing.size
+    poses, size, sampler, device = driven.poses, driven.framing.size, settings.sampler, models.device
+    frames, window = len(poses), settings.window
     skeletons = skeleton_pictures(poses, *size, models.animator.settings.skeleton)
     generator = torch.Generator().manual_seed(seed)
-    conditioning = _condition(models, reference, driven, skeletons, settings, generator)
     denoise = guided(
         models.animator.denoise,
-        models.animator.prepare(conditioning),
-        guidance_scales(*settings.guidance, len(poses)),
+        ClipConditions(models, reference, driven, skeletons, settings, generator),
+        guidance_scales(*settings.guidance, frames, window),
         settings.branches,
     )
-    hook, report = None, None
-    if settings.face_optimisation and any(reference.faces[: poses.shape[1]]):
-        hook = face_hook(models, reference, poses, size, settings.hjb)
-        report = hook.report
-    elif settings.face_optimisation:
-        report = FaceOptimisationReport.of_nobody(len(poses), "the reference shows no face")
-    factor, sampler = models.encoders.factor, settings.sampler
-    shape = (1, len(poses), models.encoders.latent_channels, size[0] // factor, size[1] // factor)
-    noise = initial_noise(shape, sampler, generator).to(models.device)
+    hook, report = _face_optimisation(models, reference, driven, settings)
+    factor = models.encoders.factor
+    shape = (1, frames, models.encoders.latent_channels, size[0] // factor, size[1] // factor)
+    noise = initial_noise(shape, sampler, generator, window)
     with at_rest(idle_networks(models, settings, "sampling"), settings.offload):
         latents = sample(
-            denoise,
-            noise,
+            WindowedDenoiser(denoise, frames, window, settings.overlap, settings.window_offset, device),
+            noise if frames > window else noise.to(device),
             karras_sigmas(sampler.steps, sampler.sigma_min, sampler.sigma_max, sampler.rho),
             sampler,
             hook=hook,
             correction=settings.hjb.correction,
             observe=hook.observe if hook else None,
             generator=generator,
+            progress=progress,
+            over_frames=part_by_part(window) if frames > window else at_once,
         )
-    with at_rest(idle_networks(models, settings, "decoding"), settings.offload):
-        pictures = models.encoders.decode(latents[0])
-        if hook is not None:
-            hook.judge(pictures)
-    return Animation(frames=to_pictures(pictures), skeletons=skeletons, face_optimisation=report)
+    return Sampled(models=models, settings=settings, latents=latents[0], skeletons=skeletons, hook=hook, report=report)
+
+
+def _face_optimisation(
+    models: Models, reference: Reference, driven: Driven, settings: AnimateSettings
+) -> tuple[FaceOptimisation | FaceOptimisationInParts | None, FaceOptimisationReport | None]:
+    """The hook, and the report that it will fill; what there is no use for is None."""
+    frames, people = driven.poses.shape[:2]
+    if not settings.face_optimisation:
+        return None, None
+    if not any(reference.faces[:people]):
+        return None, FaceOptimisationReport.of_nobody(frames, "the reference shows no face")
+    whole = face_hook(models, reference, driven.poses, driven.framing.size, settings.hjb)
+    if frames <= settings.window:
+        return whole, whole.report
+    chunk = models.encoders.settings.decode_chunk
+    parts = FaceOptimisationInParts(whole, max(settings.window // chunk, 1) * chunk, models.device)
+    return parts, whole.report
 
 
 def idle_networks(models: Models, settings: AnimateSettings, stage: Literal["sampling", "decoding"]) -> list[nn.Module]:
@@ -287,8 +361,10 @@ def at_rest(networks: Sequence[nn.Module], on: bool = True) -> Iterator[None]:
 
 def _check(models: Models, reference: Reference, driven: Driven, settings: AnimateSettings) -> None:
     frames = len(driven.poses)
-    if not 1 <= frames <= settings.max_frames:
-        raise ValueError(f"{frames} driving frames; between 1 and max_frames ({settings.max_frames}) can be animated")
+    if frames < 1:
+        raise ValueError("there is no driving frame")
+    if settings.max_frames is not None and frames > settings.max_frames:
+        raise ValueError(f"{frames} driving frames, and max_frames is {settings.max_frames}")
     width = models.animator.settings.face_encoder.embedding_width
     if reference.face_embedding is not None and reference.face_embedding.shape != (width,):
         raise ValueError(f"face embedding is {reference.face_embedding.shape}, the model reads {width} values")
@@ -296,34 +372,3 @@ def _check(models: Models, reference: Reference, driven: Driven, settings: Anima
         raise ValueError("face optimisation needs ArcFace")
     if settings.face_optimisation and settings.hjb.decoder == "tiny" and models.encoders.tiny is None:
         raise ValueError("hjb.decoder: tiny needs encoders.tiny_decoder")
-
-
-def _condition(
-    models: Models,
-    reference: Reference,
-    driven: Driven,
-    skeletons: npt.NDArray[np.uint8],
-    settings: AnimateSettings,
-    generator: torch.Generator,
-) -> Conditioning:
-    picture = to_tensor(driven.framing.pictures(reference.picture[None]))
-    noisy = augment_reference(picture, settings.reference_noise, generator)
-    micro = MicroConditions(
-        fps_id=models.rates.id_at(driven.fps),
-        motion_bucket=settings.motion_bucket,
-        reference_noise=settings.reference_noise,
-    )
-    return Conditioning(
-        reference_latent=models.encoders.encode(noisy.to(models.device)),
-        clip_embedding=models.encoders.embed(picture.to(models.device)),
-        face_embedding=_embedding(models, reference)[None],
-        pose=to_tensor(skeletons)[None],
-        added_time_ids=added_time_ids(micro, 1),
-        keep=torch.tensor([[name != "face" or settings.face for name in CONDITIONS]]),
-    ).to(models.device)
-
-
-def _embedding(models: Models, reference: Reference) -> Tensor:
-    if reference.face_embedding is None:
-        return torch.zeros(models.animator.settings.face_encoder.embedding_width)
-    return torch.from_numpy(reference.face_embedding)

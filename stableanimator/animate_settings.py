@@ -20,11 +20,20 @@ class AnimateSettings:
     background: tuple[int, int, int] = (255, 255, 255)
     """Red, green and blue, 0 to 255, of what shows through transparent parts of a reference picture; white, as most
     viewers show them."""
-    max_frames: int = 16
-    """Frames at most. The released U-Net is trained on 16; overlapped windows for longer drives do not exist yet."""
+    window: int = 16
+    """Frames that the denoiser sees at once: as many as it was trained on. Released: 16. A longer drive is animated in
+    overlapping windows that are fused at every denoising step."""
+    overlap: int = 4
+    """Frames that neighbouring windows share at least. Released: 4. More of them blend longer, at a cost of
+    window / (window - overlap) of the time of windows side by side."""
+    window_offset: int = 5
+    """Frames by which windows begin earlier at each evaluation of the denoiser than at the one before, so that no frame
+    lies at a window's end in every step; 0: they stay (released)."""
+    max_frames: int | None = None
+    """Frames of the drive that are animated at most, from its start; null: all of them."""
     guidance: tuple[float, float] = (1.0, 3.0)
-    """Guidance of the first and of the last frame, linear between. Released: 1 to 3 is the pipeline's default; the
-    commands that come with it pass 3 for both."""
+    """Guidance of the first and of the last frame of a window's length, linear between; a longer clip keeps the last
+    value from there on. Released: 1 to 3 is the pipeline's default; the commands that come with it pass 3 for both."""
     branches: Branches = "auto"
     """Whether guidance's two branches run as one batch (`together`) or one after the other in half the memory
     (`apart`); the results differ by rounding. `auto`: together, until a GPU's memory does not hold it."""
@@ -58,8 +67,12 @@ class AnimateSettings:
         check_sizes("sizes", self.sizes)
         if not all(0 <= level <= 255 for level in self.background):
             raise ValueError(f"background is {self.background}; red, green and blue must be 0 to 255")
-        if self.max_frames < 1:
-            raise ValueError("max_frames must be at least 1")
+        if self.max_frames is not None and self.max_frames < 1:
+            raise ValueError("max_frames must be at least 1, or null")
+        if not 0 <= self.overlap < self.window:
+            raise ValueError("overlap must lie in 0 to window - 1")
+        if self.window_offset < 0:
+            raise ValueError("window_offset must not be negative")
         if min(self.guidance) < 0:
             raise ValueError("guidance must not be negative")
         if self.reference_noise < 0:

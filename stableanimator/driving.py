@@ -17,6 +17,7 @@ from stableanimator.alignment.methods import align
 from stableanimator.alignment.poses import body_pose
 from stableanimator.alignment.settings import AlignmentName, AlignmentScope
 from stableanimator.alignment.similarity import Similarity, mean_point
+from stableanimator.media.frame_store import room
 from stableanimator.media.framing import Framing, Size
 from stableanimator.perception.person_boxes import in_picture, inside, only, visible
 from stableanimator.perception.settings import SkeletonStyle
@@ -110,8 +111,12 @@ def align_driving(
 
 
 def skeleton_pictures(keypoints: Array, height: int, width: int, style: SkeletonStyle) -> npt.NDArray[np.uint8]:
-    """Poses [F, P, 133, 3] in pixels -> skeleton pictures, uint8 [F, H, W, 3]."""
-    return np.stack([draw_skeleton(people, height, width, style) for people in keypoints])
+    """Poses [F, P, 133, 3] in pixels -> skeleton pictures, uint8 [F, H, W, 3]; of a long clip in a file
+    (`stableanimator.media.frame_store`)."""
+    pictures = room((len(keypoints), height, width, 3), np.uint8)
+    for number, people in enumerate(keypoints):
+        pictures[number] = draw_skeleton(people, height, width, style)
+    return pictures
 
 
 def face_points(keypoints: Array, height: int, width: int) -> Array:
