@@ -6,9 +6,9 @@
     animation = animate(models, reference, driven, AnimateSettings())
     write_mp4("out.mp4", animation.frames, driven.fps)
 
-Poses are aligned to the reference, which is cut around its people, and drawn; reference and skeletons become conditions
-(`stableanimator.clip_conditions`); EDM's sampler runs the guided denoiser, with HJB face optimisation as its hook, of a
-long drive by overlapping windows (`stableanimator.diffusion.long_video`); the latents are decoded in chunks.
+Poses are aligned to the reference, which is cut around its people, and drawn; reference and skeletons become
+conditions; EDM's sampler runs the guided denoiser, with HJB face optimisation as its hook, of a long drive by
+overlapping windows (`stableanimator.diffusion.long_video`); the latents are decoded in chunks.
 """
 
 from __future__ import annotations
@@ -24,9 +24,7 @@ import torch
 from torch import Tensor, nn
 
 from stableanimator.alignment.aligner import Aligner
-from stableanimator.alignment.similarity import Similarity
 from stableanimator.animate_settings import AnimateSettings
-from stableanimator.clip_conditions import ClipConditions
 from stableanimator.diffusion.hjb import FaceOptimisation, FaceOptimisationReport
 from stableanimator.diffusion.long_video import (
     FaceOptimisationInParts,
@@ -36,142 +34,17 @@ from stableanimator.diffusion.long_video import (
     windows,
 )
 from stableanimator.diffusion.sampler import at_once, initial_noise, karras_sigmas, sample
-from stableanimator.driving import (
-    BODY,
-    align_driving,
-    joints_in_picture,
-    skeleton_pictures,
-)
-from stableanimator.errors import CheckpointError
+from stableanimator.driving import align_driving, joints_in_picture, skeleton_pictures
+from stableanimator.inference.conditions import ClipConditions
+from stableanimator.inference.cut import framing_of as framing_of
+from stableanimator.inference.inputs import Animation, Driven, Driving, Models, Reference
+from stableanimator.inference.inputs import ReferenceFace as ReferenceFace
+from stableanimator.inference.optimised_faces import face_hook
 from stableanimator.media.frame_store import room
-from stableanimator.media.framing import Framing, Size, nearest_size
+from stableanimator.media.framing import Framing
 from stableanimator.media.tensors import to_pictures
-from stableanimator.models.animator import Animator
-from stableanimator.models.encoders import Encoders
 from stableanimator.models.guidance import guidance_scales, guided
-from stableanimator.models.settings import FrameRates
-from stableanimator.optimised_faces import face_hook
-from stableanimator.perception.arcface import ArcFace
-from stableanimator.perception.person_boxes import in_picture, inside, only, person_box, visible
-
-Array = npt.NDArray[np.float32]
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Models:
-    """The networks of inference, all on one device and in evaluation mode; the aligner stays on the CPU.
-
-    Raises:
-        CheckpointError: the denoiser was not trained on what these encoders give.
-    """
-
-    animator: Animator
-    rates: FrameRates
-    """At which frame rates the animator was trained."""
-    encoders: Encoders
-    aligner: Aligner | None = None
-    arcface: ArcFace | None = None
-    """Needed by HJB face optimisation alone."""
-
-    def __post_init__(self) -> None:
-        model, encoders = self.animator.settings, self.encoders
-        pairs = {
-            "latent channels": (model.unet.latent_channels, encoders.latent_channels),
-            "pixels a latent": (model.pose_net.factor, encoders.factor),
-            "image embedding width": (model.unet.cross_attention_dim, encoders.embedding_width),
-        }
-        if self.arcface is not None:
-            pairs["face embedding width"] = (model.face_encoder.embedding_width, self.arcface.embedding_width)
-        for name, (wanted, given) in pairs.items():
-            if wanted != given:
-                raise CheckpointError(
-                    f"{name}: the model was made for {wanted}, the encoders give {given}; use the encoders (sections "
-                    "encoders and perception.faces) that it was trained with"
-                )
-
-    @property
-    def device(self) -> torch.device:
-        """Where the networks are."""
-        return next(self.encoders.parameters()).device
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class ReferenceFace:
-    """What is known of the face of one more person of a reference."""
-
-    box: Array
-    """[4] x0, y0, x1, y1 in pixels of the picture."""
-    embedding: Array
-    """[E] as ArcFace's network returns it, of any length."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Reference:
-    """The people to animate."""
-
-    picture: npt.NDArray[np.uint8]
-    """uint8 RGB [H, W, 3], any size."""
-    keypoints: Array
-    """[P, 133, 3] in its pixels; the first person is the main one, whose face the networks are shown (the released ones
-    know one)."""
-    face_box: Array | None
-    """[4] x0, y0, x1, y1 of the first person's face, in its pixels; None: none was found."""
-    face_embedding: Array | None
-    """[E] as ArcFace's network returns it, of any length; None: no face was found. The networks are then shown zeros,
-    as the released ones are."""
-    other_faces: tuple[ReferenceFace | None, ...] = ()
-    """Of the people after the first, in their order; None, or no entry: no face was found. Face optimisation draws the
-    faces of all towards their own."""
-
-    @property
-    def faces(self) -> list[ReferenceFace | None]:
-        """Of everybody, in the order of the keypoints."""
-        main = None
-        if self.face_box is not None and self.face_embedding is not None:
-            main = ReferenceFace(box=self.face_box, embedding=self.face_embedding)
-        return [main, *self.other_faces]
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Driving:
-    """The motion to follow."""
-
-    keypoints: Array
-    """[F, P, 133, 3] in pixels of the driving video; person i drives the reference's person i. Joints outside the
-    picture are drawn and decide nothing."""
-    height: int
-    """Of the driving video, pixels."""
-    width: int
-    fps: float
-    """Frames a second of these poses: the animation plays at the same."""
-    misalignment: Similarity | None = None
-    """Applied to the poses first, in image heights about the clip's centroid: what MisAlign100 does."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Driven:
-    """What the model is driven by: known before anything dear is done."""
-
-    poses: Array
-    """[F, P, 133, 3] in pixels of the animation."""
-    fps: float
-    """Frames a second."""
-    framing: Framing
-    """How the reference picture becomes the model's. The truth of a self-driven pair is cut around the same middle."""
-    joints_in_picture: float
-    """Share of the joints that lie in the animation, 0 to 1 (`stableanimator.driving.joints_in_picture`)."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Animation:
-    """What came out. Of a long clip the arrays lie in files that go with them (`stableanimator.media.frame_store`)."""
-
-    frames: npt.NDArray[np.uint8]
-    """uint8 RGB [F, H, W, 3]."""
-    skeletons: npt.NDArray[np.uint8]
-    """What the model was driven by, the same shape."""
-    face_optimisation: FaceOptimisationReport | None
-    """Losses of HJB face optimisation; None without it."""
+from stableanimator.perception.person_boxes import inside, only
 
 
 @torch.no_grad()
@@ -198,36 +71,12 @@ def aligned(
     return Driven(poses=poses, fps=driving.fps, framing=framing, joints_in_picture=share)
 
 
-_HEAD = 0.5
-"""How far a head reaches beyond its face's box on each side, as a share of the box."""
-
-
-def framing_of(reference: Reference, sizes: Sequence[Size]) -> Framing:
-    """The cut of a reference picture: of the size whose shape is nearest, around all of its people; where these have no
-    room, around the first; whatever else is cut away, the first one's head is not, where its face was found."""
-    height, width, _ = reference.picture.shape
-    people = in_picture(reference.keypoints, (height, width))
-    seen = [person_box(pose[None]) for pose in people if visible(pose[BODY]).any()]
-    heads = [] if reference.face_box is None else [_head(reference.face_box)]
-    corners = np.array([*seen, *heads])
-    if not len(corners):
-        return Framing.cover((height, width), nearest_size(height, width, sizes))
-    all_of_them = (*corners[:, :2].min(0).tolist(), *corners[:, 2:].max(0).tolist())
-    return Framing.keeping((height, width), nearest_size(height, width, sizes), [all_of_them, *seen[:1], *heads])
-
-
-def _head(face: Array) -> tuple[float, float, float, float]:
-    x0, y0, x1, y1 = (float(side) for side in face)
-    more_x, more_y = _HEAD * (x1 - x0), _HEAD * (y1 - y0)
-    return x0 - more_x, y0 - more_y, x1 + more_x, y1 + more_y
-
-
 @dataclass(kw_only=True)
 class Sampled:
     """A clip as latents; its pictures are decoded when they are asked for.
 
-        clip = sampled(models, reference, driven, settings)
-        write_mp4("out.mp4", clip.frames(), driven.fps)       # of any length, a few pictures in memory at a time
+    clip = sampled(models, reference, driven, settings)
+    write_mp4("out.mp4", clip.frames(), driven.fps)       # of any length, a few pictures in memory at a time
     """
 
     models: Models
@@ -242,8 +91,8 @@ class Sampled:
 
     @torch.no_grad()
     def frames(self) -> Iterator[npt.NDArray[np.uint8]]:
-        """Pictures uint8 RGB [H, W, 3], one after the other. Chunks of a clip of several windows overlap by half and are
-        fused as windows are, so that every frame has the same weights; those of one window lie side by side."""
+        """Pictures uint8 RGB [H, W, 3], one after the other. Chunks of a clip of several windows overlap by half
+        and are fused as windows are, so that every frame has the same weights; those of one window lie side by side."""
         encoders, count, first = self.models.encoders, len(self.latents), 0
         spans, chunk = [slice(0, count)], encoders.settings.decode_chunk
         if count > self.settings.window:

@@ -39,7 +39,7 @@ class Drive:
     """What a person should know of it."""
 
 
-def read_keypoints(pair: Pair, fps: float, most: int) -> Drive:
+def read_keypoints(pair: Pair, fps: float, most: int | None) -> Drive:
     """Poses from a table with FRAMES' columns of one clip, as `PairReader.drive` takes them; the nearest measured frame
     stands in for one that was not measured for people.
 

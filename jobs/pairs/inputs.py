@@ -71,13 +71,13 @@ class PairReader:
             other_faces=tuple(others),
         )
 
-    def drive(self, pair: Pair, fps: float, most: int) -> Drive:
+    def drive(self, pair: Pair, fps: float, most: int | None) -> Drive:
         """The driving poses of a pair: from its table of keypoints, or by running DWPose on its video.
 
         Args:
             pair: a row of PAIRS.
             fps: frames a second to take, as `pipelines.measures.frames.steady_indices` does.
-            most: frames at most, from the start.
+            most: frames at most, from the start; null: all.
 
         Raises:
             PersonError: `no_driving_person`, in none of the frames.
@@ -90,7 +90,7 @@ class PairReader:
             raise PersonError("no_driving_person", f"in none of {len(drive.poses)} frames")
         return drive
 
-    def _read_video(self, pair: Pair, fps: float, most: int) -> Drive:
+    def _read_video(self, pair: Pair, fps: float, most: int | None) -> Drive:
         with VideoReader(pair["driving_uri"]) as video:
             info = video.info
             start = pair["start"] or 0

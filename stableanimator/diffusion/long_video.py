@@ -8,8 +8,8 @@ up along a clip. Decoding in chunks is fused the same way.
     denoise = WindowedDenoiser(denoise_window, frames, 16, 4, 5, device)
     latents = sample(denoise, noise, sigmas, settings, over_frames=part_by_part(16))
 
-Latents of all frames lie in the machine's main memory, or in a file (`stableanimator.media.frame_store`); what is computed
-at one time, on the device, is a window. A clip of one window is sampled as if there were no windows.
+Latents of all frames lie in the machine's main memory, or in a file (`stableanimator.media.frame_store`); what is
+computed at one time, on the device, is a window. A clip of one window is sampled as if there were no windows.
 
 F frames of a clip   n of a window   C h w latent channels, height, width
 """

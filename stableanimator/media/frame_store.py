@@ -1,7 +1,7 @@
 """Room for the frames of a clip of any length: in memory, or above a size in a file without a name.
 
-Whoever fills and reads it a part at a time needs memory for that part alone; what the system keeps of the file beside is
-given back when it is asked for.
+Whoever fills and reads it a part at a time needs memory for that part alone; what the system keeps of the file beside
+is given back when it is asked for.
 """
 
 from __future__ import annotations

@@ -1,13 +1,12 @@
 """What the denoiser reads of a clip of any length, a window of frames at a time.
 
-The reference becomes a latent (with Stable Video Diffusion's noise), an image embedding and a face embedding once for the
-clip; features of skeletons are computed when a window asks for them, so that no more than its own are on the device.
+The reference becomes a latent (with Stable Video Diffusion's noise), an image embedding and a face embedding once for
+the clip; features of skeletons are computed when a window asks for them, so that no others are on the device.
 """
 
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -16,12 +15,10 @@ from torch import Tensor
 
 from stableanimator.animate_settings import AnimateSettings
 from stableanimator.diffusion.edm import augment_reference
+from stableanimator.inference.inputs import Driven, Models, Reference
 from stableanimator.media.tensors import to_tensor
 from stableanimator.models.animator import CONDITIONS, Conditioning, Prepared, added_time_ids
 from stableanimator.models.settings import MicroConditions
-
-if TYPE_CHECKING:
-    from stableanimator.animate import Driven, Models, Reference
 
 
 class ClipConditions:
