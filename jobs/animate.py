@@ -85,6 +85,7 @@ def run(config: Config, run: Run) -> str:
             "encoders": asdict(config.encoders),
             "perception": asdict(perception),
         }
+        | ({"audio": True} if settings.audio else {})
     )
     job = AnimateJob(
         root=config.root,

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -35,13 +35,13 @@ from stableanimator.diffusion.long_video import (
 )
 from stableanimator.diffusion.sampler import at_once, initial_noise, karras_sigmas, sample
 from stableanimator.driving import align_driving, joints_in_picture, skeleton_pictures
+from stableanimator.errors import ConfigError
 from stableanimator.inference.conditions import ClipConditions
 from stableanimator.inference.cut import framing_of as framing_of
 from stableanimator.inference.inputs import Animation, Driven, Driving, Models, Reference
 from stableanimator.inference.inputs import ReferenceFace as ReferenceFace
 from stableanimator.inference.optimised_faces import face_hook
 from stableanimator.media.frame_store import room
-from stableanimator.media.framing import Framing
 from stableanimator.media.tensors import to_pictures
 from stableanimator.models.guidance import guidance_scales, guided
 from stableanimator.perception.person_boxes import inside, only
@@ -53,8 +53,8 @@ def aligned(
 ) -> Driven:
     """Driven poses brought to the reference, and both into the frame of the animation.
 
-    The reference is cut around the people who are animated (`framing_of`), and the driving video around the same part
-    of its picture, so that a clip that drives itself stays where it is.
+    The reference is cut around the people who are animated, or padded (`framing_of`), and the driving video around the
+    same part of its picture, so that a clip that drives itself stays where it is.
 
     Raises:
         ValueError: other numbers of people, or alignment `learned` without an aligner.
@@ -62,13 +62,15 @@ def aligned(
     people = driving.keypoints.shape[1]
     if people < 1 or len(reference.keypoints) != people:
         raise ValueError(f"{len(reference.keypoints)} people in the reference are driven by {people}")
-    framing, source = framing_of(reference, settings.sizes), (driving.height, driving.width)
-    framings = (Framing.cover(source, framing.size, framing.middle), framing)
+    framing = framing_of(reference, settings.sizes, settings.fit, settings.multiple)
+    source = (driving.height, driving.width)
+    framings = (framing.like(source), framing)
     scope, name = settings.alignment_scope, settings.alignment
     poses = align_driving(driving.keypoints, reference.keypoints, framings, name, scope, aligner, driving.misalignment)
-    shown = only(poses, inside(driving.keypoints, source))
-    share = joints_in_picture(shown, reference.keypoints, framing.source, framing.size)
-    return Driven(poses=poses, fps=driving.fps, framing=framing, joints_in_picture=share)
+    driven = Driven(poses=poses, fps=driving.fps, framing=framing, joints_in_picture=0.0)
+    shown = only(driven.poses_in_frames, inside(driving.keypoints, source))
+    share = joints_in_picture(shown, reference.keypoints, framing.source, framing.kept.size)
+    return replace(driven, joints_in_picture=share)
 
 
 @dataclass(kw_only=True)
@@ -85,6 +87,8 @@ class Sampled:
     """[F, C, h, w], scaled."""
     skeletons: npt.NDArray[np.uint8]
     """[F, H, W, 3] what the model was driven by; of a long clip in a file."""
+    inner: tuple[slice, slice]
+    """Rows and columns of the decoded pictures that are no padding: those that leave."""
     hook: FaceOptimisation | FaceOptimisationInParts | None
     report: FaceOptimisationReport | None
     """Of HJB face optimisation; its loss of the final frames is known when all of them were decoded."""
@@ -102,7 +106,7 @@ class Sampled:
                 if self.hook is not None:
                     self.hook.judge(pictures, first)
                 first += len(pictures)
-                yield from to_pictures(pictures)
+                yield from to_pictures(pictures)[:, *self.inner]
 
 
 @torch.no_grad()
@@ -114,6 +118,7 @@ def animate(
     Raises:
         ValueError: more frames than `max_frames`, none, an embedding of another width, or a setting that needs a model
             which is not there.
+        ConfigError: a size that the model does not take.
         InputError: a long clip does not fit into the temporary folder.
     """
     clip = sampled(models, reference, driven, settings, seed)
@@ -165,7 +170,16 @@ def sampled(
             progress=progress,
             over_frames=part_by_part(window) if frames > window else at_once,
         )
-    return Sampled(models=models, settings=settings, latents=latents[0], skeletons=skeletons, hook=hook, report=report)
+    inner = driven.framing.inner
+    return Sampled(
+        models=models,
+        settings=settings,
+        latents=latents[0],
+        skeletons=skeletons[:, *inner],
+        inner=inner,
+        hook=hook,
+        report=report,
+    )
 
 
 def _face_optimisation(
@@ -214,6 +228,12 @@ def _check(models: Models, reference: Reference, driven: Driven, settings: Anima
         raise ValueError("there is no driving frame")
     if settings.max_frames is not None and frames > settings.max_frames:
         raise ValueError(f"{frames} driving frames, and max_frames is {settings.max_frames}")
+    height, breadth = driven.framing.size
+    if height % models.multiple or breadth % models.multiple:
+        raise ConfigError(
+            f"animate.settings: {height}x{breadth} pixels do not fit this model, whose sides are multiples of "
+            f"{models.multiple}; change sizes, or multiple for fit: native"
+        )
     width = models.animator.settings.face_encoder.embedding_width
     if reference.face_embedding is not None and reference.face_embedding.shape != (width,):
         raise ValueError(f"face embedding is {reference.face_embedding.shape}, the model reads {width} values")

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from stableanimator.alignment.settings import AlignmentName, AlignmentScope
 from stableanimator.diffusion.settings import FaceOptimisationSettings, SamplerSettings
-from stableanimator.media.framing import Size, check_sizes
+from stableanimator.media.framing import Fit, Size, check_sizes
 from stableanimator.models.settings import Branches
 
 
@@ -15,8 +15,14 @@ class AnimateSettings:
     """Everything about inference that is not the input; the defaults are the released settings, with Algorithm 1."""
 
     sizes: tuple[Size, ...] = ((512, 512), (1024, 576))
-    """Heights and widths in pixels. That of the aspect ratio nearest to the reference's is taken; the
-    reference covers it and is cut around its people."""
+    """Heights and widths in pixels. That of the aspect ratio nearest to the reference's is taken."""
+    fit: Fit = "cover"
+    """How a reference of another aspect ratio comes to that size. `cover`: it is cut around its people; `contain`: it
+    is padded by its own border, and the padding is cut away from the result; `native`: the size is none of `sizes` but
+    that of which least has to be cut, of as many pixels as the nearest of them. Nothing is ever stretched."""
+    multiple: int = 64
+    """Pixels of which the sides of a `native` size are multiples: what the VAE and the U-Net shrink a picture by.
+    Released: 64."""
     background: tuple[int, int, int] = (255, 255, 255)
     """Red, green and blue, 0 to 255, of what shows through transparent parts of a reference picture; white, as most
     viewers show them."""
@@ -67,6 +73,8 @@ class AnimateSettings:
         check_sizes("sizes", self.sizes)
         if not all(0 <= level <= 255 for level in self.background):
             raise ValueError(f"background is {self.background}; red, green and blue must be 0 to 255")
+        if self.multiple < 8 or self.multiple % 8:
+            raise ValueError("multiple must be a multiple of 8")
         if self.max_frames is not None and self.max_frames < 1:
             raise ValueError("max_frames must be at least 1, or null")
         if not 0 <= self.overlap < self.window:

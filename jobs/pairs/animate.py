@@ -27,6 +27,7 @@ from stableanimator.diffusion.hjb import FaceOptimisationReport
 from stableanimator.diffusion.settings import FaceOptimisationSettings
 from stableanimator.driving import BODY
 from stableanimator.errors import CheckpointError, RowError
+from stableanimator.media.audio import add_sound, has_sound
 from stableanimator.media.video import write_mp4
 from stableanimator.models.checkpoints import load_model_folder
 from stableanimator.models.encoders import Encoders
@@ -158,18 +159,29 @@ class AnimatePair:
         row["seconds"] = time.monotonic() - started
         row |= _face_columns(animation.face_optimisation)
         people = (len(reference.keypoints), len(whole.keypoints))
-        row["detail"] = "; ".join(_remarks(row, drive, driven, people, animation, self.models.rates)) or None
-        row["prediction_uri"] = self._write(self.job.video_path(pair, variant, ""), animation.frames, drive.fps)
+        remarks = [*_remarks(row, drive, driven, people, animation, self.models.rates)]
+        heard = None
+        if self.job.settings.audio:
+            heard = (pair["driving_uri"], drive.begins) if has_sound(pair["driving_uri"]) else None
+            remarks += [] if heard else ["no sound: the drive has none"]
+        row["detail"] = "; ".join(remarks) or None
+        result = self.job.video_path(pair, variant, "")
+        row["prediction_uri"] = self._write(result, animation.frames, drive.fps, heard)
         skeletons = self.job.video_path(pair, variant, "-skeleton")
         row["skeleton_uri"] = self._write(skeletons, animation.skeletons, drive.fps)
         table = pa.Table.from_pylist([row], schema=PREDICTIONS)
         self.store.write_part(FAMILY, self.job.part_key(pair, variant), "row", table)
         return row
 
-    def _write(self, path: str, frames: npt.NDArray[np.uint8], fps: float) -> str:
+    def _write(
+        self, path: str, frames: npt.NDArray[np.uint8], fps: float, heard: tuple[str, float] | None = None
+    ) -> str:
+        """`heard` is the video whose sound is added, and from which second on."""
         with tempfile.TemporaryDirectory() as folder:
             local = Path(folder) / "video.mp4"
             write_mp4(local, frames, fps)
+            if heard is not None:
+                add_sound(local, *heard, len(frames) / fps)
             self.store.write_bytes(path, local.read_bytes())
         return self.store.uri(path)
 

@@ -35,6 +35,8 @@ class Drive:
     """At which the frames follow one another."""
     left_out: int
     """Frames of the pair behind the last one that was taken."""
+    begins: float = 0.0
+    """Seconds from the first frame of the driving video to the first one that was taken."""
     remarks: tuple[str, ...] = ()
     """What a person should know of it."""
 

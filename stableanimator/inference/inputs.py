@@ -54,6 +54,12 @@ class Models:
                 )
 
     @property
+    def multiple(self) -> int:
+        """Of which sides in pixels must be multiples: the VAE shrinks them, and the U-Net halves them at each level
+        but the first."""
+        return self.encoders.factor * 2 ** (len(self.animator.settings.unet.block_out_channels) - 1)
+
+    @property
     def device(self) -> torch.device:
         """Where the networks are."""
         return next(self.encoders.parameters()).device
@@ -117,13 +123,20 @@ class Driven:
     """What the model is driven by: known before anything dear is done."""
 
     poses: Array
-    """[F, P, 133, 3] in pixels of the animation."""
+    """[F, P, 133, 3] in pixels of what the model makes, padding included."""
     fps: float
     """Frames a second."""
     framing: Framing
-    """How the reference picture becomes the model's. The truth of a self-driven pair is cut around the same middle."""
+    """How the reference picture becomes the model's. The truth of a self-driven pair is brought to the size of the
+    frames that come out (`framing.kept`) by `Framing.cover` around the same middle, whatever the fit."""
     joints_in_picture: float
     """Share of the joints that lie in the animation, 0 to 1 (`stableanimator.driving.joints_in_picture`)."""
+
+    @property
+    def poses_in_frames(self) -> Array:
+        """The poses in pixels of the frames that come out, from which padding is cut away."""
+        rows, columns = self.framing.inner
+        return (self.poses - np.array([columns.start, rows.start, 0], np.float32)).astype(np.float32)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

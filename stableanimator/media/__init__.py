@@ -1,6 +1,7 @@
 """Videos and pictures, in and out.
 
 video                          files to RGB frames as they are shown, with their times, and back
+audio                          the sound of a part of a video, put into another one
 pictures                       still pictures of any usual kind to upright RGB
 container                      which files are videos, and how they are opened
 video_index                    which frames are shown, and when

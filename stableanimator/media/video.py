@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -166,13 +167,22 @@ def write_mp4(path: str | Path, frames: Iterable[Image], fps: float, *, crf: int
     Raises:
         ValueError: no frames, or frames of different sizes.
     """
+    with (
+        written_whole(path) as temporary,
+        av.open(temporary, "w", format="mp4", options={"movflags": "+faststart"}) as container,
+    ):
+        _encode(container, iter(frames), Fraction(fps).limit_denominator(1001), crf)
+
+
+@contextmanager
+def written_whole(path: str | Path) -> Iterator[str]:
+    """A temporary file beside `path`, which it becomes when nothing went wrong inside."""
     target = Path(path)
     target.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.stem}-", suffix=".mp4")
+    handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.stem}-", suffix=target.suffix)
     os.close(handle)
     try:
-        with av.open(temporary, "w", format="mp4", options={"movflags": "+faststart"}) as container:
-            _encode(container, iter(frames), Fraction(fps).limit_denominator(1001), crf)
+        yield temporary
         os.chmod(temporary, 0o644)  # mkstemp gives 0600
         os.replace(temporary, target)
     finally:
