@@ -30,13 +30,13 @@ from stableanimator.animate import Driven, Models, Reference, animate
 from stableanimator.animate_cost import blank_clip
 from stableanimator.animate_settings import AnimateSettings
 from stableanimator.diffusion.settings import FaceOptimisationSettings, SamplerSettings
+from stableanimator.inference.optimised_faces import face_hook
 from stableanimator.media.framing import Size
 from stableanimator.models.animator import Animator, Conditioning
 from stableanimator.models.checkpoints import load_model_folder
 from stableanimator.models.encoders import Encoders
 from stableanimator.models.settings import EncoderSettings, FrameRates, ModelSettings
 from stableanimator.models.unet import checkpoint_activations
-from stableanimator.optimised_faces import face_hook
 from stableanimator.paths import local_path
 from stableanimator.perception.arcface import ArcFace
 

@@ -2,7 +2,7 @@
 
 animate_cost                   what an animation takes, counted on tensors without data
 animate, animate_settings      a reference picture and driving poses become frames: the one inference path
-optimised_faces                whose faces are drawn towards which, and where they are in each frame
+inference                      its parts: what it takes and gives, the cut, conditions, optimised faces
 driving                        from the poses of a driving video to what the model is driven by
 tracklets                      who is who in the poses of a video
 training, training_settings    one training step: rows of shards become a batch and a loss

@@ -6,16 +6,16 @@
     animation = animate(models, reference, driven, AnimateSettings())
     write_mp4("out.mp4", animation.frames, driven.fps)
 
-Poses are aligned to the reference, which is cut around its people, and drawn; the reference becomes a latent (with
-Stable Video Diffusion's noise), an image embedding and face tokens, all of them once; EDM's sampler runs the guided
-denoiser, with HJB face optimisation as its hook; the latents are decoded in chunks.
+Poses are aligned to the reference, which is cut around its people, and drawn; reference and skeletons become
+conditions; EDM's sampler runs the guided denoiser, with HJB face optimisation as its hook, of a long drive by
+overlapping windows (`stableanimator.diffusion.long_video`); the latents are decoded in chunks.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -24,146 +24,27 @@ import torch
 from torch import Tensor, nn
 
 from stableanimator.alignment.aligner import Aligner
-from stableanimator.alignment.similarity import Similarity
 from stableanimator.animate_settings import AnimateSettings
-from stableanimator.diffusion.edm import augment_reference
-from stableanimator.diffusion.hjb import FaceOptimisationReport
-from stableanimator.diffusion.sampler import initial_noise, karras_sigmas, sample
-from stableanimator.driving import (
-    BODY,
-    align_driving,
-    joints_in_picture,
-    skeleton_pictures,
+from stableanimator.diffusion.hjb import FaceOptimisation, FaceOptimisationReport
+from stableanimator.diffusion.long_video import (
+    FaceOptimisationInParts,
+    WindowedDenoiser,
+    fused,
+    part_by_part,
+    windows,
 )
-from stableanimator.errors import CheckpointError
-from stableanimator.media.framing import Framing, Size, nearest_size
-from stableanimator.media.tensors import to_pictures, to_tensor
-from stableanimator.models.animator import CONDITIONS, Animator, Conditioning, added_time_ids
-from stableanimator.models.encoders import Encoders
+from stableanimator.diffusion.sampler import at_once, initial_noise, karras_sigmas, sample
+from stableanimator.driving import align_driving, joints_in_picture, skeleton_pictures
+from stableanimator.errors import ConfigError
+from stableanimator.inference.conditions import ClipConditions
+from stableanimator.inference.cut import framing_of as framing_of
+from stableanimator.inference.inputs import Animation, Driven, Driving, Models, Reference
+from stableanimator.inference.inputs import ReferenceFace as ReferenceFace
+from stableanimator.inference.optimised_faces import face_hook
+from stableanimator.media.frame_store import room
+from stableanimator.media.tensors import to_pictures
 from stableanimator.models.guidance import guidance_scales, guided
-from stableanimator.models.settings import FrameRates, MicroConditions
-from stableanimator.optimised_faces import face_hook
-from stableanimator.perception.arcface import ArcFace
-from stableanimator.perception.person_boxes import in_picture, inside, only, person_box, visible
-
-Array = npt.NDArray[np.float32]
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Models:
-    """The networks of inference, all on one device and in evaluation mode; the aligner stays on the CPU.
-
-    Raises:
-        CheckpointError: the denoiser was not trained on what these encoders give.
-    """
-
-    animator: Animator
-    rates: FrameRates
-    """At which frame rates the animator was trained."""
-    encoders: Encoders
-    aligner: Aligner | None = None
-    arcface: ArcFace | None = None
-    """Needed by HJB face optimisation alone."""
-
-    def __post_init__(self) -> None:
-        model, encoders = self.animator.settings, self.encoders
-        pairs = {
-            "latent channels": (model.unet.latent_channels, encoders.latent_channels),
-            "pixels a latent": (model.pose_net.factor, encoders.factor),
-            "image embedding width": (model.unet.cross_attention_dim, encoders.embedding_width),
-        }
-        if self.arcface is not None:
-            pairs["face embedding width"] = (model.face_encoder.embedding_width, self.arcface.embedding_width)
-        for name, (wanted, given) in pairs.items():
-            if wanted != given:
-                raise CheckpointError(
-                    f"{name}: the model was made for {wanted}, the encoders give {given}; use the encoders (sections "
-                    "encoders and perception.faces) that it was trained with"
-                )
-
-    @property
-    def device(self) -> torch.device:
-        """Where the networks are."""
-        return next(self.encoders.parameters()).device
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class ReferenceFace:
-    """What is known of the face of one more person of a reference."""
-
-    box: Array
-    """[4] x0, y0, x1, y1 in pixels of the picture."""
-    embedding: Array
-    """[E] as ArcFace's network returns it, of any length."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Reference:
-    """The people to animate."""
-
-    picture: npt.NDArray[np.uint8]
-    """uint8 RGB [H, W, 3], any size."""
-    keypoints: Array
-    """[P, 133, 3] in its pixels; the first person is the main one, whose face the networks are shown (the released ones
-    know one)."""
-    face_box: Array | None
-    """[4] x0, y0, x1, y1 of the first person's face, in its pixels; None: none was found."""
-    face_embedding: Array | None
-    """[E] as ArcFace's network returns it, of any length; None: no face was found. The networks are then shown zeros,
-    as the released ones are."""
-    other_faces: tuple[ReferenceFace | None, ...] = ()
-    """Of the people after the first, in their order; None, or no entry: no face was found. Face optimisation draws the
-    faces of all towards their own."""
-
-    @property
-    def faces(self) -> list[ReferenceFace | None]:
-        """Of everybody, in the order of the keypoints."""
-        main = None
-        if self.face_box is not None and self.face_embedding is not None:
-            main = ReferenceFace(box=self.face_box, embedding=self.face_embedding)
-        return [main, *self.other_faces]
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Driving:
-    """The motion to follow."""
-
-    keypoints: Array
-    """[F, P, 133, 3] in pixels of the driving video; person i drives the reference's person i. Joints outside the
-    picture are drawn and decide nothing."""
-    height: int
-    """Of the driving video, pixels."""
-    width: int
-    fps: float
-    """Frames a second of these poses: the animation plays at the same."""
-    misalignment: Similarity | None = None
-    """Applied to the poses first, in image heights about the clip's centroid: what MisAlign100 does."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Driven:
-    """What the model is driven by: known before anything dear is done."""
-
-    poses: Array
-    """[F, P, 133, 3] in pixels of the animation."""
-    fps: float
-    """Frames a second."""
-    framing: Framing
-    """How the reference picture becomes the model's. The truth of a self-driven pair is cut around the same middle."""
-    joints_in_picture: float
-    """Share of the joints that lie in the animation, 0 to 1 (`stableanimator.driving.joints_in_picture`)."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Animation:
-    """What came out."""
-
-    frames: npt.NDArray[np.uint8]
-    """uint8 RGB [F, H, W, 3]."""
-    skeletons: npt.NDArray[np.uint8]
-    """What the model was driven by, the same shape."""
-    face_optimisation: FaceOptimisationReport | None
-    """Losses of HJB face optimisation; None without it."""
+from stableanimator.perception.person_boxes import inside, only
 
 
 @torch.no_grad()
@@ -172,8 +53,8 @@ def aligned(
 ) -> Driven:
     """Driven poses brought to the reference, and both into the frame of the animation.
 
-    The reference is cut around the people who are animated (`framing_of`), and the driving video around the same part
-    of its picture, so that a clip that drives itself stays where it is.
+    The reference is cut around the people who are animated, or padded (`framing_of`), and the driving video around the
+    same part of its picture, so that a clip that drives itself stays where it is.
 
     Raises:
         ValueError: other numbers of people, or alignment `learned` without an aligner.
@@ -181,37 +62,51 @@ def aligned(
     people = driving.keypoints.shape[1]
     if people < 1 or len(reference.keypoints) != people:
         raise ValueError(f"{len(reference.keypoints)} people in the reference are driven by {people}")
-    framing, source = framing_of(reference, settings.sizes), (driving.height, driving.width)
-    framings = (Framing.cover(source, framing.size, framing.middle), framing)
+    framing = framing_of(reference, settings.sizes, settings.fit, settings.multiple)
+    source = (driving.height, driving.width)
+    framings = (framing.like(source), framing)
     scope, name = settings.alignment_scope, settings.alignment
     poses = align_driving(driving.keypoints, reference.keypoints, framings, name, scope, aligner, driving.misalignment)
-    shown = only(poses, inside(driving.keypoints, source))
-    share = joints_in_picture(shown, reference.keypoints, framing.source, framing.size)
-    return Driven(poses=poses, fps=driving.fps, framing=framing, joints_in_picture=share)
+    driven = Driven(poses=poses, fps=driving.fps, framing=framing, joints_in_picture=0.0)
+    shown = only(driven.poses_in_frames, inside(driving.keypoints, source))
+    share = joints_in_picture(shown, reference.keypoints, framing.source, framing.kept.size)
+    return replace(driven, joints_in_picture=share)
 
 
-_HEAD = 0.5
-"""How far a head reaches beyond its face's box on each side, as a share of the box."""
+@dataclass(kw_only=True)
+class Sampled:
+    """A clip as latents; its pictures are decoded when they are asked for.
 
+    clip = sampled(models, reference, driven, settings)
+    write_mp4("out.mp4", clip.frames(), driven.fps)       # of any length, a few pictures in memory at a time
+    """
 
-def framing_of(reference: Reference, sizes: Sequence[Size]) -> Framing:
-    """The cut of a reference picture: of the size whose shape is nearest, around all of its people; where these have no
-    room, around the first; whatever else is cut away, the first one's head is not, where its face was found."""
-    height, width, _ = reference.picture.shape
-    people = in_picture(reference.keypoints, (height, width))
-    seen = [person_box(pose[None]) for pose in people if visible(pose[BODY]).any()]
-    heads = [] if reference.face_box is None else [_head(reference.face_box)]
-    corners = np.array([*seen, *heads])
-    if not len(corners):
-        return Framing.cover((height, width), nearest_size(height, width, sizes))
-    all_of_them = (*corners[:, :2].min(0).tolist(), *corners[:, 2:].max(0).tolist())
-    return Framing.keeping((height, width), nearest_size(height, width, sizes), [all_of_them, *seen[:1], *heads])
+    models: Models
+    settings: AnimateSettings
+    latents: Tensor
+    """[F, C, h, w], scaled."""
+    skeletons: npt.NDArray[np.uint8]
+    """[F, H, W, 3] what the model was driven by; of a long clip in a file."""
+    inner: tuple[slice, slice]
+    """Rows and columns of the decoded pictures that are no padding: those that leave."""
+    hook: FaceOptimisation | FaceOptimisationInParts | None
+    report: FaceOptimisationReport | None
+    """Of HJB face optimisation; its loss of the final frames is known when all of them were decoded."""
 
-
-def _head(face: Array) -> tuple[float, float, float, float]:
-    x0, y0, x1, y1 = (float(side) for side in face)
-    more_x, more_y = _HEAD * (x1 - x0), _HEAD * (y1 - y0)
-    return x0 - more_x, y0 - more_y, x1 + more_x, y1 + more_y
+    @torch.no_grad()
+    def frames(self) -> Iterator[npt.NDArray[np.uint8]]:
+        """Pictures uint8 RGB [H, W, 3], one after the other. Chunks of a clip of several windows overlap by half
+        and are fused as windows are, so that every frame has the same weights; those of one window lie side by side."""
+        encoders, count, first = self.models.encoders, len(self.latents), 0
+        spans, chunk = [slice(0, count)], encoders.settings.decode_chunk
+        if count > self.settings.window:
+            spans = windows(count, chunk, chunk // 2)
+        with at_rest(idle_networks(self.models, self.settings, "decoding"), self.settings.offload):
+            for pictures in fused(spans, lambda span: encoders.decode(self.latents[span].to(self.models.device))):
+                if self.hook is not None:
+                    self.hook.judge(pictures, first)
+                first += len(pictures)
+                yield from to_pictures(pictures)[:, *self.inner]
 
 
 @torch.no_grad()
@@ -223,43 +118,85 @@ def animate(
     Raises:
         ValueError: more frames than `max_frames`, none, an embedding of another width, or a setting that needs a model
             which is not there.
+        ConfigError: a size that the model does not take.
+        InputError: a long clip does not fit into the temporary folder.
+    """
+    clip = sampled(models, reference, driven, settings, seed)
+    frames = room(clip.skeletons.shape, np.uint8)
+    for number, frame in enumerate(clip.frames()):
+        frames[number] = frame
+    return Animation(frames=frames, skeletons=clip.skeletons, face_optimisation=clip.report)
+
+
+@torch.no_grad()
+def sampled(
+    models: Models,
+    reference: Reference,
+    driven: Driven,
+    settings: AnimateSettings,
+    seed: int = 0,
+    progress: Callable[[Iterator[int]], Iterator[int]] | None = None,
+) -> Sampled:
+    """As `animate`, for a clip that is decoded later, or whose pictures are not wanted all at once.
+
+    Args:
+        progress: wraps the iterator of denoising steps, for a bar.
     """
     _check(models, reference, driven, settings)
-    poses, size = driven.poses, driven.framing.size
+    poses, size, sampler, device = driven.poses, driven.framing.size, settings.sampler, models.device
+    frames, window = len(poses), settings.window
     skeletons = skeleton_pictures(poses, *size, models.animator.settings.skeleton)
     generator = torch.Generator().manual_seed(seed)
-    conditioning = _condition(models, reference, driven, skeletons, settings, generator)
     denoise = guided(
         models.animator.denoise,
-        models.animator.prepare(conditioning),
-        guidance_scales(*settings.guidance, len(poses)),
+        ClipConditions(models, reference, driven, skeletons, settings, generator),
+        guidance_scales(*settings.guidance, frames, window),
         settings.branches,
     )
-    hook, report = None, None
-    if settings.face_optimisation and any(reference.faces[: poses.shape[1]]):
-        hook = face_hook(models, reference, poses, size, settings.hjb)
-        report = hook.report
-    elif settings.face_optimisation:
-        report = FaceOptimisationReport.of_nobody(len(poses), "the reference shows no face")
-    factor, sampler = models.encoders.factor, settings.sampler
-    shape = (1, len(poses), models.encoders.latent_channels, size[0] // factor, size[1] // factor)
-    noise = initial_noise(shape, sampler, generator).to(models.device)
+    hook, report = _face_optimisation(models, reference, driven, settings)
+    factor = models.encoders.factor
+    shape = (1, frames, models.encoders.latent_channels, size[0] // factor, size[1] // factor)
+    noise = initial_noise(shape, sampler, generator, window)
     with at_rest(idle_networks(models, settings, "sampling"), settings.offload):
         latents = sample(
-            denoise,
-            noise,
+            WindowedDenoiser(denoise, frames, window, settings.overlap, settings.window_offset, device),
+            noise if frames > window else noise.to(device),
             karras_sigmas(sampler.steps, sampler.sigma_min, sampler.sigma_max, sampler.rho),
             sampler,
             hook=hook,
             correction=settings.hjb.correction,
             observe=hook.observe if hook else None,
             generator=generator,
+            progress=progress,
+            over_frames=part_by_part(window) if frames > window else at_once,
         )
-    with at_rest(idle_networks(models, settings, "decoding"), settings.offload):
-        pictures = models.encoders.decode(latents[0])
-        if hook is not None:
-            hook.judge(pictures)
-    return Animation(frames=to_pictures(pictures), skeletons=skeletons, face_optimisation=report)
+    inner = driven.framing.inner
+    return Sampled(
+        models=models,
+        settings=settings,
+        latents=latents[0],
+        skeletons=skeletons[:, *inner],
+        inner=inner,
+        hook=hook,
+        report=report,
+    )
+
+
+def _face_optimisation(
+    models: Models, reference: Reference, driven: Driven, settings: AnimateSettings
+) -> tuple[FaceOptimisation | FaceOptimisationInParts | None, FaceOptimisationReport | None]:
+    """The hook, and the report that it will fill; what there is no use for is None."""
+    frames, people = driven.poses.shape[:2]
+    if not settings.face_optimisation:
+        return None, None
+    if not any(reference.faces[:people]):
+        return None, FaceOptimisationReport.of_nobody(frames, "the reference shows no face")
+    whole = face_hook(models, reference, driven.poses, driven.framing.size, settings.hjb)
+    if frames <= settings.window:
+        return whole, whole.report
+    chunk = models.encoders.settings.decode_chunk
+    parts = FaceOptimisationInParts(whole, max(settings.window // chunk, 1) * chunk, models.device)
+    return parts, whole.report
 
 
 def idle_networks(models: Models, settings: AnimateSettings, stage: Literal["sampling", "decoding"]) -> list[nn.Module]:
@@ -287,8 +224,16 @@ def at_rest(networks: Sequence[nn.Module], on: bool = True) -> Iterator[None]:
 
 def _check(models: Models, reference: Reference, driven: Driven, settings: AnimateSettings) -> None:
     frames = len(driven.poses)
-    if not 1 <= frames <= settings.max_frames:
-        raise ValueError(f"{frames} driving frames; between 1 and max_frames ({settings.max_frames}) can be animated")
+    if frames < 1:
+        raise ValueError("there is no driving frame")
+    if settings.max_frames is not None and frames > settings.max_frames:
+        raise ValueError(f"{frames} driving frames, and max_frames is {settings.max_frames}")
+    height, breadth = driven.framing.size
+    if height % models.multiple or breadth % models.multiple:
+        raise ConfigError(
+            f"animate.settings: {height}x{breadth} pixels do not fit this model, whose sides are multiples of "
+            f"{models.multiple}; change sizes, or multiple for fit: native"
+        )
     width = models.animator.settings.face_encoder.embedding_width
     if reference.face_embedding is not None and reference.face_embedding.shape != (width,):
         raise ValueError(f"face embedding is {reference.face_embedding.shape}, the model reads {width} values")
@@ -296,34 +241,3 @@ def _check(models: Models, reference: Reference, driven: Driven, settings: Anima
         raise ValueError("face optimisation needs ArcFace")
     if settings.face_optimisation and settings.hjb.decoder == "tiny" and models.encoders.tiny is None:
         raise ValueError("hjb.decoder: tiny needs encoders.tiny_decoder")
-
-
-def _condition(
-    models: Models,
-    reference: Reference,
-    driven: Driven,
-    skeletons: npt.NDArray[np.uint8],
-    settings: AnimateSettings,
-    generator: torch.Generator,
-) -> Conditioning:
-    picture = to_tensor(driven.framing.pictures(reference.picture[None]))
-    noisy = augment_reference(picture, settings.reference_noise, generator)
-    micro = MicroConditions(
-        fps_id=models.rates.id_at(driven.fps),
-        motion_bucket=settings.motion_bucket,
-        reference_noise=settings.reference_noise,
-    )
-    return Conditioning(
-        reference_latent=models.encoders.encode(noisy.to(models.device)),
-        clip_embedding=models.encoders.embed(picture.to(models.device)),
-        face_embedding=_embedding(models, reference)[None],
-        pose=to_tensor(skeletons)[None],
-        added_time_ids=added_time_ids(micro, 1),
-        keep=torch.tensor([[name != "face" or settings.face for name in CONDITIONS]]),
-    ).to(models.device)
-
-
-def _embedding(models: Models, reference: Reference) -> Tensor:
-    if reference.face_embedding is None:
-        return torch.zeros(models.animator.settings.face_encoder.embedding_width)
-    return torch.from_numpy(reference.face_embedding)

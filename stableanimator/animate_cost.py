@@ -33,6 +33,10 @@ TAESD = (64, 3)
 """Width, and residual blocks of a stage."""
 SEEN = 1.6
 """Sides of what the recogniser sees, in sides of the face's box."""
+_DECODED = 2
+"""Times that each frame of a long drive is decoded, by chunks that overlap by half."""
+_LATENTS = 6
+"""Arrays of latents of a long drive at one time: the sample, and what one step of second order makes of it."""
 MODES: tuple[tuple[Region, DecoderName], ...] = (
     ("frame", "exact"),
     ("face", "exact"),
@@ -43,7 +47,8 @@ MODES: tuple[tuple[Region, DecoderName], ...] = (
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class AnimateCost:
-    """One animation of one person, in one mode. Memory is of the whole process on a GPU, weights included."""
+    """One animation of one window of frames of one person, in one mode. Memory is of the whole process on a GPU,
+    weights included; a longer drive needs no more of it."""
 
     region: Region
     decoder: DecoderName
@@ -59,6 +64,10 @@ class AnimateCost:
     """Of face optimisation, all steps."""
     decoding_flops: int
     """Of the final frames."""
+    frame_flops: float
+    """Of each frame more, in a drive that is longer than a window: overlapping windows, and chunks of decoding."""
+    frame_bytes: int
+    """Of each of a longer drive's frames in main memory or in the temporary folder: latents, skeleton and picture."""
 
     @property
     def peak_bytes(self) -> int:
@@ -76,7 +85,7 @@ def animate_costs(
     recogniser: Callable[[], nn.Module] | None = None,
     tiny: tuple[int, int] = TAESD,
 ) -> list[AnimateCost]:
-    """Of `settings.max_frames` frames, for all `MODES`.
+    """Of a window of frames, or `settings.max_frames` where these are fewer, for all `MODES`.
 
     Args:
         model: sizes of the denoiser.
@@ -123,7 +132,9 @@ class _Counts:
         optimised: int,
     ) -> None:
         self.models, self.settings, self.arcface, self.optimised = models, settings, arcface, optimised
-        coder, frames = models.encoders, settings.max_frames
+        coder = models.encoders
+        self.frames = frames = min(settings.window, settings.max_frames or settings.window)
+        self.pixels = 3 * size[0] * size[1]
         self.latent = (coder.latent_channels, size[0] // coder.factor, size[1] // coder.factor)
         picture = torch.empty(1, 3, *size)
         branches = 1 if settings.guidance == (1.0, 1.0) else 2
@@ -141,7 +152,7 @@ class _Counts:
         hjb, coder = replace(self.settings.hjb, region=region, decoder=decoder), self.models.encoders
         settings = replace(self.settings, hjb=hjb, face_optimisation=True)
         decode: Decode = coder.decode if decoder == "exact" else coder.decode_tiny
-        frames, (channels, height, width) = settings.max_frames, self.latent
+        frames, (channels, height, width) = self.frames, self.latent
         window = height, width
         if region == "face":
             side = math.ceil(SEEN * face_share * min(height, width)) + 2 * hjb.region_margin
@@ -156,17 +167,21 @@ class _Counts:
         flops *= chunks
         if region == "face" and decoder == "exact" and hjb.region_statistics:
             memory, flops = max(memory, self.decoding), flops + self.decoded
+        flops, latents = self.optimised * flops, 4 * channels * height * width
         kept = {stage: self._weights(settings, stage) for stage in ("sampling", "decoding")}
         return AnimateCost(
             region=region,
             decoder=decoder,
             sampling_bytes=max(self._weights(settings, None) + self.encoding, kept["sampling"] + self.denoising),
             # Gradient and both moments of Adam beside the sample.
-            optimising_bytes=kept["sampling"] + memory + 5 * 4 * frames * channels * height * width,
+            optimising_bytes=kept["sampling"] + memory + 5 * frames * latents,
             decoding_bytes=kept["decoding"] + self.decoding,
             sampling_flops=self.sampling,
-            optimising_flops=self.optimised * flops,
+            optimising_flops=flops,
             decoding_flops=self.decoded,
+            frame_flops=self.sampling / (settings.window - settings.overlap)
+            + (flops + _DECODED * self.decoded) / frames,
+            frame_bytes=_LATENTS * latents + 2 * self.pixels,
         )
 
     def _weights(self, settings: AnimateSettings, stage: str | None) -> int:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from stableanimator.alignment.settings import AlignmentName, AlignmentScope
 from stableanimator.diffusion.settings import FaceOptimisationSettings, SamplerSettings
-from stableanimator.media.framing import Size, check_sizes
+from stableanimator.media.framing import Fit, Size, check_sizes
 from stableanimator.models.settings import Branches
 
 
@@ -15,16 +15,31 @@ class AnimateSettings:
     """Everything about inference that is not the input; the defaults are the released settings, with Algorithm 1."""
 
     sizes: tuple[Size, ...] = ((512, 512), (1024, 576))
-    """Heights and widths in pixels. That of the aspect ratio nearest to the reference's is taken; the
-    reference covers it and is cut around its people."""
+    """Heights and widths in pixels. That of the aspect ratio nearest to the reference's is taken."""
+    fit: Fit = "cover"
+    """How a reference of another aspect ratio comes to that size. `cover`: it is cut around its people; `contain`: it
+    is padded by its own border, and the padding is cut away from the result; `native`: the size is none of `sizes` but
+    that of which least has to be cut, of as many pixels as the nearest of them. Nothing is ever stretched."""
+    multiple: int = 64
+    """Pixels of which the sides of a `native` size are multiples: what the VAE and the U-Net shrink a picture by.
+    Released: 64."""
     background: tuple[int, int, int] = (255, 255, 255)
     """Red, green and blue, 0 to 255, of what shows through transparent parts of a reference picture; white, as most
     viewers show them."""
-    max_frames: int = 16
-    """Frames at most. The released U-Net is trained on 16; overlapped windows for longer drives do not exist yet."""
+    window: int = 16
+    """Frames that the denoiser sees at once: as many as it was trained on. Released: 16. A longer drive is animated in
+    overlapping windows that are fused at every denoising step."""
+    overlap: int = 4
+    """Frames that neighbouring windows share at least. Released: 4. More of them blend longer, at a cost of
+    window / (window - overlap) of the time of windows side by side."""
+    window_offset: int = 5
+    """Frames by which windows begin earlier at each evaluation of the denoiser than at the one before, so that no frame
+    lies at a window's end in every step; 0: they stay (released)."""
+    max_frames: int | None = None
+    """Frames of the drive that are animated at most, from its start; null: all of them."""
     guidance: tuple[float, float] = (1.0, 3.0)
-    """Guidance of the first and of the last frame, linear between. Released: 1 to 3 is the pipeline's default; the
-    commands that come with it pass 3 for both."""
+    """Guidance of the first and of the last frame of a window's length, linear between; a longer clip keeps the last
+    value from there on. Released: 1 to 3 is the pipeline's default; the commands that come with it pass 3 for both."""
     branches: Branches = "auto"
     """Whether guidance's two branches run as one batch (`together`) or one after the other in half the memory
     (`apart`); the results differ by rounding. `auto`: together, until a GPU's memory does not hold it."""
@@ -58,8 +73,14 @@ class AnimateSettings:
         check_sizes("sizes", self.sizes)
         if not all(0 <= level <= 255 for level in self.background):
             raise ValueError(f"background is {self.background}; red, green and blue must be 0 to 255")
-        if self.max_frames < 1:
-            raise ValueError("max_frames must be at least 1")
+        if self.multiple < 8 or self.multiple % 8:
+            raise ValueError("multiple must be a multiple of 8")
+        if self.max_frames is not None and self.max_frames < 1:
+            raise ValueError("max_frames must be at least 1, or null")
+        if not 0 <= self.overlap < self.window:
+            raise ValueError("overlap must lie in 0 to window - 1")
+        if self.window_offset < 0:
+            raise ValueError("window_offset must not be negative")
         if min(self.guidance) < 0:
             raise ValueError("guidance must not be negative")
         if self.reference_noise < 0:

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 import torch
+from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
 from stableanimator.alignment.aligner import Aligner
@@ -17,6 +18,7 @@ from stableanimator.alignment.methods import align
 from stableanimator.alignment.poses import body_pose
 from stableanimator.alignment.settings import AlignmentName, AlignmentScope
 from stableanimator.alignment.similarity import Similarity, mean_point
+from stableanimator.media.frame_store import room
 from stableanimator.media.framing import Framing, Size
 from stableanimator.perception.person_boxes import in_picture, inside, only, visible
 from stableanimator.perception.settings import SkeletonStyle
@@ -56,6 +58,42 @@ def follow_people(frames: Sequence[Array], count: int, size: Size | None = None)
     for person, track in enumerate(find_again(follow_everybody(joints), count)):
         for frame, number in track.places:
             result[frame, person] = frames[frame][number]
+    return result
+
+
+def pair_people(reference: Array, driving: Array) -> list[int]:
+    """Who drives whom: for each reference person the driving one whose place and size among the driving people is most
+    like theirs among the reference's; all of them together, so that each drives one.
+
+    Places are those of the first frame that shows most of the driving people: so long as nobody is hidden.
+
+    Args:
+        reference: [P, 133, 3] in pixels of the reference picture, joints outside of it missing.
+        driving: [F, P, 133, 3] the same of the driving video.
+    """
+    seen = visible(driving[:, :, BODY]).any(-1).sum(1)
+    ours, theirs = _among_others(reference), _among_others(driving[int(np.argmax(seen))])
+    cost = np.linalg.norm(ours[:, None] - theirs[None], axis=-1)
+    return [int(person) for person in linear_sum_assignment(np.nan_to_num(cost, nan=_UNSEEN))[1]]
+
+
+_UNSEEN = 100.0
+"""A cost beyond all others of a person of whom no place is known."""
+
+
+def _among_others(people: Array) -> npt.NDArray[np.float64]:
+    """[P, 3] where each of poses [P, 133, 3] is and how large: the middle's distance from that of all, in mean sizes,
+    and the logarithm of the size over the mean one. NaN for who is not seen."""
+    seen = visible(people[:, BODY])[..., None]
+    points = np.where(seen, people[:, BODY, :2], np.nan).astype(np.float64)
+    there = seen.any((1, 2))
+    result = np.full((len(people), 3), np.nan)
+    if there.any():
+        low, high = np.nanmin(points[there], 1), np.nanmax(points[there], 1)
+        sizes = np.maximum(np.linalg.norm(high - low, axis=-1), 1.0)
+        middles = (low + high) / 2
+        result[there, :2] = (middles - middles.mean(0)) / sizes.mean()
+        result[there, 2] = np.log(sizes / sizes.mean())
     return result
 
 
@@ -110,8 +148,12 @@ def align_driving(
 
 
 def skeleton_pictures(keypoints: Array, height: int, width: int, style: SkeletonStyle) -> npt.NDArray[np.uint8]:
-    """Poses [F, P, 133, 3] in pixels -> skeleton pictures, uint8 [F, H, W, 3]."""
-    return np.stack([draw_skeleton(people, height, width, style) for people in keypoints])
+    """Poses [F, P, 133, 3] in pixels -> skeleton pictures, uint8 [F, H, W, 3]; of a long clip in a file
+    (`stableanimator.media.frame_store`)."""
+    pictures = room((len(keypoints), height, width, 3), np.uint8)
+    for number, people in enumerate(keypoints):
+        pictures[number] = draw_skeleton(people, height, width, style)
+    return pictures
 
 
 def face_points(keypoints: Array, height: int, width: int) -> Array:

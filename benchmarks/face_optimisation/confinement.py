@@ -19,9 +19,9 @@ from stableanimator.animate import Driven, Reference, aligned, animate
 from stableanimator.diffusion.hjb import FaceOptimisation, OptimisedFace, face_loss
 from stableanimator.diffusion.settings import FACE_OPTIMISATION_PRESETS, FaceOptimisationSettings
 from stableanimator.driving import EYES_AND_NOSE, face_boxes, face_points
+from stableanimator.inference.optimised_faces import face_hook
 from stableanimator.media.framing import box_mask
 from stableanimator.media.tensors import to_tensor
-from stableanimator.optimised_faces import face_hook
 from stableanimator.perception.skeleton import FACE
 
 FRAMES, CHUNK = 4, 2

@@ -189,7 +189,7 @@ def face_optimisation_figures(size: Size) -> list[Figure]:
     figures, where = [], f"{FRAMES} x {size[0]}x{size[1]}"
     note = "counted, weights in it: the denoiser's bf16, all others float32"
     for offload in (False, True):
-        settings, how = AnimateSettings(max_frames=FRAMES, offload=offload), ", offload" * offload
+        settings, how = AnimateSettings(window=FRAMES, offload=offload), ", offload" * offload
         for cost in animate_costs(ModelSettings(), EncoderSettings(), settings, size, torch.bfloat16,
                                   recogniser=IResNet100):  # fmt: skip
             mode = f"{cost.region} and {cost.decoder}"

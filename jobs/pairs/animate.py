@@ -27,6 +27,7 @@ from stableanimator.diffusion.hjb import FaceOptimisationReport
 from stableanimator.diffusion.settings import FaceOptimisationSettings
 from stableanimator.driving import BODY
 from stableanimator.errors import CheckpointError, RowError
+from stableanimator.media.audio import add_sound, has_sound
 from stableanimator.media.video import write_lossless, write_mp4
 from stableanimator.models.checkpoints import load_model_folder
 from stableanimator.models.encoders import Encoders
@@ -166,15 +167,23 @@ class AnimatePair:
         row["seconds"] = time.monotonic() - started
         row |= _face_columns(animation.face_optimisation)
         people = (len(reference.keypoints), len(whole.keypoints))
-        row["detail"] = "; ".join(_remarks(row, drive, driven, people, animation, self.models.rates)) or None
-        row |= self._write(pair, variant, animation, driven)
+        remarks = [*_remarks(row, drive, driven, people, animation, self.models.rates)]
+        heard = None
+        if self.job.settings.audio:
+            heard = (pair["driving_uri"], drive.begins) if has_sound(pair["driving_uri"]) else None
+            remarks += [] if heard else ["no sound: the drive has none"]
+        row["detail"] = "; ".join(remarks) or None
+        row |= self._write(pair, variant, animation, driven, heard)
         row["poses_uri"] = self._write_poses(self.job.path(pair, variant, "-poses.parquet"), drive, driven)
         table = pa.Table.from_pylist([row], schema=PREDICTIONS)
         self.store.write_part(FAMILY, self.job.part_key(pair, variant, self.job.settings.lossless), "row", table)
         return row
 
-    def _write(self, pair: Pair, variant: str, animation: Animation, driven: Driven) -> dict[str, str]:
-        """The videos, and their columns of PREDICTIONS."""
+    def _write(
+        self, pair: Pair, variant: str, animation: Animation, driven: Driven, heard: tuple[str, float] | None
+    ) -> dict[str, str]:
+        """The videos, and their columns of PREDICTIONS; `heard` is the video whose sound the mp4 gets, and from which
+        second on."""
         wanted: list[tuple[str, str, npt.NDArray[np.uint8], VideoWriter]] = [
             ("prediction_uri", ".mp4", animation.frames, write_mp4),
             ("skeleton_uri", "-skeleton.mp4", animation.skeletons, write_mp4),
@@ -187,6 +196,8 @@ class AnimatePair:
             with tempfile.TemporaryDirectory() as folder:
                 local = Path(folder) / path.rpartition("/")[2]
                 write(local, frames, driven.fps)
+                if column == "prediction_uri" and heard is not None:
+                    add_sound(local, *heard, len(frames) / driven.fps)
                 self.store.write_bytes(path, local.read_bytes())
             uris[column] = self.store.uri(path)
         return uris

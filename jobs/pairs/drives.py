@@ -36,11 +36,13 @@ class Drive:
     """At which the frames follow one another."""
     left_out: int
     """Frames of the pair behind the last one that was taken."""
+    begins: float = 0.0
+    """Seconds from the first frame of the driving video to the first one that was taken."""
     remarks: tuple[str, ...] = ()
     """What a person should know of it."""
 
 
-def read_keypoints(pair: Pair, fps: float, most: int) -> Drive:
+def read_keypoints(pair: Pair, fps: float, most: int | None) -> Drive:
     """Poses from a table with FRAMES' columns of one clip, as `PairReader.drive` takes them; the nearest measured frame
     stands in for one that was not measured for people.
 

@@ -16,7 +16,7 @@ from jobs.pairs.pairs_table import Pair, misalignment
 from jobs.pairs.people import People
 from pipelines.measures.frames import steady_indices
 from stableanimator.animate import Driving, Reference, ReferenceFace
-from stableanimator.driving import follow_people
+from stableanimator.driving import follow_people, pair_people
 from stableanimator.errors import PersonError, RowError
 from stableanimator.media.pictures import Colour, read_image
 from stableanimator.media.video import VideoInfo, VideoReader
@@ -71,13 +71,13 @@ class PairReader:
             other_faces=tuple(others),
         )
 
-    def drive(self, pair: Pair, fps: float, most: int) -> Drive:
+    def drive(self, pair: Pair, fps: float, most: int | None) -> Drive:
         """The driving poses of a pair: from its table of keypoints, or by running DWPose on its video.
 
         Args:
             pair: a row of PAIRS.
             fps: frames a second to take, as `pipelines.measures.frames.steady_indices` does.
-            most: frames at most, from the start.
+            most: frames at most, from the start; null: all.
 
         Raises:
             PersonError: `no_driving_person`, in none of the frames.
@@ -90,7 +90,7 @@ class PairReader:
             raise PersonError("no_driving_person", f"in none of {len(drive.poses)} frames")
         return drive
 
-    def _read_video(self, pair: Pair, fps: float, most: int) -> Drive:
+    def _read_video(self, pair: Pair, fps: float, most: int | None) -> Drive:
         with VideoReader(pair["driving_uri"]) as video:
             info = video.info
             start = pair["start"] or 0
@@ -106,6 +106,7 @@ class PairReader:
                 height=info.height,
                 width=info.width,
                 fps=steady,
+                begins=float(info.times[indices[0]]),
                 left_out=len(indices) - len(places),
                 remarks=tuple(_of_video(pair, info)),
             )
@@ -155,21 +156,26 @@ def _distances(people: Array, face: Face) -> npt.NDArray[np.float64]:
 def assign(pair: Pair, reference: Reference, drive: Drive) -> tuple[Reference, Driving]:
     """Reference people and driving people brought into one order, and the pair's misalignment.
 
-    `person_map` names the driving person (in order of size in the first frame) for each reference person; without it
-    they are taken in order, as many as both sides usually have: somebody who passes by drives nobody.
+    `person_map` names the driving person (in order of size in the first frame) for each reference person; without it as
+    many as both sides usually have, from the first on, drive those whose place and size is most like theirs
+    (`stableanimator.driving.pair_people`): somebody who passes by drives nobody.
 
     Raises:
         RowError: `bad_person_map`, it names a person who is not there; `bad_misalignment`.
     """
     counts = [len(people) for people in drive.poses]
     available, usual = max(counts), max(1, int(np.median(counts)))
-    wanted = pair["person_map"]
-    if wanted is None:
-        wanted = list(range(min(len(reference.keypoints), usual)))
+    named = pair["person_map"]
+    wanted = list(range(min(len(reference.keypoints), usual))) if named is None else named
     if not wanted or len(wanted) > len(reference.keypoints) or not all(0 <= i < available for i in wanted):
         detail = f"{wanted}: the reference shows {len(reference.keypoints)} people, the driving video {available}"
         raise RowError("bad_person_map", detail)
-    followed = follow_people(drive.poses, max(wanted) + 1, (drive.height, drive.width))[:, wanted]
+    size = (drive.height, drive.width)
+    followed = follow_people(drive.poses, max(wanted) + 1, size)
+    if named is None:
+        shown = in_picture(reference.keypoints[: len(wanted)], (reference.picture.shape[0], reference.picture.shape[1]))
+        wanted = pair_people(shown, in_picture(followed, size))
+    followed = followed[:, wanted]
     people = replace(
         reference, keypoints=reference.keypoints[: len(wanted)], other_faces=reference.other_faces[: len(wanted) - 1]
     )

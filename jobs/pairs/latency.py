@@ -42,7 +42,7 @@ class TimeAnimations:
         """Raises torch.OutOfMemoryError where the card is too small."""
         settings = self.job.settings.variants[item["variant"]]
         frames, size = self.latency.frames, self.latency.size
-        settings = replace(settings, sizes=(size,), max_frames=max(frames, settings.max_frames))
+        settings = replace(settings, sizes=(size,), fit="cover", max_frames=None)
         width = self.models.animator.settings.face_encoder.embedding_width
         reference, driven = still_person(size, frames, self.models.rates.fps[0], width)
         on_gpu = self.models.device.type == "cuda"

@@ -76,6 +76,7 @@ def animate_job(config: Config, model: NamedModel) -> AnimateJob:
             "encoders": asdict(config.encoders),
             "perception": asdict(perception),
         }
+        | ({"audio": True} if settings.audio else {})
     )
     return AnimateJob(
         root=config.root,

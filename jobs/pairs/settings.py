@@ -37,6 +37,8 @@ class AnimateJobSettings:
     """What is made of every pair, with the same seed, by name (letters, digits, `_` and `-`). A configuration says of
     each what differs from `settings`: any of them, or nothing. Where none is named there are two: `plain` without HJB
     face optimisation and `hjb` with it."""
+    audio: bool = False
+    """Whether results have the sound of the part of the driving video that drives them."""
     require_reference_face: bool = False
     """Whether a pair fails in whose reference no face is found. Else it is animated as the released code does, with
     zeros for the face's embedding, and its row says so."""

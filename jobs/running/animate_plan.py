@@ -34,7 +34,8 @@ def animate_plan(config: Config) -> str:
     except WeightsError as error:
         return "\n".join([*lines, f"what face optimisation takes is known when there are encoders: {error}"])
     costs = animate_costs(config.model, encoders, settings, size, getattr(torch, config.animate.precision), tiny=tiny)
-    return "\n".join([*lines, _heading(optimised, settings, size), *(_line(cost, settings) for cost in costs)])
+    lines += [_heading(optimised, settings, size), *(_line(cost, settings) for cost in costs)]
+    return "\n".join([*lines, _longer(next(cost for cost in costs if _chosen(cost, settings)))])
 
 
 def _lossless(config: Config) -> Iterator[str]:
@@ -49,24 +50,35 @@ def _lossless(config: Config) -> Iterator[str]:
 
 
 def _heading(variant: str, settings: AnimateSettings, size: Size) -> str:
+    frames = min(settings.window, settings.max_frames or settings.window)
     return (
-        f"face optimisation of {variant}, {settings.max_frames} frames of {size[0]}x{size[1]}, a face of a seventh of "
+        f"face optimisation of {variant}, {frames} frames of {size[0]}x{size[1]}, a face of a seventh of "
         "the shorter side, counted without the recogniser; the rest of an animation beside it:"
     )
 
 
+def _longer(cost: AnimateCost) -> str:
+    return (
+        f"each frame more: {_tera(cost.frame_flops)} TFLOP, no more GPU memory, and {cost.frame_bytes / 1e6:.2f} MB of "
+        "main memory or, of a long drive, of the temporary folder"
+    )
+
+
+def _chosen(cost: AnimateCost, settings: AnimateSettings) -> bool:
+    return (settings.hjb.region, settings.hjb.decoder) == (cost.region, cost.decoder)
+
+
 def _line(cost: AnimateCost, settings: AnimateSettings) -> str:
-    chosen = (settings.hjb.region, settings.hjb.decoder) == (cost.region, cost.decoder)
     gib = 2**30
     rest = max(cost.sampling_bytes, cost.decoding_bytes) / gib
     return (
         f"  region {cost.region}, decoder {cost.decoder}: {cost.optimising_bytes / gib:.2f} GiB beside {rest:.2f}, "
         f"{_tera(cost.optimising_flops)} TFLOP beside {_tera(cost.sampling_flops + cost.decoding_flops)}"
-        f"{' (chosen)' * chosen}"
+        f"{' (chosen)' * _chosen(cost, settings)}"
     )
 
 
-def _tera(flops: int) -> str:
+def _tera(flops: float) -> str:
     value = flops / 1e12
     return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
 

@@ -57,6 +57,15 @@ class OptimisedFace:
     boxes: Tensor | None = None
     """[F, 4] x0, y0, x1, y1 in latents: what the crop sees. Only region `face` reads it."""
 
+    def part(self, frames: slice) -> OptimisedFace:
+        """The same in some of the frames."""
+        return OptimisedFace(
+            points=self.points[frames],
+            wanted=self.wanted.expand(len(self.points), -1)[frames],
+            mask=None if self.mask is None else self.mask[frames],
+            boxes=None if self.boxes is None else self.boxes[frames],
+        )
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FaceOptimisationRecord:
@@ -84,6 +93,8 @@ class FaceOptimisationReport:
     """Those that carry a loss, of whichever person."""
     people: int
     """Whose faces are seen in one of them."""
+    faces: int
+    """Of all people in all frames: what the losses are means over."""
     skipped: str | None
     """Why nothing was optimised, or None."""
     records: list[FaceOptimisationRecord] = field(default_factory=list)
@@ -94,7 +105,7 @@ class FaceOptimisationReport:
     @classmethod
     def of_nobody(cls, frames: int, why: str) -> FaceOptimisationReport:
         """Where there is nobody whose face could be optimised."""
-        return cls(frames=frames, frames_with_face=0, people=0, skipped=why)
+        return cls(frames=frames, frames_with_face=0, people=0, faces=0, skipped=why)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -128,6 +139,7 @@ class FaceOptimisation:
         faces: one for each person.
         decode_chunk: frames that are decoded together, the same as in the final decoding.
         whole_frame: helps `decode` with windows, for the setting `region_statistics`; None: it needs no help.
+        first: number of the first frame, where the clip is a part of another one that shares `whole_frame`.
 
     Raises:
         ValueError: no face, other numbers of frames, or region `face` without boxes.
@@ -142,6 +154,7 @@ class FaceOptimisation:
         faces: Sequence[OptimisedFace],
         decode_chunk: int,
         whole_frame: WholeFrame | None = None,
+        first: int = 0,
     ) -> None:
         if decode_chunk < 1:
             raise ValueError("decode_chunk must be at least 1")
@@ -162,11 +175,12 @@ class FaceOptimisation:
         self._shows = torch.stack([torch.isfinite(face.points).all(-1).sum(-1) >= 2 for face in faces]).cpu()
         self._count = int(self._shows.sum())
         self._whole_frame = whole_frame if self._in_windows and settings.region_statistics else None
-        self._recorded = False
+        self._recorded, self._first = False, first
         self.report = FaceOptimisationReport(
             frames=self._shows.shape[1],
             frames_with_face=int(self._shows.any(0).sum()),
             people=int(self._shows.any(1).sum()),
+            faces=self._count,
             skipped=None if self._count else "no driven frame has a face",
         )
 
@@ -216,14 +230,26 @@ class FaceOptimisation:
         self.report.records[-1] = replace(last, carried=self.loss(carried))
 
     @torch.no_grad()
-    def judge(self, pictures: Tensor) -> None:
-        """The loss of the final frames [F, 3, H, W] in [-1, 1], whatever decoder gave the gradients."""
+    def judge(self, pictures: Tensor, first: int = 0) -> None:
+        """The loss of the final frames [n, 3, H, W] in [-1, 1], whatever decoder gave the gradients.
+
+        All at once, or one stretch after the other: `first` is the number of the first of them.
+        """
         if self.report.skipped:
             return
-        chunks = [slice(f, f + self._chunk) for f in range(0, len(pictures), self._chunk)]
-        everybody = range(len(self._faces))
-        losses = [self._loss_of(pictures[frames], frames, everybody) for frames in chunks]
-        self.report.final = float(sum(losses))
+        everybody, starts = range(len(self._faces)), range(first, first + len(pictures), self._chunk)
+        losses = [
+            self._loss_of(chunk, slice(start, start + len(chunk)), everybody)
+            for start, chunk in zip(starts, pictures.split(self._chunk), strict=True)
+        ]
+        earlier = self.report.final if first else None
+        self.report.final = (earlier or 0.0) + float(sum(losses))
+
+    def part(self, frames: slice) -> FaceOptimisation:
+        """The same of some of the frames, with a report of its own."""
+        faces = [face.part(frames) for face in self._faces]
+        networks = (self._decode, self._crop, self._embed_face)
+        return FaceOptimisation(self.settings, *networks, faces, self._chunk, self._whole_frame, frames.start)
 
     def loss_and_gradient(self, latents: Tensor) -> tuple[float, Tensor]:
         """The loss of latents [1, F, C, h, w] and its gradient, one piece in memory at a time."""
@@ -287,11 +313,11 @@ class FaceOptimisation:
         self._recorded = True
         with torch.no_grad():
             for frames in self._chunks_with_a_face():
-                with self._whole_frame.recording(frames.start):
+                with self._whole_frame.recording(self._first + frames.start):
                     self._decode(latents[0, frames], frames.stop - frames.start)
 
     def _helped(self, piece: _Piece) -> AbstractContextManager[None]:
-        return nullcontext() if self._whole_frame is None else self._whole_frame.using(piece.frames.start)
+        return nullcontext() if self._whole_frame is None else self._whole_frame.using(self._first + piece.frames.start)
 
     def _piece_loss(self, latents: Tensor, piece: _Piece) -> Tensor:
         """Of latents [n, C, h, w] of one piece."""

@@ -1,4 +1,5 @@
-"""How a picture of any size becomes one of the model's: scaled until it covers it, then cut out.
+"""How a picture of any size becomes one of the model's: scaled until it covers it and cut out, or until it lies in it
+and padded.
 
 Nothing is stretched: both axes are scaled alike, up to the rounding of the scaled size to whole pixels. Points and
 boxes go through the same transform, in pixels with the origin at the top-left corner of the top-left pixel.
@@ -9,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import cv2
 import numpy as np
@@ -16,6 +18,9 @@ import numpy.typing as npt
 
 Size = tuple[int, int]
 """Height and width in pixels."""
+
+Fit = Literal["cover", "contain", "native"]
+"""`cover`: cut to one of the sizes; `contain`: padded to one of them; `native`: cut no more than the network asks."""
 
 Box = tuple[float, float, float, float]
 """x0, y0, x1, y1 in pixels of a source."""
@@ -39,9 +44,22 @@ def similar_sizes(height: int, width: int, sizes: Sequence[Size]) -> list[Size]:
     return [nearest, *(size for size in others if distance(size) <= math.log(2))]
 
 
+def native_size(height: int, width: int, pixels: int, multiple: int) -> Size:
+    """The size to which a picture of `height` x `width` is cut least: sides are multiples of `multiple`, and it has at
+    most so many pixels, and three quarters of them where any such size has."""
+    sides = range(multiple, max(pixels // multiple, multiple) + 1, multiple)
+    sizes = [(rows, columns) for rows in sides for columns in sides if rows * columns <= pixels]
+    large = [size for size in sizes if size[0] * size[1] >= _NATIVE * pixels]
+    return nearest_size(height, width, sorted(large or sizes or [(multiple, multiple)], key=math.prod, reverse=True))
+
+
+_NATIVE = 0.75
+
+
 @dataclass(frozen=True, slots=True)
 class Framing:
-    """Source pixels -> target pixels: scale to `scaled`, then cut `size` out at offset `top`, `left`."""
+    """Source pixels -> target pixels: scale to `scaled`, then cut `size` out at offset `top`, `left`; where these are
+    negative the rest repeats the picture's border (`inner` says what does not)."""
 
     source: Size
     scaled: Size
@@ -62,6 +80,21 @@ class Framing:
         if middle is None:
             return cls(source, scaled, size, (scaled[0] - size[0]) // 2, (scaled[1] - size[1]) // 2)
         return cls._at(source, scaled, size, middle[1] * scaled[0] - size[0] / 2, middle[0] * scaled[1] - size[1] / 2)
+
+    @classmethod
+    def contain(cls, source: Size, size: Size) -> Framing:
+        """The largest picture of the source's shape that lies in `size`, in its middle. Its sides are even, as videos
+        ask for."""
+        factor = min(size[0] / source[0], size[1] / source[1])
+        height, width = (max(2 * round(side * factor / 2), 2) for side in source)
+        scaled = (min(height, size[0]), min(width, size[1]))
+        return cls(source, scaled, size, -((size[0] - scaled[0]) // 2), -((size[1] - scaled[1]) // 2))
+
+    def like(self, source: Size) -> Framing:
+        """Another picture, brought to the same size in the same way: padded, or cut around the same middle."""
+        if self.kept.size != self.size:
+            return Framing.contain(source, self.size)
+        return Framing.cover(source, self.size, self.middle)
 
     @classmethod
     def keeping(cls, source: Size, size: Size, boxes: Sequence[Box]) -> Framing:
@@ -103,6 +136,20 @@ class Framing:
         return x / self.scaled[1], y / self.scaled[0]
 
     @property
+    def inner(self) -> tuple[slice, slice]:
+        """Rows and columns of the target that show the source; the others are padding."""
+        places = zip((self.top, self.left), self.scaled, self.size, strict=True)
+        rows, columns = (slice(max(-place, 0), min(whole - place, side)) for place, whole, side in places)
+        return rows, columns
+
+    @property
+    def kept(self) -> Framing:
+        """The same without the padding. `Framing.cover` with its size and middle makes it again."""
+        rows, columns = self.inner
+        size = (rows.stop - rows.start, columns.stop - columns.start)
+        return Framing(self.source, self.scaled, size, max(self.top, 0), max(self.left, 0))
+
+    @property
     def enlargement(self) -> float:
         """Pixels of the target for one of the source, along one side; below 1 where it shrinks."""
         return max(self.scaled[0] / self.source[0], self.scaled[1] / self.source[1])
@@ -111,6 +158,8 @@ class Framing:
         """uint8 [n, H, W, 3] of the source's size -> [n, *size, 3]; area averaging where it shrinks."""
         if frames.shape[1:3] != self.source:
             raise ValueError(f"frames are {frames.shape[1:3]}, this framing is for {self.source}")
+        if self.kept.size != self.size:
+            return self._padded(self.kept.pictures(frames))
         rows, columns = slice(self.top, self.top + self.size[0]), slice(self.left, self.left + self.size[1])
         if self.scaled == self.source:
             return np.ascontiguousarray(frames[:, rows, columns])
@@ -118,6 +167,11 @@ class Framing:
         width_height = (self.scaled[1], self.scaled[0])
         resized = [cv2.resize(frame, width_height, interpolation=interpolation)[rows, columns] for frame in frames]
         return np.stack(resized) if resized else np.empty((0, *self.size, 3), np.uint8)
+
+    def _padded(self, frames: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+        rows, columns = self.inner
+        around = ((rows.start, self.size[0] - rows.stop), (columns.start, self.size[1] - columns.stop))
+        return np.pad(frames, ((0, 0), *around, (0, 0)), mode="edge")
 
     def keypoints(self, keypoints: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
         """[..., 3] of x, y, score: moved; missing points (NaN) stay missing, points outside keep their place there."""

@@ -7,10 +7,10 @@ BT.709, transparency is dropped, and interlaced pictures stay woven; `VideoReade
 
 from __future__ import annotations
 
-import contextlib
 import os
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -186,7 +186,7 @@ def write_mp4(path: str | Path, frames: Iterable[Image], fps: float, *, crf: int
     Raises:
         ValueError: no frames, or frames of different sizes.
     """
-    with _whole(Path(path), "mp4", {"movflags": "+faststart"}) as container:
+    with _container(path, "mp4", {"movflags": "+faststart"}) as container:
         first, all_of_them = _of_one_size(frames)
         height, width = first.shape[:2]
         stream = container.add_stream("libx264", rate=_rate(fps), options={"crf": str(crf)})
@@ -212,7 +212,7 @@ def write_lossless(path: str | Path, frames: Iterable[Image], fps: float) -> Non
     Raises:
         ValueError: no frames, or frames of different sizes.
     """
-    with _whole(Path(path), "matroska", {"fflags": "+bitexact"}) as container:  # else the muxer draws an id
+    with _container(path, "matroska", {"fflags": "+bitexact"}) as container:  # else the muxer draws an id
         first, all_of_them = _of_one_size(frames)
         stream = container.add_stream("ffv1", rate=_rate(fps))
         stream.height, stream.width = first.shape[:2]
@@ -224,15 +224,22 @@ def write_lossless(path: str | Path, frames: Iterable[Image], fps: float) -> Non
         container.mux(stream.encode(None))
 
 
-@contextlib.contextmanager
-def _whole(target: Path, kind: str, options: dict[str, str]) -> Iterator[Any]:
-    """A container of FFmpeg's `kind` to write into, which takes its name when it is closed without an error."""
+@contextmanager
+def _container(path: str | Path, kind: str, options: dict[str, str]) -> Iterator[Any]:
+    """A container of FFmpeg's `kind` to write into."""
+    with written_whole(path) as temporary, av.open(temporary, "w", format=kind, options=options) as container:
+        yield container
+
+
+@contextmanager
+def written_whole(path: str | Path) -> Iterator[str]:
+    """A temporary file beside `path`, which it becomes when nothing went wrong inside."""
+    target = Path(path)
     target.parent.mkdir(parents=True, exist_ok=True)
     handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.stem}-", suffix=target.suffix)
     os.close(handle)
     try:
-        with av.open(temporary, "w", format=kind, options=options) as container:
-            yield container
+        yield temporary
         os.chmod(temporary, 0o644)  # mkstemp gives 0600
         os.replace(temporary, target)
     finally:

@@ -70,6 +70,11 @@ class Prepared:
     added_time_ids: Tensor
     """[B, 3] micro-conditions."""
 
+    @property
+    def device(self) -> torch.device:
+        """Where they are."""
+        return self.context.device
+
     def window(self, frames: Tensor | slice) -> Prepared:
         """The same conditions for some of the frames: indices [n] or a slice."""
         return replace(self, pose_features=self.pose_features[:, frames])

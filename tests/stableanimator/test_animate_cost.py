@@ -129,6 +129,18 @@ def test_statistics_of_whole_frames_cost_a_decoding_a_step(tiny_settings: ModelS
     assert with_them.optimising_flops - without.optimising_flops == 2 * without.decoding_flops
 
 
+def test_a_frame_more_costs_its_windows_its_chunks_and_no_memory_of_the_gpu(tiny_settings: ModelSettings) -> None:
+    """By hand: windows of 3 that share one are half again as many frames, and a frame is decoded by two chunks of the
+    three frames' two; the optimiser looks at each once. A frame's latents are 4 x 16 x 8 of 4 bytes, six times, and its
+    pictures 3 bytes a pixel, twice."""
+    settings = {"max_frames": None, "window": 3, "overlap": 1}
+    for cost in _costs(tiny_settings, **settings).values():
+        more = cost.sampling_flops / 2 + (2 * cost.decoding_flops + cost.optimising_flops) / 3
+        assert cost.frame_flops == pytest.approx(more)
+        assert cost.frame_bytes == 6 * 4 * 4 * 16 * 8 + 2 * 3 * 128 * 64
+    assert _costs(tiny_settings, **settings | {"max_frames": 500}) == _costs(tiny_settings, **settings)
+
+
 def test_memory_is_less_by_what_rests(tiny_settings: ModelSettings) -> None:
     def size(*networks: nn.Module, value: int = 4) -> int:
         return sum(value * each.numel() for network in networks for each in network.parameters())

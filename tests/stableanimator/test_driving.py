@@ -15,6 +15,7 @@ from stableanimator.driving import (
     follow_people,
     joints_in_picture,
     misalign_clip,
+    pair_people,
     skeleton_pictures,
 )
 from stableanimator.media.framing import Framing
@@ -80,6 +81,33 @@ def test_a_second_person_enters_late() -> None:
     followed = follow_people([np.stack([one]), np.stack([two, one])], 2)
     np.testing.assert_array_equal(followed[1], np.stack([one, two]))
     assert np.isnan(followed[0, 1, :, :2]).all()
+
+
+@pytest.mark.parametrize("order", [[0, 1, 2], [2, 0, 1], [1, 0, 2], [2, 1, 0]])
+def test_people_drive_those_who_stand_where_they_do(order: list[int]) -> None:
+    """Three in a row, and in the reference the same three, twice as large and in another order."""
+    row = np.stack([_person(seed, (x, 50)) for seed, x in enumerate((30, 80, 130))])
+    reference = (row * [2, 2, 1] + [40, -10, 0]).astype(np.float32)
+    assert pair_people(reference, row[order][None]) == [order.index(person) for person in range(3)]
+
+
+def test_people_of_one_place_drive_those_of_their_size_and_who_is_never_seen_whoever_is_left() -> None:
+    small, large = _person(0, (50, 50)) * [0.5, 0.5, 1], _person(0, (50, 50))
+    small[:, :2] += 25
+    pair = np.stack([large, small]).astype(np.float32)
+    assert pair_people(pair[::-1].copy(), pair[None]) == [1, 0]
+    nobody = np.full_like(pair[:1], np.nan)
+    nobody[..., 2] = 0
+    assert pair_people(pair, np.concatenate([nobody, pair[:1]])[None]) == [1, 0]
+
+
+def test_places_are_those_of_a_frame_that_shows_all() -> None:
+    """The left one is hidden at first, and later they change places."""
+    left, right = _person(0, (20, 50)), _person(1, (80, 50))
+    hidden = left.copy()
+    hidden[:, 2] = 0
+    frames = np.stack([np.stack(each) for each in ((hidden, right), (left, right), (right, left))])
+    assert pair_people(np.stack([right, left]), frames) == [1, 0]
 
 
 def test_misalignment_turns_the_clip_about_the_centroid_of_all_its_joints() -> None:

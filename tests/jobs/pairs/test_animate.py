@@ -62,7 +62,7 @@ MODEL = ModelSettings(
     skeleton="ours",
 )
 SETTINGS = AnimateSettings(
-    sizes=((32, 32),), max_frames=40, sampler=SamplerSettings(steps=1), alignment="svd", face_optimisation=False
+    sizes=((32, 32),), sampler=SamplerSettings(steps=1), alignment="svd", face_optimisation=False
 )
 SYNTHETIC = "package://stableanimator.synthetic/weights"
 PERCEPTION = PerceptionSettings(
@@ -108,11 +108,11 @@ def _drive(path: Path, stamps: np.ndarray, picture: np.ndarray) -> str:
     return str(path)
 
 
-def _actor(folder: Path, rates: FrameRates, fps: float | None) -> AnimatePair:
+def _actor(folder: Path, rates: FrameRates, fps: float | None, **job: Any) -> AnimatePair:
     torch.manual_seed(0)
     save_model_folder(folder / "model", Animator(MODEL), None, rates, {"encoders": Encoders(ENCODERS).fingerprint})
     settings = AnimateJobSettings(
-        fps=fps, settings=SETTINGS, variants={"plain": SETTINGS}, precision="float32", gpus_per_actor=0
+        fps=fps, settings=SETTINGS, variants={"plain": SETTINGS}, precision="float32", gpus_per_actor=0, **job
     )
     return AnimatePair(
         AnimateJob(
@@ -207,3 +207,31 @@ def test_the_rate_is_the_models_or_the_settings(
     drive = _drive(tmp_path / "drive.mp4", STAMPS["25"][:25], np.asarray(Image.open(person)))
     row = _animate(_actor(tmp_path, rates, fps), person, drive)
     assert row["frame_index"] == list(range(0, 25, step))
+
+
+def test_a_result_has_the_sound_of_its_part_on_request_and_says_where_there_is_none(
+    person: Path, tmp_path: Path
+) -> None:
+    """A click at 1 s of the drive, which is 0.6 s after frame 10 of 25 frames a second."""
+    mute = _drive(tmp_path / "mute.mp4", STAMPS["25"], np.asarray(Image.open(person)))
+    loud = str(tmp_path / "loud.mp4")
+    with av.open(mute) as film, av.open(loud, "w") as container:
+        pictures = container.add_stream_from_template(film.streams.video[0])
+        voice = container.add_stream("aac", rate=48_000, layout="mono")
+        for packet in film.demux(video=0):
+            if packet.size:
+                packet.stream = pictures
+                container.mux(packet)
+        samples = np.zeros((1, 3 * 48_000), np.float32)
+        samples[:, 48_000:48_200] = 0.9
+        frame = av.AudioFrame.from_ndarray(samples, format="fltp", layout="mono")
+        frame.sample_rate = 48_000
+        container.mux(voice.encode(frame))
+        container.mux(voice.encode(None))
+    actor = _actor(tmp_path, FrameRates(fps=(8.0,), fps_id=None), None, audio=True)
+    row = _animate(actor, person, loud, start=10, end=50)
+    with av.open(row["prediction_uri"]) as container:
+        heard = np.concatenate([each.to_ndarray()[0] for each in container.decode(audio=0)])
+    assert np.argmax(np.abs(heard)) / 48_000 == pytest.approx(0.6, abs=0.03)
+    assert row["detail"] is None or "sound" not in row["detail"]
+    assert "no sound: the drive has none" in _animate(actor, person, mute, start=10, end=50)["detail"]

@@ -17,6 +17,10 @@ from stableanimator.media.pictures import WHITE
 from stableanimator.media.video import VideoReader
 from stableanimator.perception.faces import Face
 from stableanimator.perception.settings import FaceSettings, PerceptionSettings, PoseSettings
+from stableanimator.synthetic.figure.actor import draw_actor, figure_of
+from stableanimator.synthetic.figure.geometry import View
+from stableanimator.synthetic.figure.motions import move
+from stableanimator.synthetic.figure.poses import mirrored
 
 EMPTY: dict[str, Any] = dict.fromkeys(PAIRS.names)
 
@@ -55,6 +59,54 @@ def test_people_are_matched_in_order_or_by_the_map() -> None:
     two, both = assign(EMPTY, _reference(3), drive)
     assert len(two.keypoints) == both.keypoints.shape[1] == 2
     assert (both.height, both.width, both.misalignment) == (100, 200, None)
+
+
+def _crossing(count: int, absent: dict[int, range]) -> tuple[list[list[np.ndarray]], list[list[np.ndarray]]]:
+    """Drawn people who walk through one another, and who is detected: those of some frames are not, and the order of
+    each frame but the first is another one."""
+    generator = np.random.default_rng(7)
+    times = np.arange(40) / 10
+    walkers = []
+    for person in range(count):
+        right = person % 2 == 0
+        x = (150 + 120 * person) + (1 if right else -1) * 60 * (times - 0.5)
+        moved = move("stroll", times, person)
+        poses = moved.poses if right else np.stack([mirrored(pose) for pose in moved.poses])
+        view = View(np.stack([x / 100, np.full(40, 2.0)], -1), np.full(40, 1.0 + 0.05 * person))
+        points = figure_of(draw_actor(generator), poses, moved.expression, view).keypoints * 100
+        pose = np.full((40, 133, 3), (np.nan, np.nan, 0), np.float32)
+        pose[:, :17, :2], pose[:, :17, 2] = points[:, :17], 0.9
+        walkers.append(pose)
+    every = [[walker[frame] for walker in walkers] for frame in range(40)]
+    seen = []
+    for frame, people in enumerate(every):
+        there = [pose for person, pose in enumerate(people) if frame not in absent.get(person, range(0))]
+        seen.append(there if frame == 0 else [there[place] for place in generator.permutation(len(there))])
+    return every, seen
+
+
+@pytest.mark.parametrize(
+    ("count", "absent"),
+    [(2, {}), (2, {1: range(8, 14)}), (3, {}), (3, {0: range(17, 23), 2: range(30, 36)}), (3, {1: range(28, 40)})],
+)
+def test_people_who_cross_leave_and_come_back_drive_their_own(count: int, absent: dict[int, range]) -> None:
+    """The reference shows them from the right to the left; in the drive they begin from the left."""
+    every, seen = _crossing(count, absent)
+    drive = replace(_drive(*seen), height=300, width=800)
+    picture = np.zeros((300, 800, 3), np.uint8)
+    shown = np.stack([every[0][person] for person in reversed(range(count))])
+    reference = Reference(picture=picture, keypoints=shown, face_box=None, face_embedding=None)
+    people, driving = assign(EMPTY, reference, drive)
+    assert len(people.keypoints) == count
+    for place, person in enumerate(reversed(range(count))):
+        for frame in range(40):
+            found = driving.keypoints[frame, place]
+            if frame in absent.get(person, range(0)):
+                assert not found[:, 2].any()
+            else:
+                np.testing.assert_array_equal(found, every[frame][person])
+    _, named = assign(EMPTY | {"person_map": list(range(count))}, reference, drive)
+    np.testing.assert_array_equal(named.keypoints, driving.keypoints[:, ::-1])
 
 
 def test_somebody_who_passes_by_drives_nobody() -> None:

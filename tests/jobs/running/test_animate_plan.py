@@ -22,12 +22,14 @@ def test_every_mode_has_a_line_and_the_chosen_one_is_marked() -> None:
     lines = animate_plan(load(str(TINY), ["animate.settings.hjb.region=face"])).splitlines()
     assert lines[0] == "animate makes of every pair: plain, hjb"
     assert "face optimisation of hjb, 8 frames of 96x96" in lines[2]
-    modes = [line.split(":")[0].strip() for line in lines[3:]]
+    modes = [line.split(":")[0].strip() for line in lines[3:7]]
     assert modes == [
         f"region {region}, decoder {decoder}" for decoder in ("exact", "tiny") for region in ("frame", "face")
     ]
-    assert [line.endswith("(chosen)") for line in lines[3:]].count(True) == 1
-    assert all("GiB beside" in line and "TFLOP beside" in line for line in lines[3:])
+    assert [line.endswith("(chosen)") for line in lines[3:7]].count(True) == 1
+    assert all("GiB beside" in line and "TFLOP beside" in line for line in lines[3:7])
+    assert lines[7].startswith("each frame more: ")
+    assert "no more GPU memory" in lines[7]
 
 
 def test_without_face_optimisation_or_encoders_it_says_so(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stableanimator.media.framing import Framing, box_mask, check_sizes, nearest_size, similar_sizes
+from stableanimator.media.framing import Framing, box_mask, check_sizes, native_size, nearest_size, similar_sizes
 from stableanimator.media.tensors import to_pictures, to_tensor
 
 SIZES = ((512, 512), (1024, 576), (576, 1024))
@@ -103,6 +103,76 @@ def test_the_cut_is_full_of_picture_and_touches_two_borders(height: int, width: 
     assert framing.scaled[0] - rows <= 1 or framing.scaled[1] - columns <= 1
     scale = [scaled / source for scaled, source in zip(framing.scaled, framing.source, strict=True)]
     assert abs(scale[0] * height - scale[1] * height) <= 1 + height / width  # alike, up to half a pixel an axis
+
+
+@given(sides, sides, sides, sides)
+def test_what_is_contained_is_whole_in_the_middle_and_not_stretched(
+    height: int, width: int, rows: int, columns: int
+) -> None:
+    rows, columns = rows - rows % 2, columns - columns % 2  # sizes of models are
+    framing = Framing.contain((height, width), (rows, columns))
+    inner = framing.kept
+    assert (inner.size, inner.top, inner.left) == (framing.scaled, 0, 0)
+    assert inner.size[0] % 2 == inner.size[1] % 2 == 0
+    assert inner.size[0] == rows or inner.size[1] == columns
+    left = framing.inner[1].start, columns - framing.inner[1].stop, framing.inner[0].start, rows - framing.inner[0].stop
+    assert left[0] == left[1]
+    assert left[2] == left[3]
+    for axis, side in enumerate((height, width)):  # to a pixel, as sides are even
+        other = (width, height)[axis]
+        assert abs(framing.scaled[axis] - framing.scaled[1 - axis] * side / other) <= 1 + side / other + 1e-9 or (
+            2 in framing.scaled
+        )
+
+
+def test_padding_repeats_the_border_and_points_go_where_the_picture_goes() -> None:
+    frame = np.full((1, 40, 20, 3), 90, np.uint8)
+    frame[0, :, 0] = 30
+    frame[0, :, -1] = 200
+    framing = Framing.contain((40, 20), (40, 48))
+    picture = framing.pictures(frame)[0, ..., 0]
+    assert picture.shape == (40, 48)
+    assert (picture[:, :15] == 30).all()
+    assert (picture[:, 15:33] == 90).all()
+    assert (picture[:, 33:] == 200).all()
+    assert framing.inner == (slice(0, 40), slice(14, 34))
+    np.testing.assert_array_equal(framing.pictures(frame)[:, *framing.inner], frame)
+    assert framing.keypoints(np.array([5, 7, 1.0], np.float32)).tolist() == [19, 7, 1]
+
+
+@pytest.mark.parametrize("shape", [(480, 640), (100, 333), (333, 100), (1, 1), (1080, 1920)])
+@pytest.mark.parametrize("fit", ["cover", "contain", "native"])
+def test_the_truth_meets_the_frames_that_come_out_by_their_size_and_middle_alone(
+    shape: tuple[int, int], fit: str
+) -> None:
+    """A truth three times as large: a point of it comes to lie where the reference's does, to a pixel."""
+    shape = (max(shape[0], 48), max(shape[1], 48))
+    size = nearest_size(*shape, SIZES)
+    if fit == "contain":
+        framing = Framing.contain(shape, size)
+    else:
+        size = native_size(*shape, size[0] * size[1], 64) if fit == "native" else size
+        framing = Framing.keeping(shape, size, [(0.2 * shape[1], 0.1 * shape[0], 0.5 * shape[1], 0.4 * shape[0])])
+    kept = framing.kept
+    truth = Framing.cover((3 * shape[0], 3 * shape[1]), kept.size, framing.middle)
+    places = np.random.default_rng(0).uniform(0, 1, (20, 2)) * [shape[1], shape[0]]
+    np.testing.assert_allclose(truth._move(3 * places), kept._move(places), atol=1.01)
+    offset = [framing.inner[1].start, framing.inner[0].start]
+    np.testing.assert_allclose(framing._move(places) - offset, kept._move(places), atol=1e-3)
+    again = framing.like((3 * shape[0], 3 * shape[1]))
+    np.testing.assert_allclose(again._move(3 * places), framing._move(places), atol=1.01)
+
+
+def test_a_native_size_is_what_the_network_takes_of_the_pictures_own_shape() -> None:
+    assert native_size(1080, 1920, 576 * 1024, 64) == (576, 1024)
+    assert native_size(600, 900, 96 * 96, 16) == (80, 112)  # 64x96 has two thirds of the pixels, 64x112 another shape
+    for height, width in ((700, 1000), (333, 1000), (1000, 901)):
+        rows, columns = native_size(height, width, 576 * 1024, 64)
+        assert rows % 64 == columns % 64 == 0
+        assert 0.75 * 576 * 1024 <= rows * columns <= 576 * 1024
+        cut = rows / columns / (height / width)
+        assert min(cut, 1 / cut) > 0.9
+    assert native_size(10, 1000, 64, 64) == (64, 64)  # no size has so few
 
 
 def test_frames_of_another_size_and_odd_sizes_are_refused() -> None:

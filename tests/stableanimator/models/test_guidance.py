@@ -46,8 +46,8 @@ def _x() -> Tensor:
 
 @pytest.mark.parametrize("branches", ["auto", "together", "apart"])
 def test_guidance_extrapolates_frame_by_frame(branches: Branches) -> None:
-    assert torch.equal(guidance_scales(1.0, 3.0, FRAMES), torch.tensor([1.0, 2.0, 3.0]))
-    predict = guided(_Answers(), _prepared(), guidance_scales(1.0, 3.0, FRAMES), branches)
+    assert torch.equal(guidance_scales(1.0, 3.0, FRAMES, 16), torch.tensor([1.0, 2.0, 3.0]))
+    predict = guided(_Answers(), _prepared(), guidance_scales(1.0, 3.0, FRAMES, 16), branches)
     result = predict(_x(), torch.tensor(1.0))
     # 1 + scale * (3 - 1)
     assert [result[:, frame].unique().tolist() for frame in range(FRAMES)] == [[3.0], [5.0], [7.0]]
@@ -56,7 +56,7 @@ def test_guidance_extrapolates_frame_by_frame(branches: Branches) -> None:
 @pytest.mark.parametrize(("branches", "calls"), [("together", [[0, 1]]), ("apart", [[0], [1]])])
 def test_branches_run_as_one_batch_or_one_after_the_other(branches: Branches, calls: list[list[float]]) -> None:
     denoise = _Answers()
-    guided(denoise, _prepared(), guidance_scales(1.0, 3.0, FRAMES), branches)(_x(), torch.tensor(1.0))
+    guided(denoise, _prepared(), guidance_scales(1.0, 3.0, FRAMES, 16), branches)(_x(), torch.tensor(1.0))
     assert denoise.calls == calls
 
 
@@ -69,20 +69,20 @@ def test_guidance_of_one_runs_the_conditional_branch_alone(branches: Branches) -
 
 def test_what_memory_does_not_hold_together_runs_apart_from_then_on(caplog: pytest.LogCaptureFixture) -> None:
     denoise = _Answers(most_clips=1)
-    predict = Guided(denoise, _prepared(), guidance_scales(1.0, 3.0, FRAMES), together=True, may_part=True)
+    predict = Guided(denoise, _prepared(), guidance_scales(1.0, 3.0, FRAMES, 16), together=True, may_part=True)
     results = [predict(_x(), torch.tensor(1.0)) for _ in range(3)]
     assert denoise.calls == [[0, 1]] + 3 * [[0], [1]]
     assert [result[0, :, 0, 0, 0].tolist() for result in results] == [[3.0, 5.0, 7.0]] * 3
     assert len(caplog.records) == 1
     assert "one after the other" in caplog.records[0].message
     with pytest.raises(torch.cuda.OutOfMemoryError):
-        guided(denoise, _prepared(), guidance_scales(1.0, 3.0, FRAMES), "together")(_x(), torch.tensor(1.0))
+        guided(denoise, _prepared(), guidance_scales(1.0, 3.0, FRAMES, 16), "together")(_x(), torch.tensor(1.0))
 
 
 @torch.no_grad()
 def test_together_and_apart_agree_on_the_real_network(animator: Animator, conditioning: Conditioning) -> None:
     """Two clips a branch, at the ends and in the middle of the sampler's levels."""
-    prepared, scales = animator.prepare(conditioning), guidance_scales(1.0, 3.0, FRAMES)
+    prepared, scales = animator.prepare(conditioning), guidance_scales(1.0, 3.0, FRAMES, 16)
     x = torch.randn(2, FRAMES, 4, 4, 2, generator=torch.Generator().manual_seed(2))
     for level in (0.002, 1.0, 700.0):
         noisy, sigma = x * (1 + level), torch.tensor(level)

@@ -11,10 +11,10 @@ import torch
 
 from stableanimator.animate import Animation, Driving, Models, Reference, ReferenceFace, aligned
 from stableanimator.diffusion.settings import FaceOptimisationSettings
+from stableanimator.inference.optimised_faces import face_hook
 from stableanimator.models.encoders import Encoders, tiny_autoencoder
-from stableanimator.optimised_faces import face_hook
 
-from .small_animation import EMBEDDING, FRAMES, HJB, PLAIN, animate, small_pose
+from ..small_animation import EMBEDDING, FRAMES, HJB, PLAIN, animate, small_pose
 
 pytestmark = pytest.mark.numeric
 

@@ -6,8 +6,6 @@ they should look like.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 import numpy.typing as npt
 import torch
@@ -16,13 +14,11 @@ from torch import Tensor
 from stableanimator.diffusion.hjb import FaceOptimisation, OptimisedFace
 from stableanimator.diffusion.settings import FaceOptimisationSettings
 from stableanimator.driving import face_boxes, face_points, face_yaw
+from stableanimator.inference.inputs import Models, Reference, ReferenceFace
 from stableanimator.media.framing import Size, box_mask
 from stableanimator.media.tensors import to_tensor
 from stableanimator.models.group_norm_statistics import GroupNormStatistics
 from stableanimator.perception.arcface import TEMPLATE, ArcFace, align_crops, crop_boxes
-
-if TYPE_CHECKING:
-    from stableanimator.animate import Models, Reference, ReferenceFace
 
 Array = npt.NDArray[np.float32]
 
