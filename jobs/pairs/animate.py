@@ -203,7 +203,7 @@ class AnimatePair:
         return uris
 
     def _write_poses(self, path: str, drive: Drive, driven: Driven) -> str:
-        table = keypoint_table(driven.poses, drive.frame_index, driven.fps, driven.framing.size)
+        table = keypoint_table(driven.poses_in_frames, drive.frame_index, driven.fps, driven.framing.kept.size)
         self.store.write_bytes(path, parquet_bytes(table))
         return self.store.uri(path)
 
