@@ -208,10 +208,10 @@ def picture_metrics(
     protocol = PROTOCOLS[name]
     size = protocol.common_size(generated.size, truth.size)
     first, second = generated.resized(size, protocol.resize), truth.resized(size, protocol.resize)
-    counts = image.absolute_differences(first, second)
-    metrics = {"l1": protocol.l1(counts), "psnr": image.psnr(counts), "ssim": protocol.ssim(first, second)}
+    apart = image.differences(first, second)
+    metrics = {"l1": protocol.l1(apart), "psnr": image.psnr(apart), "ssim": protocol.ssim(first, second)}
     if protocol.psnr_uint8:
-        metrics["psnr_uint8"] = image.psnr_uint8(counts)
+        metrics["psnr_uint8"] = image.psnr_uint8(apart)
     if networks is not None and networks.lpips is not None and networks.lpips_column is not None:
         layers = [_layers(networks.lpips, seen, name, networks.device, size) for seen in (generated, truth)]
         metrics[networks.lpips_column] = float(networks.lpips.distance(*layers))
