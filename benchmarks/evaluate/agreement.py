@@ -252,7 +252,7 @@ def motion(generator: np.random.Generator) -> Row:
         for a, b in zip(_joints(a_frame[0]), _joints(b_frame[0]), strict=True)
         if a[2] and b[2]
     ]
-    fps, step = 20.0, 2
+    fps, step = 20.0, 4
     above = below = 0.0
     for t in range(len(truth) - step):
         for joint in range(18):
