@@ -18,9 +18,9 @@ from stableanimator.metrics.pose import Array, found_again, joint_distances, mai
 from stableanimator.perception.person_boxes import visible
 
 _SECONDS = 0.2
-"""Over which a velocity is taken: joints then move by more than a pose network errs, and a gesture takes longer. Of drawn
-results that are 0 to 4 frames late at 25 a second, neighbours were in the right order in 94 % of cases over 0.08 s, in
-98 % over 0.12 s and in all from 0.16 s on."""
+"""Over which a velocity is taken: joints then move by more than a pose network errs, and a gesture takes longer. Of
+drawn results that are 0 to 4 frames late at 25 a second, neighbours were in the right order in 94 % of cases over
+0.08 s, in 98 % over 0.12 s and in all from 0.16 s on."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
