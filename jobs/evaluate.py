@@ -66,10 +66,11 @@ def run(config: Config, runs: JobRuns) -> str:
     means = variant_means(rows, shown)
     gained = {each.variant: each for each in gains(rows, variants)}
     for name, (run, model_id) in begun.items():
-        run.metrics(means.get(name, {}), model_id=model_id)
+        run.metrics(means.get(name, {}), model_id=model_id, dataset="benchmark")
         if name in gained:
             run.metrics({f"{column}_gain": gain for column, gain in gained[name].of.items()})
-        run.table("metrics", [row for row in rows if row["variant"] == name])
+        of_variant = [row for row in rows if row["variant"] == name]
+        run.table("metrics", [{key: each for key, each in row.items() if key != "variant"} for row in of_variant])
     print_means(means, settings.protocol)
     for each in gained.values():
         print(each)

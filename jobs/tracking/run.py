@@ -33,6 +33,7 @@ class Run:
         self.run_id = run_id
         self.outputs = {} if outputs is None else outputs
         """Ids of what this process recorded as made, by name."""
+        self._digests: dict[str, str] = {}
         self._client = MlflowClient(tracking_uri=uri)
 
     def __reduce__(self) -> tuple[type[Run], tuple[str, str]]:
@@ -46,15 +47,23 @@ class Run:
         for begin in range(0, len(fresh), _PARAMS_AT_ONCE):
             self._client.log_batch(self.run_id, params=fresh[begin : begin + _PARAMS_AT_ONCE])
 
-    def metrics(self, values: Mapping[str, float | None], step: int = 0, model_id: str | None = None) -> None:
+    def metrics(
+        self,
+        values: Mapping[str, float | None],
+        step: int = 0,
+        model_id: str | None = None,
+        dataset: str | None = None,
+    ) -> None:
         """Log numbers of one step. NaN and None are left out: what is missing is recorded as missing.
 
         Args:
-            model_id: of the model that they judge (`model`): MLflow shows them beside it too.
+            model_id: of the model that they judge (`judges_model`): MLflow shows them beside it too.
+            dataset: what it was judged on: the name of one that this process recorded (`dataset`).
         """
         now = time.time_ns() // 1_000_000
+        digest = None if dataset is None else self._digests[dataset]
         points = [
-            Metric(name, float(value), now, step, model_id=model_id)
+            Metric(name, float(value), now, step, model_id=model_id, dataset_name=dataset, dataset_digest=digest)
             for name, value in values.items()
             if value is not None and value == value
         ]
@@ -115,6 +124,7 @@ class Run:
         tags = [InputTag(key="mlflow.data.context", value=context)]
         self._client.log_inputs(self.run_id, [DatasetInput(dataset=dataset, tags=tags)])
         self.tag(name, digest[:_SHORT])
+        self._digests[name] = digest[:_DIGEST_LENGTH]
         if context == "output":
             self.outputs[name] = digest
 

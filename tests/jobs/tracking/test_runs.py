@@ -162,7 +162,8 @@ def test_a_model_is_shown_with_what_judged_it(client: MlflowClient) -> None:
     with job_runs(Job(verb="evaluate", experiment="another", key="e")) as runs:
         plain, hjb = runs.open("plain"), runs.open("hjb")
         for run, psnr in ((plain, 20.0), (hjb, 21.0)):
-            run.metrics({"psnr": psnr, "ssim": None}, model_id=run.judges_model(trained))
+            run.dataset("benchmark", "file:///pairs", "ef" * 32)
+            run.metrics({"psnr": psnr, "ssim": None}, model_id=run.judges_model(trained), dataset="benchmark")
         stranger = hjb.judges_model(elsewhere)
 
     model = client.get_logged_model(made)
@@ -171,6 +172,7 @@ def test_a_model_is_shown_with_what_judged_it(client: MlflowClient) -> None:
     assert {name: model.tags[name] for name in ("collection", "folder")} == {
         "collection": trained, "folder": "/models/small.v2/step_9"
     }  # fmt: skip
+    assert {(metric.dataset_name, metric.dataset_digest) for metric in model.metrics} == {("benchmark", "ef" * 16)}
     judged = {(metric.run_id, metric.key, metric.value) for metric in model.metrics}
     assert judged == {(plain.run_id, "psnr", 20.0), (hjb.run_id, "psnr", 21.0)}
     outputs = [(each.model_id, each.step) for each in client.get_run(later.run_id).outputs.model_outputs]
