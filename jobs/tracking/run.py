@@ -81,8 +81,7 @@ class Run:
         self._client.log_artifact(self.run_id, str(local_path), artifact_path=folder or None)
 
     def video(self, local_path: str | Path, name: str, step: int) -> None:
-        """Log an mp4 as the artifact `videos/<name>_step_<step>.mp4`: MLflow has no series of videos as it has of
-        pictures, and shows artifacts by name."""
+        """Log an mp4 as the artifact `videos/<name>_step_<step>.mp4`: MLflow shows artifacts in the order of names."""
         with tempfile.TemporaryDirectory() as folder:
             named = Path(folder, f"{name}_step_{step:07d}.mp4")
             named.symlink_to(Path(local_path).resolve())
@@ -92,13 +91,10 @@ class Run:
         """Log a text (YAML, HTML) as the artifact `name`."""
         self._client.log_text(self.run_id, text, name)
 
-    def picture(self, picture: npt.NDArray[np.uint8], name: str, step: int | None = None) -> None:
-        """Log an RGB picture [H, W, 3]: as the artifact `name`, or, with a step, as one of the series `name`, which
-        MLflow's chart page shows beside those of other runs with a slider over the steps."""
-        if step is None:
-            self._client.log_image(self.run_id, picture, artifact_file=name)
-        else:
-            self._client.log_image(self.run_id, picture, key=name, step=step)
+    def picture(self, picture: npt.NDArray[np.uint8], name: str) -> None:
+        """Log an RGB picture [H, W, 3] as the artifact `name`. (MLflow's series of pictures, by key and step, are shown
+        below all of a run's parameters.)"""
+        self._client.log_image(self.run_id, picture, artifact_file=name)
 
     def curve(self, name: str) -> list[tuple[int, float]]:
         """The steps and values of a metric that was logged; empty where none was."""
