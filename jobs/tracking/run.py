@@ -140,14 +140,14 @@ class Run:
         self._client.log_outputs(self.run_id, [LoggedModelOutput(model_id, step)])
         return model_id
 
-    def judges_model(self, collection_id: str) -> str:
+    def judges_model(self, collection_id: str, kind: str = "model") -> str:
         """Record that this run judges a model; returns its id in MLflow, for `metrics`.
 
         One that no training has recorded in this tracker (weights from elsewhere) is recorded now.
         """
-        model_id = self._model(collection_id) or self._new_model("model", collection_id[:_SHORT], collection_id)
+        model_id = self._model(collection_id) or self._new_model(kind, collection_id[:_SHORT], collection_id)
         self._client.log_inputs(self.run_id, models=[LoggedModelInput(model_id)])
-        self.tag("model", collection_id[:_SHORT])
+        self.tag(kind, collection_id[:_SHORT])
         return model_id
 
     def _model(self, collection_id: str) -> str | None:
