@@ -72,7 +72,7 @@ def inputs_key(verb: str, config: Config, store: Store, read: Outputs) -> str | 
     if verb == "curate" and (sources := _sources(config, store)) is None:
         return None
     if verb == "curate":
-        content["sources"] = sources
+        content["sources"], content["follows"] = sources, _newest_release(store)
     try:
         content["files"] = {each.path: _content(each.path) for each in needed_files(config, [verb]) if each.everywhere}
     except (OSError, UserError):
@@ -92,6 +92,14 @@ def _sources(config: Config, store: Store) -> Any:
         return None
     listed = [[each.uri, each.key, list(each.rights), str(each.error)] for each in list_sources(crawl)]
     return [listed, sorted(plan.videos), {str(path): file_sha256(path) for path in files}]
+
+
+def _newest_release(store: Store) -> str | None:
+    """A release keeps the splits of earlier ones, so what came last is read too."""
+    try:
+        return store.open("releases").id
+    except UserError:
+        return None
 
 
 def _content(path: str) -> Any:
