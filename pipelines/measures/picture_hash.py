@@ -50,7 +50,7 @@ class PictureHash:
 
     def add(self, frame: Frame) -> None:
         """Take the next frame."""
-        small = cv2.resize(frame.image, (_SHRUNK, _SHRUNK), interpolation=cv2.INTER_AREA)
+        small = _shrunk(frame.image, _SHRUNK)
         self._plain.append(picture_hash(small))
         self._mirrored.append(picture_hash(small[:, ::-1]))
         self._cuts.append([picture_hash(cut) for cut in _cuts(small, self._margin)])
@@ -62,9 +62,13 @@ class PictureHash:
 
 def picture_hash(image: NDArray[np.uint8]) -> int:
     """The 64 bits of a picture [H, W, 3], the lowest frequency first, as one unsigned number."""
-    small = cv2.resize(np.ascontiguousarray(image), (_HASHED, _HASHED), interpolation=cv2.INTER_AREA)
-    bits = imagehash.phash(Image.fromarray(small), hash_size=_BITS).hash
+    bits = imagehash.phash(Image.fromarray(_shrunk(image, _HASHED)), hash_size=_BITS).hash
     return int.from_bytes(np.packbits(bits).tobytes(), "big")
+
+
+def _shrunk(image: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
+    """[side, side, 3]"""
+    return np.asarray(cv2.resize(np.ascontiguousarray(image), (side, side), interpolation=cv2.INTER_AREA), np.uint8)
 
 
 def _cuts(image: NDArray[np.uint8], margin: float) -> list[NDArray[np.uint8]]:

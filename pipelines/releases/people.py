@@ -2,7 +2,8 @@
 
 Two faces are alike if the cosine of their directions is at least `select.same_person_cosine`. A person is a set of
 clips of which any two are alike (complete linkage), so a chain of likenesses makes nobody of two people. What is
-connected by such a chain stays on one side of the split all the same: nobody is on both, also where a person was parted.
+connected by such a chain stays on one side of the split all the same: nobody is on both, also where one
+was parted.
 
     n clips' faces   E width of an embedding
 """
@@ -69,7 +70,7 @@ def connected(directions: Array, least_cosine: float) -> Labels:
 def people_of(directions: Array, groups: Labels, least_cosine: float) -> Labels:
     """[n] the person of each of directions [n, E]: complete linkage, group by group.
 
-    Takes 4 m^2 bytes for the m faces of the largest of `groups` (`connected`), since faces of two of them are not alike.
+    Faces of two of `groups` (`connected`) are not alike, so this takes 4 m^2 bytes for the m faces of the largest.
     """
     people = np.zeros(len(directions), np.int64)
     found = 0

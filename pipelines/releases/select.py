@@ -180,8 +180,8 @@ def _scalar_rows(table: pa.Table, measure: str) -> dict[str, dict[str, Any]]:
 
 
 def reject_copies(verdicts: list[dict[str, Any]], copies: Sequence[NearPair], settings: SelectSettings) -> None:
-    """Hold the accepted shots against each other: those with the larger picture first, then the longer ones. A shot that
-    another rule rejects keeps nobody out."""
+    """Hold the accepted shots against each other: those with the larger picture first, then the longer ones. A shot
+    that another rule rejects keeps nobody out."""
     accepted = [row for row in verdicts if row["verdict"] == "accept"]
     accepted.sort(key=lambda row: (-row["width"] * row["height"], -row["seconds"], row["shot_id"]))
     nearest = nearest_kept([row["shot_id"] for row in accepted], copies, settings.min_near_duplicate_distance or 0.0)

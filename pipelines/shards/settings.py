@@ -37,7 +37,8 @@ class EncodeSettings:
     spacing of 1 to 4, which is (1, 2, 3, 4)."""
     references: References = "same_clip"
     """Where the candidate references of a row come from: frames of its own clip and cut, or of other clips of the same
-    person (the release says who is in which), each in one of `crops` and of the row's size, or half of them each (`pipelines.shards.references`)."""
+    person (the release says whose a clip is), each in one of `crops` and of the row's size, or half of them each
+    (`pipelines.shards.references`)."""
     reference_count: int = 4
     """Candidate references of a cut of a clip at most, spread evenly over frames with a face."""
     max_people: int = 4
