@@ -1,6 +1,6 @@
 """Near-duplicates: `python -m benchmarks.evaluate.duplicates`. Copies of every other of 200 drawn videos, among all.
 
-Each copy is made in one of four ways: encoded again at a low quality, cropped by 5 % (at a random place: up to all of it
+Each is made in one of four ways: encoded again at a low quality, cropped by 5 % (at a random place: up to all of it
 at one side), mirrored, trimmed by a third. The rule should reject one of each pair, and no other video.
 """
 

@@ -161,13 +161,13 @@ VERDICTS = pa.schema(  # written by pipelines.releases.select: one row for every
         *SHOTS,
         ("verdict", pa.string()),  # accept | reject
         ("failed_rules", pa.list_(_failure)),  # every rule that failed, with its value and threshold, or an error
+        *((name, pa.float64()) for measure in MEASURES for name in scalar_columns(measure)),
         # the next two of shots that no other rule rejects
         ("near_duplicate_of", pa.string()),  # the kept shot of another video that it is most like; null: like none
         (
             "near_duplicate_distance",
             pa.float64(),
         ),  # share of the hashes' bits that differ from it, 0 to 1; 1: like none
-        *((name, pa.float64()) for measure in MEASURES for name in scalar_columns(measure)),
     ]
 )
 
