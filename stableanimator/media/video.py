@@ -7,6 +7,7 @@ BT.709, transparency is dropped, and interlaced pictures stay woven; `VideoReade
 
 from __future__ import annotations
 
+import contextlib
 import os
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
@@ -166,17 +167,52 @@ def write_mp4(path: str | Path, frames: Iterable[Image], fps: float, *, crf: int
     Raises:
         ValueError: no frames, or frames of different sizes.
     """
-    target = Path(path)
+    with (
+        _whole_or_not(Path(path), ".mp4") as temporary,
+        av.open(temporary, "w", format="mp4", options={"movflags": "+faststart"}) as container,
+    ):
+        _encode(container, iter(frames), Fraction(fps).limit_denominator(1001), crf)
+
+
+def write_lossless(path: str | Path, frames: Iterable[Image], fps: float) -> None:
+    """Encode frames, uint8 RGB [H, W, 3] of one size, as FFV1 in Matroska: read again they are the same, bit by bit,
+    and equal frames make equal files.
+
+    Raises:
+        ValueError: no frames, or frames of different sizes.
+    """
+    with (
+        _whole_or_not(Path(path), ".mkv") as temporary,
+        av.open(temporary, "w", format="matroska", options={"fflags": "+bitexact"}) as container,
+    ):
+        _encode_lossless(container, iter(frames), Fraction(fps).limit_denominator(1001))
+
+
+@contextlib.contextmanager
+def _whole_or_not(target: Path, suffix: str) -> Iterator[str]:
+    """A file to write, which takes its place when it is done."""
     target.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.stem}-", suffix=".mp4")
+    handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.stem}-", suffix=suffix)
     os.close(handle)
     try:
-        with av.open(temporary, "w", format="mp4", options={"movflags": "+faststart"}) as container:
-            _encode(container, iter(frames), Fraction(fps).limit_denominator(1001), crf)
+        yield temporary
         os.chmod(temporary, 0o644)  # mkstemp gives 0600
         os.replace(temporary, target)
     finally:
         Path(temporary).unlink(missing_ok=True)
+
+
+def _encode_lossless(container: Any, frames: Iterator[Image], rate: Fraction) -> None:
+    first = next(frames, None)
+    if first is None:
+        raise ValueError("a video needs at least one frame")
+    stream = container.add_stream("ffv1", rate=rate, options={"level": "3"})
+    stream.height, stream.width, stream.pix_fmt = *first.shape[:2], "bgr0"
+    stream.codec_context.thread_count = 1  # the bytes depend on it
+    for image in _chain(first, frames):
+        _check_frame(image, first)
+        container.mux(stream.encode(av.VideoFrame.from_ndarray(np.ascontiguousarray(image), format="rgb24")))
+    container.mux(stream.encode(None))
 
 
 def _encode(container: Any, frames: Iterator[Image], rate: Fraction, crf: int) -> None:
@@ -192,14 +228,18 @@ def _encode(container: Any, frames: Iterator[Image], rate: Fraction, crf: int) -
     codec.colorspace, codec.color_range = Colorspace.ITU709, ColorRange.MPEG
     codec.color_primaries, codec.color_trc = ColorPrimaries.BT709, ColorTrc.BT709
     for image in _chain(first, frames):
-        if image.shape != first.shape or image.dtype != np.uint8:
-            raise ValueError(f"a frame is {image.dtype}{list(image.shape)}, the first {list(first.shape)}")
+        _check_frame(image, first)
         padded = np.pad(image, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
         frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(padded), format="rgb24").reformat(
             format="yuv420p", dst_colorspace=Colorspace.ITU709, dst_color_range=ColorRange.MPEG
         )
         container.mux(stream.encode(frame))
     container.mux(stream.encode(None))
+
+
+def _check_frame(image: Image, first: Image) -> None:
+    if image.shape != first.shape or image.dtype != np.uint8:
+        raise ValueError(f"a frame is {image.dtype}{list(image.shape)}, the first {list(first.shape)}")
 
 
 def _chain(first: Image, rest: Iterator[Image]) -> Iterator[Image]:
