@@ -49,8 +49,10 @@ def trimmed(frames: Frames, generator: np.random.Generator) -> Frames:
     return frames[start : start + len(frames) - len(frames) // 3]
 
 
-WAYS: tuple[Callable[[Frames, np.random.Generator], Frames], ...] = (encoded_again, cropped, mirrored, trimmed)
-_QUALITY = {encoded_again: 34}
+Way = Callable[[Frames, np.random.Generator], Frames]
+
+WAYS: tuple[Way, ...] = (encoded_again, cropped, mirrored, trimmed)
+_QUALITY: dict[Way, int] = {encoded_again: 34}
 """x264's crf of a copy; 23 is what people use."""
 
 
@@ -84,7 +86,7 @@ def _figures(true: dict[frozenset[str], str], told: set[frozenset[str]]) -> Iter
     yield Figure("precision of near-duplicates", found / max(1, len(told)), 0.95, "higher", note=f"{len(told)} told")
 
 
-def _copy(job: tuple[Path, int, Callable[[Frames, np.random.Generator], Frames], Path, int]) -> Path:
+def _copy(job: tuple[Path, int, Way, Path, int]) -> Path:
     path, number, way, folder, seed = job
     with VideoReader(path) as video:
         frames = [frame for _, frame in video.frames(range(video.info.frame_count))]

@@ -267,6 +267,23 @@ PAIRS = pa.schema(  # written by pipelines.benchmark_sets.sets, or by people; th
     ]
 )
 
+BENCHMARK_FILES = pa.schema(  # written by pipelines.benchmark_sets.named: one row for each file that was supplied
+    [
+        ("role", pa.string()),  # video | reference (a picture)
+        ("name", pa.string()),  # as it was supplied, without its folder; of a missing id of TikTok: its number
+        ("id", pa.string()),  # SHA-256 of its bytes; of a folder of frames: of the lossless video made of them
+        ("media", pa.string()),  # path below the root
+        ("frames", pa.int32()),
+        ("fps", pa.float64()),
+        ("width", pa.int32()),
+        ("height", pa.int32()),
+        ("level", pa.string()),  # mild | medium | strong: how far MisAlign100 misaligns it
+        ("reference_frame", pa.int32()),  # which of its frames is the reference of its pair
+        ("reason", pa.string()),  # why it is in no pair; null otherwise
+        ("detail", pa.string()),
+    ]
+)
+
 FACE_STEP = pa.struct(  # what face optimisation did in a denoising step (stableanimator/diffusion/hjb.py)
     [
         ("step", pa.int32()),  # from 0
