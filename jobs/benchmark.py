@@ -1,4 +1,4 @@
-"""Benchmark: reads videos that the user has; writes one of the papers' benchmark sets, a table of pairs with its files."""
+"""Benchmark: reads videos of the user; writes one of the papers' benchmark sets, pairs and the files in them."""
 
 from __future__ import annotations
 

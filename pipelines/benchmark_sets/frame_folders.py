@@ -13,7 +13,7 @@ from stableanimator.media.pictures import read_image
 from stableanimator.media.video import write_lossless
 from stableanimator.paths import local_path
 
-SUFFIX = ".mkv"
+SUFFIX = ".mp4"
 _PICTURES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff"}
 
 

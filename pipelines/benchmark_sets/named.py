@@ -149,8 +149,9 @@ def _self_driven(
     store: Store, file: _File, settings: NamedSetSettings, has_face: HasFace | None
 ) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     """A video's row, and its pair, if it can be of one."""
+    local = store.local_file(file.media)
     try:
-        with VideoReader(store.local_file(file.media)) as video:
+        with VideoReader(local) as video:
             info = video.info
             known = {"frames": info.frame_count, "fps": info.fps, "width": info.width, "height": info.height}
             first = settings.name in ("TikTok", "Anthropomorphic")  # the first frame is the reference
@@ -161,7 +162,8 @@ def _self_driven(
             draw = draw_of(settings.seed, file.id, 0)
             reference = 0 if first else _reference(video, end, draw, has_face)
     except RowError as error:
-        return _row("video", file, reason=error.reason, detail=error.detail), []
+        # without the root: the same file gives the same row anywhere
+        return _row("video", file, reason=error.reason, detail=error.detail.replace(local, file.name)), []
     except Exception as error:  # a file of the user's is no reason to lose the others
         log.exception("video %s", file.name)
         failed = row_error(error, _UNUSABLE)

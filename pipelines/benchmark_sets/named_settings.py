@@ -55,7 +55,7 @@ class NamedSetSettings:
     """`MisAlign100` alone: ranges of the strongest level. The papers give none."""
 
     levels: tuple[float, float, float] = (1 / 3, 2 / 3, 1.0)
-    """Shares of these ranges, 0 to 1, of the levels mild, medium and strong. A pair's level is drawn and ends its id."""
+    """Shares of these ranges, 0 to 1, for the levels mild, medium and strong, one of which is drawn for each pair."""
 
     seed: int = 0
     """Which references, levels and misalignments are drawn. A pair's draw depends on this and on its video alone."""

@@ -175,15 +175,15 @@ def write_mp4(path: str | Path, frames: Iterable[Image], fps: float, *, crf: int
 
 
 def write_lossless(path: str | Path, frames: Iterable[Image], fps: float) -> None:
-    """Encode frames, uint8 RGB [H, W, 3] of one size, as FFV1 in Matroska: read again they are the same, bit by bit,
-    and equal frames make equal files.
+    """Encode frames, uint8 RGB [H, W, 3] of one size, as H.264 of RGB: read again they are the same, bit by bit, and
+    equal frames make equal files. Few players show such a file.
 
     Raises:
         ValueError: no frames, or frames of different sizes.
     """
     with (
-        _whole_or_not(Path(path), ".mkv") as temporary,
-        av.open(temporary, "w", format="matroska", options={"fflags": "+bitexact"}) as container,
+        _whole_or_not(Path(path), ".mp4") as temporary,
+        av.open(temporary, "w", format="mp4", options={"movflags": "+faststart"}) as container,
     ):
         _encode_lossless(container, iter(frames), Fraction(fps).limit_denominator(1001))
 
@@ -206,8 +206,8 @@ def _encode_lossless(container: Any, frames: Iterator[Image], rate: Fraction) ->
     first = next(frames, None)
     if first is None:
         raise ValueError("a video needs at least one frame")
-    stream = container.add_stream("ffv1", rate=rate, options={"level": "3"})
-    stream.height, stream.width, stream.pix_fmt = *first.shape[:2], "bgr0"
+    stream = container.add_stream("libx264rgb", rate=rate, options={"qp": "0"})
+    stream.height, stream.width, stream.pix_fmt = *first.shape[:2], "rgb24"
     stream.codec_context.thread_count = 1  # the bytes depend on it
     for image in _chain(first, frames):
         _check_frame(image, first)

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from stableanimator.errors import DecodeError, DecodeTimeout
-from stableanimator.media.video import VideoReader, write_mp4
+from stableanimator.media.video import VideoReader, write_lossless, write_mp4
 
 FRAMES = 60
 
@@ -296,3 +296,20 @@ def test_real_clips_agree_with_opencv(real_data: Path, name: str) -> None:
         assert video.info.frame_count == {"moore_th3.mp4": 141, "mma_ntu.avi": 103, "lp_d18.mp4": 216}[name]
     for index, frame in zip(picked, frames, strict=True):
         assert np.abs(frame.astype(int) - expected[index]).mean() < 2
+
+
+@pytest.mark.parametrize(("height", "width"), [(48, 64), (31, 45)])
+def test_lossless_videos_hold_the_frames_bit_by_bit_and_equal_frames_make_equal_files(
+    tmp_path: Path, height: int, width: int
+) -> None:
+    frames = np.random.default_rng(0).integers(0, 256, (5, height, width, 3), np.uint8)
+    for name in ("one.mp4", "two.mp4"):
+        write_lossless(tmp_path / name, iter(frames), 30)
+    with VideoReader(tmp_path / "one.mp4") as video:
+        assert video.info.fps == 30
+        np.testing.assert_array_equal(video.read(range(5)), frames)
+    assert (tmp_path / "one.mp4").read_bytes() == (tmp_path / "two.mp4").read_bytes()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["one.mp4", "two.mp4"]
+    with pytest.raises(ValueError, match="at least one frame"):
+        write_lossless(tmp_path / "none.mp4", [], 30)
+    assert not (tmp_path / "none.mp4").exists()
