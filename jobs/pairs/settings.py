@@ -49,7 +49,7 @@ class AnimateJobSettings:
     """Share of the driven joints that must lie in the picture, 0 to 1, of those that the reference shows: with less a
     pair fails. A quarter is a head with shoulders of a whole body."""
     lossless: bool = True
-    """Whether the frames are also kept without loss (FFV1 in Matroska), beside the mp4: what `evaluate` measures.
+    """Whether the frames are also kept without loss (H.264 of RGB), beside the mp4: what `evaluate` measures.
     Through the mp4 the true frames themselves score 36 dB of PSNR. `--dry-run` says how much room it takes."""
     precision: Precision = "float16"
     """Of the denoiser's weights; released: float16. That of the encoders is `encoders.precision`. Use float32 on a
