@@ -13,14 +13,14 @@ from typing import Any
 
 import pyarrow as pa
 
-from jobs.pairs.evaluation_report import print_figures, write_videos
-from jobs.pairs.frames import Prediction
-from jobs.pairs.gains import gains
-from jobs.pairs.lineage import lineage
-from jobs.pairs.means import Figures, figures_of, flat_figures, rank_flips
-from jobs.pairs.metrics import Measured, MeasurePairs
+from jobs.evaluation.frames import Prediction
+from jobs.evaluation.gains import gains
+from jobs.evaluation.lineage import lineage
+from jobs.evaluation.means import Figures, figures_of, flat_figures, rank_flips
+from jobs.evaluation.metrics import Measured, MeasurePairs
+from jobs.evaluation.report import print_figures, write_videos
+from jobs.evaluation.results import read_results
 from jobs.pairs.pairs_table import named_pairs
-from jobs.pairs.results import read_results
 from jobs.pairs.settings import REPEAT, EvaluateSettings
 from jobs.pairs.verdicts import require_some
 from jobs.running import entry

@@ -13,15 +13,15 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
+from jobs.evaluation.metrics import Measured, measure_pair
 from jobs.pairs.drives import keypoint_table
-from jobs.pairs.metrics import Measured, measure_pair
 from stableanimator.errors import WeightsError
 from stableanimator.media.video import VideoReader, write_lossless, write_mp4
 from stableanimator.metrics.seen import Judges
 from stableanimator.metrics.settings import ProtocolName
 from stableanimator.perception.faces import Face, FaceAnalyser
 from stableanimator.perception.settings import FaceSettings
-from tests.jobs.pairs.conftest import waves
+from tests.jobs.evaluation.conftest import waves
 
 BOTH: tuple[ProtocolName, ...] = ("standard", "disco")
 
