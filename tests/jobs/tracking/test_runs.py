@@ -86,6 +86,18 @@ def test_a_commit_that_is_not_whole_is_told(client: MlflowClient, monkeypatch: p
     assert client.get_run(run.run_id).data.tags["commit"] == "0123456789ab-dirty"
 
 
+def test_a_user_without_a_name_is_unknown(client: MlflowClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    def nobody(number: int) -> None:
+        raise KeyError(f"uid not found: {number}")
+
+    for name in ("LOGNAME", "USER", "LNAME", "USERNAME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr("pwd.getpwuid", nobody)
+    with job_run(_job()) as run:
+        pass
+    assert client.get_run(run.run_id).data.tags["mlflow.user"] == "unknown"
+
+
 def test_more_than_mlflow_takes_at_once(client: MlflowClient) -> None:
     params = {f"curate.select.rule_{number:03d}": "x" * 7000 for number in range(250)}
     with job_run(_job(params=params)) as run:
@@ -97,16 +109,17 @@ def test_more_than_mlflow_takes_at_once(client: MlflowClient) -> None:
 
 
 def test_an_interrupted_job_continues_its_run_and_a_finished_one_does_not(client: MlflowClient) -> None:
-    with contextlib.suppress(KeyboardInterrupt), job_run(_job(key="same", params={"a": 1})) as first:
+    interrupted = _job(key="same", params={"a": 1}, line="what if it's `quoted` %")
+    with contextlib.suppress(KeyboardInterrupt), job_run(interrupted) as first:
         first.params({"rows": 12})
         raise KeyboardInterrupt
     assert client.get_run(first.run_id).info.status == "FAILED"
     assert "job_seconds" not in client.get_run(first.run_id).data.metrics
-    with job_run(_job(key="same", params={"a": 1})) as second:
+    with job_run(interrupted) as second:
         assert client.get_run(first.run_id).info.status == "RUNNING"
         second.metrics({"loss": 1.0})
         second.params({"rows": 13})  # what is known stays
-    with job_run(_job(key="same")) as third:
+    with job_run(interrupted) as third:
         pass
     assert second.run_id == first.run_id
     assert third.run_id != first.run_id
