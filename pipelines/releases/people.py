@@ -37,8 +37,8 @@ def face_directions(embeddings: Array, least_cosine: float) -> Array:
     """
     faces = _unit(np.asarray(embeddings, np.float64))
     faces = faces[np.unique(np.linspace(0, len(faces) - 1, min(_FRAMES, len(faces))).round().astype(int))]
-    if len(faces) < 2:
-        return faces
+    if not len(faces) or (faces @ faces.T).min() >= least_cosine:  # one person: so it is with nearly every clip
+        return _unit(faces.mean(0, keepdims=True)) if len(faces) else faces
     labels = fcluster(linkage(faces, "average", metric="cosine"), 1 - least_cosine, criterion="distance") - 1
     counts = np.bincount(labels)
     largest_first = np.argsort(-counts, kind="stable")
