@@ -73,8 +73,9 @@ class NearPair:
     """0 to 1."""
 
 
-def near_pairs(shots: Sequence[ShotHashes], most: float) -> list[NearPair]:
-    """All pairs of shots of different videos whose distance is below `most`, sorted by their ids.
+def near_pairs(shots: Sequence[ShotHashes]) -> list[NearPair]:
+    """All pairs of shots of different videos that look alike and change together, however far apart, sorted by their
+    ids.
 
     Shots of one video are other moments of it, so they are none.
     """
@@ -87,7 +88,7 @@ def near_pairs(shots: Sequence[ShotHashes], most: float) -> list[NearPair]:
     return [
         NearPair(shots[first].shot_id, shots[second].shot_id, found)
         for (first, second), found in sorted(least.items())
-        if found < most
+        if found < 1
     ]
 
 
