@@ -52,14 +52,14 @@ class ShotHashes:
         return video_of(self.shot_id)
 
     @property
-    def forms(self) -> tuple[Array, Array]:
-        """As it is and as its mirror image shows it, [F, 64] each, of -1 and 1."""
-        return _bits(self.plain), _bits(self.mirrored)
+    def forms(self) -> Array:
+        """[2, F, 64] of -1 and 1: as it is, and as its mirror image shows it."""
+        return _bits(np.stack([self.plain, self.mirrored]))
 
     @property
-    def views(self) -> list[Array]:
-        """V times [F, 64]."""
-        return [_bits(self.plain), *(_bits(self.cuts[:, place]) for place in range(self.cuts.shape[1]))]
+    def views(self) -> Array:
+        """[V, F, 64] of -1 and 1."""
+        return _bits(np.concatenate([self.plain[None], self.cuts.T]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,8 +73,9 @@ class NearPair:
     """0 to 1."""
 
 
-def near_pairs(shots: Sequence[ShotHashes], most: float) -> list[NearPair]:
-    """All pairs of shots of different videos whose distance is below `most`, sorted by their ids.
+def near_pairs(shots: Sequence[ShotHashes]) -> list[NearPair]:
+    """All pairs of shots of different videos that look alike and change together, however far apart, sorted by their
+    ids.
 
     Shots of one video are other moments of it, so they are none.
     """
@@ -87,7 +88,7 @@ def near_pairs(shots: Sequence[ShotHashes], most: float) -> list[NearPair]:
     return [
         NearPair(shots[first].shot_id, shots[second].shot_id, found)
         for (first, second), found in sorted(least.items())
-        if found < most
+        if found < 1
     ]
 
 
@@ -95,19 +96,22 @@ def _candidates(shots: Sequence[ShotHashes]) -> Iterator[tuple[int, int, int, in
     """(shot, its form, other shot, its view) wherever their means over time are alike."""
     if not shots:
         return
-    forms = np.stack([[_direction(form) for form in shot.forms] for shot in shots])
-    views = np.stack([[_direction(view) for view in shot.views] for shot in shots])
+    forms = np.stack([_directions(shot.forms) for shot in shots])
+    views = np.stack([_directions(shot.views) for shot in shots])
     videos = np.unique([shot.video_id for shot in shots], return_inverse=True)[1]
+    each = views.reshape(-1, views.shape[-1]).T
     for start in range(0, len(shots), _BLOCK):
-        alike = np.einsum("afk,bvk->abfv", forms[start : start + _BLOCK], views, optimize=True) >= _FOUND
-        alike &= (videos[start : start + _BLOCK, None] != videos)[:, :, None, None]
-        for first, second, form, view in np.argwhere(alike).tolist():
-            yield start + first, form, second, view
+        of_other_videos = videos[start : start + _BLOCK, None] != np.repeat(videos, views.shape[1])
+        for form in range(forms.shape[1]):
+            alike = (forms[start : start + _BLOCK, form] @ each >= _FOUND) & of_other_videos
+            for first, place in np.argwhere(alike).tolist():
+                yield start + first, form, *divmod(place, views.shape[1])
 
 
-def _direction(bits: Array) -> Array:
-    mean = bits.mean(0)
-    return np.asarray(mean / max(float(np.linalg.norm(mean)), 1e-6), np.float32)
+def _directions(bits: Array) -> Array:
+    """[K, 64], of length 1: the means over time of K times [F, 64]."""
+    means = bits.mean(1)
+    return np.asarray(means / np.maximum(np.linalg.norm(means, axis=-1, keepdims=True), 1e-6), np.float32)
 
 
 def distance(one: Array, other: Array) -> float:
@@ -139,9 +143,9 @@ def _change_together(one: Array, other: Array) -> bool:
 
 
 def _bits(hashes: npt.NDArray[np.uint64]) -> Array:
-    """[F, 64] of -1 and 1."""
-    octets = np.ascontiguousarray(hashes.astype(">u8")).view(np.uint8).reshape(len(hashes), 8)
-    return np.unpackbits(octets, axis=1).astype(np.float32) * 2 - 1
+    """[K, F, 64] of -1 and 1, of [K, F]."""
+    octets = np.ascontiguousarray(hashes.astype(">u8")).view(np.uint8)
+    return (np.unpackbits(octets, axis=1).reshape(*hashes.shape, 64) * np.float32(2)) - 1
 
 
 def nearest_kept(

@@ -36,14 +36,22 @@ def face_directions(embeddings: Array, least_cosine: float) -> Array:
         least_cosine: on average, of the faces of one of them.
     """
     faces = _unit(np.asarray(embeddings, np.float64))
-    faces = faces[np.unique(np.linspace(0, len(faces) - 1, min(_FRAMES, len(faces))).round().astype(int))]
-    if len(faces) < 2:
+    if not len(faces):
         return faces
+    if len(faces) > _FRAMES:
+        faces = faces[np.linspace(0, len(faces) - 1, _FRAMES).round().astype(int)]
+    if _all_alike(faces, least_cosine):  # one person: so it is with nearly every clip
+        return _unit(faces.mean(0, keepdims=True))
     labels = fcluster(linkage(faces, "average", metric="cosine"), 1 - least_cosine, criterion="distance") - 1
     counts = np.bincount(labels)
     largest_first = np.argsort(-counts, kind="stable")
     kept = [label for label in largest_first if counts[label] >= _LEAST_SHARE * len(faces)] or largest_first[:1]
     return _unit(np.stack([faces[labels == label].mean(0) for label in kept]))
+
+
+def _all_alike(directions: Array, least_cosine: float) -> bool:
+    """Whether any two of directions [n, E] are: then every linkage makes one cluster of them."""
+    return bool((directions @ directions.T).min() >= least_cosine)
 
 
 def _unit(vectors: Array) -> Array:
@@ -58,12 +66,13 @@ def connected(directions: Array, least_cosine: float) -> Labels:
     """
     count = len(directions)
     single = np.asarray(directions, np.float32)
-    labels = np.arange(count)
+    labels = np.arange(count)  # of each group the number of its first member
     for start in range(0, count, _BLOCK):
-        rows, columns = np.nonzero(single[start : start + _BLOCK] @ single.T >= least_cosine)
-        ends = np.concatenate([rows + start, np.arange(count)]), np.concatenate([columns, labels])
+        rows, columns = np.nonzero(single[start : start + _BLOCK] @ single[start:].T >= least_cosine)
+        ends = np.concatenate([rows + start, np.arange(count)]), np.concatenate([columns + start, labels])
         edges = coo_matrix((np.ones(len(ends[0]), bool), ends), (count, count))
-        labels = connected_components(edges, directed=False)[1].astype(np.int64)
+        found = connected_components(edges, directed=False)[1]
+        labels = np.unique(found, return_index=True)[1][found]
     return labels
 
 
@@ -77,7 +86,7 @@ def people_of(directions: Array, groups: Labels, least_cosine: float) -> Labels:
     order = np.argsort(groups, kind="stable")
     for members in np.split(order, np.flatnonzero(np.diff(groups[order])) + 1):
         labels = np.ones(len(members), np.int64)
-        if len(members) > 1:
+        if len(members) > 1 and not _all_alike(directions[members], least_cosine):
             tree = linkage(directions[members], "complete", metric="cosine")
             labels = fcluster(tree, 1 - least_cosine, criterion="distance").astype(np.int64)
         people[members] = found + labels

@@ -65,14 +65,14 @@ def make_release(
     """
     started = time.monotonic()
     verdicts = judge(measured, settings)
-    copies = _near_pairs(store, verdicts, measured, settings)
+    near = _near_pairs(store, verdicts, measured, settings)
     if "picture_hash" in settings.measures:
-        reject_copies(verdicts, copies, settings.select)
+        reject_copies(verdicts, near, settings.select)
     rows = clip_rows(verdicts, sources.to_pylist())
     accepted = [clip["shot_id"] for clip in rows]
     people = find_people(_faces(store, accepted, measured), settings.select.same_person_cosine)
     known = followed(store, settings.select, {clip["video_id"] for clip in rows})
-    splits = split_clips(rows, people, copies, earlier_of(known), settings.select)
+    splits = split_clips(rows, people, near, earlier_of(known), settings.select)
     clips = pa.Table.from_pylist(rows, schema=CLIPS)
     counts = count_steps(sources.to_pylist(), verdicts, rows)
     frames = frame_files(store, accepted, measured.cached.rows)
@@ -179,12 +179,12 @@ def _scalar_rows(table: pa.Table, measure: str) -> dict[str, dict[str, Any]]:
     return {row["shot_id"]: row for row in rows}
 
 
-def reject_copies(verdicts: list[dict[str, Any]], copies: Sequence[NearPair], settings: SelectSettings) -> None:
+def reject_copies(verdicts: list[dict[str, Any]], near: Sequence[NearPair], settings: SelectSettings) -> None:
     """Hold the accepted shots against each other: those with the larger picture first, then the longer ones. A shot
     that another rule rejects keeps nobody out."""
     accepted = [row for row in verdicts if row["verdict"] == "accept"]
     accepted.sort(key=lambda row: (-row["width"] * row["height"], -row["seconds"], row["shot_id"]))
-    nearest = nearest_kept([row["shot_id"] for row in accepted], copies, settings.min_near_duplicate_distance or 0.0)
+    nearest = nearest_kept([row["shot_id"] for row in accepted], near, settings.min_near_duplicate_distance or 0.0)
     for row in accepted:
         row["near_duplicate_of"], row["near_duplicate_distance"] = nearest[row["shot_id"]]
         row["failed_rules"] = failed_rules(row, {}, {"near_duplicate_distance"}, settings)
@@ -194,8 +194,7 @@ def reject_copies(verdicts: list[dict[str, Any]], copies: Sequence[NearPair], se
 def _near_pairs(
     store: Store, verdicts: list[dict[str, Any]], measured: Measured, settings: CurateSettings
 ) -> list[NearPair]:
-    """Shots that are like each other, of those that are accepted so far; also such as the rule lets pass, since copies
-    share a split."""
+    """Shots that are like each other, of those that are accepted so far."""
     if "picture_hash" not in settings.measures:
         return []
     accepted = [row["shot_id"] for row in verdicts if row["verdict"] == "accept"]
@@ -204,7 +203,7 @@ def _near_pairs(
     for shot, row in _of_shots(store, accepted, measured.cached.rows["picture_hash"], columns):
         plain, mirrored, cuts = (flat_numpy(row[name]) for name in columns)
         hashes.append(ShotHashes(shot, plain, mirrored, cuts.reshape(len(plain), -1)))
-    return near_pairs(hashes, max(ALIKE, settings.select.min_near_duplicate_distance or 0.0))
+    return near_pairs(hashes)
 
 
 def _faces(store: Store, accepted: Sequence[str], measured: Measured) -> dict[str, NDArray[np.float32]]:
@@ -256,15 +255,16 @@ def clip_rows(verdicts: list[dict[str, Any]], sources: list[dict[str, Any]]) -> 
 def split_clips(
     clips: list[dict[str, Any]],
     people: People,
-    copies: Sequence[NearPair],
+    near: Sequence[NearPair],
     earlier: Earlier,
     settings: SelectSettings,
 ) -> Splits:
     """Give each clip its `person` and `split`.
 
-    Videos go together that show people who are alike, that hold copies of one another, or that show no face at all and
-    name the same uploader.
+    Videos go together that show people who are alike, that hold copies of one another (also such as the rule lets
+    pass), or that show no face at all and name the same uploader.
     """
+    copies = [pair for pair in near if pair.distance < max(ALIKE, settings.min_near_duplicate_distance or 0.0)]
     ids = person_ids(people.of_person, earlier.people)
     person_of = {shot: own for own, shots in zip(ids, people.of_person, strict=True) for shot in shots}
     faceless: dict[str, set[str]] = {}

@@ -17,6 +17,7 @@ TRAINED = (
     "train.loop.engine.workers=1", "train.loop.engine.checkpoint_every=2", "train.loop.engine.validate_every=2",
     "train.loop.engine.warmup_steps=1", "train.validation_rows=1", "train.aligner=null",
 )  # fmt: skip
+SHORT = ("animate.settings.max_frames=4", "animate.settings.alignment=svd")
 SET = ("benchmark.pairs=2", "benchmark.seconds=0.5")
 
 
@@ -41,7 +42,7 @@ def test_misalign100_by_three_commands_and_by_one(tmp_path: Path) -> None:
     _draw(tmp_path / "tiny" / "sources", 4, 11)
     _draw(tmp_path / "mine", 2, 12)
     _run(tmp_path, "jobs.rebuild", *TRAINED)
-    videos = (*SET, f"benchmark.crawl.sources=[{tmp_path}/mine]", "animate.settings.max_frames=4")
+    videos = (*SET, f"benchmark.crawl.sources=[{tmp_path}/mine]", *SHORT)
 
     assert "MisAlign100: 2 pairs of 2 files" in _run(tmp_path, "jobs.benchmark", *videos)
     store = Store(str(tmp_path / "tiny"))

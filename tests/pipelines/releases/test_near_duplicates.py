@@ -75,22 +75,23 @@ def test_copies_are_found_among_others(
 ) -> None:
     shots = [_hashes(f"v{seed}", _moving(new_texture, seed)) for seed in range(8)]
     made = _hashes("w", copy(_moving(new_texture, 3)))
-    (pair,) = near_pairs([made, *shots], ALIKE)
+    (pair,) = near_pairs([made, *shots])
     assert (pair.first, pair.second) == (shots[3].shot_id, made.shot_id)
-    assert near_pairs([*shots[::-1], made], ALIKE) == [pair]
+    assert pair.distance < ALIKE
+    assert near_pairs([*shots[::-1], made]) == [pair]
 
 
 def test_shots_of_one_video_are_no_copies(new_texture: Texture) -> None:
     frames = _moving(new_texture, 1)
     one, two = _hashes("v", frames), _hashes("v", frames[:-1])
-    assert near_pairs([one, two], ALIKE) == []
-    assert near_pairs([], ALIKE) == []
+    assert near_pairs([one, two]) == []
+    assert near_pairs([]) == []
 
 
 def test_long_shots_are_thinned(new_texture: Texture, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(near_duplicates, "_MOST_FRAMES", 10)
     frames = _moving(new_texture, 2)
-    (pair,) = near_pairs([_hashes("a", frames), _hashes("b", frames)], ALIKE)
+    (pair,) = near_pairs([_hashes("a", frames), _hashes("b", frames)])
     assert pair.distance == 0
 
 

@@ -50,12 +50,15 @@ def test_group_by_group_gives_the_people_of_all_at_once(seed: int, least: float)
 
 
 def test_groups_are_the_same_however_many_faces_are_compared_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    directions = np.random.default_rng(0).normal(size=(50, 3))
+    """40 people in 5 clips each, in no order."""
+    random = np.random.default_rng(0)
+    owners = random.permutation(np.repeat(np.arange(40), 5))
+    directions = random.normal(size=(40, 64))[owners] + 0.1 * random.normal(size=(200, 64))
     directions /= np.linalg.norm(directions, axis=-1, keepdims=True)
-    whole = connected(directions, 0.9)
-    monkeypatch.setattr(people, "_BLOCK", 7)
-    parts = connected(directions, 0.9)
-    assert len(set(zip(whole.tolist(), parts.tolist(), strict=True))) == len(set(whole.tolist())) > 1
+    for block in (1024, 64, 7):
+        monkeypatch.setattr(people, "_BLOCK", block)
+        groups = connected(directions, 0.9)
+        assert len(set(groups.tolist())) == len(set(zip(groups.tolist(), owners.tolist(), strict=True))) == 40
 
 
 def test_a_clip_of_two_people_connects_them_and_is_the_one_who_is_seen_most() -> None:
