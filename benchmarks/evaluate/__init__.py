@@ -8,4 +8,5 @@ wrongness                      drawn results that are wrong by known amounts, an
 drawn_people                   many short drawn videos of some people, measured
 people                         splits by person: nobody on both sides, people found, the share that was asked for
 duplicates                     near-duplicates: copies of some of these videos, found again
+memory                         what the worker that evaluates holds after 10 videos, and after 100
 """

@@ -1,4 +1,4 @@
-"""Near-duplicates: `python -m benchmarks.evaluate.duplicates`. Copies of every other of 200 drawn videos, among all.
+"""Near-duplicates: `python -m benchmarks.evaluate --parts duplicates`. Copies of every other of 200 drawn videos.
 
 Each is made in one of four ways: encoded again at a low quality, cropped by 5 % (at a random place: up to all of it
 at one side), mirrored, trimmed by a third. The rule should reject one of each pair, and no other video.
@@ -6,7 +6,7 @@ at one side), mirrored, trimmed by a third. The rule should reject one of each p
 
 from __future__ import annotations
 
-import sys
+import argparse
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from benchmarks.drawn.clips import default_folder
 from benchmarks.evaluate.drawn_people import JUDGED_ON, drawn_videos, measured_files, release_of, settings_of
-from benchmarks.harness import Figure, report
+from benchmarks.harness import Figure
 from benchmarks.processes import spread
 from pipelines.storage.store import Store
 from stableanimator.media.video import VideoReader, write_mp4
@@ -54,6 +54,11 @@ Way = Callable[[Frames, np.random.Generator], Frames]
 WAYS: tuple[Way, ...] = (encoded_again, cropped, mirrored, trimmed)
 _QUALITY: dict[Way, int] = {encoded_again: 34}
 """x264's crf of a copy; 23 is what people use."""
+
+
+def figures(arguments: argparse.Namespace) -> list[Figure]:
+    """On the judged seed."""
+    return duplicate_figures(default_folder(), arguments.workers)
 
 
 def duplicate_figures(folder: Path, workers: int, seed: int = JUDGED_ON) -> list[Figure]:
@@ -95,7 +100,3 @@ def _copy(job: tuple[Path, int, Way, Path, int]) -> Path:
     target = folder / f"{number:03d}_{way.__name__}.mp4"
     write_mp4(target, made, fps, crf=_QUALITY.get(way, 23))
     return target
-
-
-if __name__ == "__main__":
-    sys.exit(report("duplicates", duplicate_figures(default_folder(), 2, *map(int, sys.argv[1:])), folder=None))

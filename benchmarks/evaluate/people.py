@@ -1,4 +1,4 @@
-"""Splits by person: `python -m benchmarks.evaluate.people`. 200 drawn videos of 60 people, in two releases.
+"""Splits by person: `python -m benchmarks.evaluate --parts people`. 200 drawn videos of 60 people, in two releases.
 
 The first release knows half of the videos; the second, of all, follows it, so that new videos join people whose split
 is decided. Purity is the share of the clips that are of the most frequent true person of theirs; completeness the share
@@ -7,7 +7,7 @@ of clips that are with most of their true person's.
 
 from __future__ import annotations
 
-import sys
+import argparse
 import tempfile
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -15,11 +15,16 @@ from pathlib import Path
 
 from benchmarks.drawn.clips import default_folder
 from benchmarks.evaluate.drawn_people import JUDGED_ON, Drawn, drawn_videos, measured_files, release_of, settings_of
-from benchmarks.harness import Figure, report
+from benchmarks.harness import Figure
 from pipelines.storage.store import Collection, Store
 
 SHARES = (0.05, 0.1, 0.3)
 """Held-out shares that are asked for."""
+
+
+def figures(arguments: argparse.Namespace) -> list[Figure]:
+    """On the judged seed."""
+    return people_figures(default_folder(), arguments.workers)
 
 
 def people_figures(folder: Path, workers: int, seed: int = JUDGED_ON) -> list[Figure]:
@@ -85,7 +90,3 @@ def purity(clips: dict[int, list[str]]) -> float:
 def completeness(clips: dict[int, list[str]]) -> float:
     """The same for true people, by person as found."""
     return sum(max(Counter(names).values()) for names in clips.values()) / sum(map(len, clips.values()))
-
-
-if __name__ == "__main__":
-    sys.exit(report("people", people_figures(default_folder(), 2, *map(int, sys.argv[1:])), folder=None))
