@@ -301,7 +301,7 @@ def test_another_variant_or_judge_makes_no_other_anew(config: Config, animated: 
     after = {path: path.stat().st_mtime_ns for path in Path(config.root, "predictions/videos").rglob("*.mp4")}
     assert before.items() <= after.items()
     new = [path.name for path in after.keys() - before.keys()]
-    assert len(new) == 4
+    assert len(new) == 6  # of two pairs: the video, its frames without loss, its skeletons
     assert all("-face_off" in name for name in new)
     assert [each["name"] for each in Store(config.root).open("predictions").manifest["variants"]] == list(variants)
 
