@@ -85,7 +85,7 @@ def turned(poses: Array, size: Size) -> float | None:
     face (`stableanimator.driving.face_yaw`), which is no more than a profile.
     """
     joints = _places(to_openpose18(poses))
-    trunk = (joints[:, _JOINT["right_hip"]] + joints[:, _JOINT["left_hip"]]) / 2 - joints[:, _JOINT["neck"]]
+    trunk = _trunks(joints)
     across = joints[:, _JOINT["left_shoulder"]] - joints[:, _JOINT["right_shoulder"]]
     with np.errstate(invalid="ignore", divide="ignore"):
         width = (across[:, 0] * trunk[:, 1] - across[:, 1] * trunk[:, 0]) / (trunk * trunk).sum(-1)
@@ -102,7 +102,7 @@ def thighs_down(poses: Array) -> float | None:
     joints = _places(to_openpose18(poses))
     hips = [joints[:, _JOINT[f"{side}_hip"]] for side in ("right", "left")]
     knees = [joints[:, _JOINT[f"{side}_knee"]] for side in ("right", "left")]
-    trunk = (hips[0] + hips[1]) / 2 - joints[:, _JOINT["neck"]]
+    trunk = _trunks(joints)
     with np.errstate(invalid="ignore", divide="ignore"):
         down = [((knee - hip) * trunk).sum(-1) / (trunk * trunk).sum(-1) for hip, knee in zip(hips, knees, strict=True)]
     return _median(np.fmax(*down))
@@ -131,6 +131,13 @@ def head_shown(poses: Array, size: Size) -> npt.NDArray[np.bool_]:
 
 def _places(joints: Array) -> Values:
     return np.where(visible(joints)[..., None], joints[..., :2], np.nan).astype(np.float64)
+
+
+def _trunks(joints: Values) -> Values:
+    """[F, 2] from the neck to the hips, of joints [F, 18, 2]; one hip stands for both where the other is missing."""
+    right, left = joints[:, _JOINT["right_hip"]], joints[:, _JOINT["left_hip"]]
+    hips = (np.where(np.isnan(right), left, right) + np.where(np.isnan(left), right, left)) / 2
+    return np.asarray(hips - joints[:, _JOINT["neck"]])
 
 
 def _median(values: Values) -> float | None:

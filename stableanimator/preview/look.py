@@ -109,18 +109,23 @@ def _cuts(seen: Array, poses: Array, shown: Array, framing: Framing) -> dict[str
         poses: the same in pixels of the result.
         shown: [1, 133, 3] what the reference picture shows, in its pixels.
     """
-    there = visible(seen[:, BODY]).any(1)
+    there = _any(visible(seen[:, BODY]))
     tall, theirs = stature(to_openpose18(poses)) or 0.0, stature(to_openpose18(shown)) or 0.0
     feet, head = figures.feet_shown(poses, framing.size, tall), figures.head_shown(poses, framing.size)
     feet_wanted = figures.feet_shown(shown, framing.source, theirs).any()
     head_wanted = figures.head_shown(shown, framing.source).any()
-    feet_driven, head_driven = visible(seen[:, figures.ANKLES]).any(1), visible(seen[:, figures.HEAD]).any(1)
+    feet_driven, head_driven = _any(visible(seen[:, figures.ANKLES])), _any(visible(seen[:, figures.HEAD]))
     return {
         "without_feet": 1 - _share(feet, there) if feet_wanted else None,
         "without_head": 1 - _share(head, there) if head_wanted else None,
         "drive_shows_feet": _share(feet_driven, there) > _MOSTLY,
         "drive_shows_head": _share(head_driven, there) > _MOSTLY,
     }
+
+
+def _any(which: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
+    """[F] of [F, J]."""
+    return np.asarray(which.any(1))
 
 
 def _share(which: npt.NDArray[np.bool_], of: npt.NDArray[np.bool_]) -> float:

@@ -1,5 +1,5 @@
-"""A look as a picture for people: reference and drive with their skeletons, the aligned skeleton over the reference at a
-few times, and in words below what was measured.
+"""A look as a picture for people: reference and drive with their skeletons, the aligned skeleton over the reference at
+a few times, and in words below what was measured.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ def told(seen: Look) -> Iterator[str]:
     """Figures and warnings in words: a line for the clip, one for each person and each warning."""
     height, width = seen.size
     yield (
-        f"{seen.frames} frames of {height}x{width} (height x width), {seen.frames / seen.fps:.1f} s at {seen.fps:.3g} a "
+        f"{seen.frames} frames of {height}x{width} (height x width), {seen.frames / seen.fps:.1f} s, {seen.fps:.3g} a "
         f"second; people: {seen.reference_people} in the reference, {seen.driving_people} in the drive, "
         f"{len(seen.people)} animated"
     )

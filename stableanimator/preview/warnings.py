@@ -19,8 +19,8 @@ MOST_OUTSIDE = 0.25
 MOST_CUT = 0.25
 """Share of the frames without feet or head: beyond it that is no moment but how the clip looks."""
 SEATED, STANDING = 0.35, 0.5
-"""How far the knees are below the hips, in trunks. A thigh is 0.84 of a trunk (0.7 in short legs), so that below 0.35 it
-is raised by 60 degrees and more, and above 0.5 by 53 at most; between these nothing is said."""
+"""How far the knees are below the hips, in trunks. A thigh is 0.85 of a trunk, of long and of short legs 0.7 to 1, so
+that below 0.35 it is raised by 60 degrees and more, and above 0.5 by 60 at most; between these nothing is said."""
 FRONTAL, PROFILE, BACK = 45.0, 60.0, 120.0
 """Degrees: turned less than halfway is frontal, by two thirds a profile, by a third more than a profile the back. From
 60 degrees on the far eye is hidden by the nose."""
@@ -93,7 +93,7 @@ class PersonFigures:
 
     @property
     def scale(self) -> float | None:
-        """By the best length."""
+        """By the best length that both show."""
         return self.scales[0] if self.scales else None
 
 
@@ -104,16 +104,16 @@ def warnings_of_person(person: PersonFigures) -> Iterator[PreviewWarning]:
 
 
 def wrong_scale(person: PersonFigures) -> Iterator[PreviewWarning]:
-    """Driven larger or smaller than the reference's person, by every length: one alone may be foreshortened."""
-    scale = person.scale
+    """Driven larger or smaller than the reference's person by most lengths: one of them may be foreshortened."""
+    scale, lengths = person.scale, sorted(person.scales)
     if scale is None:
         return
     mend = "use the alignment learned or svd, or a reference and a drive in which people are alike in size"
-    if min(person.scales) > TOO_LARGE:
+    if lengths[(len(lengths) - 1) // 2] > TOO_LARGE:
         yield PreviewWarning(
             "person_too_large", f"the driven person is {scale:.2g} times as large as the reference's; {mend}"
         )
-    if max(person.scales) < TOO_SMALL:
+    if lengths[len(lengths) // 2] < TOO_SMALL:
         yield PreviewWarning(
             "person_too_small", f"the driven person is only {scale:.2g} times as large as the reference's; {mend}"
         )
@@ -201,8 +201,8 @@ def seldom_found(person: PersonFigures) -> Iterator[PreviewWarning]:
     if person.found < LEAST_FOUND:
         yield PreviewWarning(
             "person_seldom_found",
-            f"the driving person is found in {person.found:.0%} of the frames, and the model invents the others; choose "
-            "a part of the drive that shows the person throughout (start and end)",
+            f"the driving person is found in {person.found:.0%} of the frames, and the model invents the others; "
+            "choose a part of the drive that shows the person throughout (start and end)",
         )
 
 
