@@ -27,6 +27,7 @@ from stableanimator.alignment.aligner_folder import load_aligner_folder
 from stableanimator.animate import Driving, Reference, aligned
 from stableanimator.animate_settings import AnimateSettings
 from stableanimator.driving import follow_people
+from stableanimator.media.framing import Size
 from stableanimator.preview.look import look, usual_people
 from stableanimator.preview.warnings import WarningName
 from stableanimator.synthetic.clips import write_clip
@@ -45,10 +46,13 @@ _SEEN: dict[tuple[str, str], WarningName | None] = {
 }
 """Kinds of drawn clips, of the reference and of the drive, and which warning belongs to them."""
 
+_SEEN_SIZES: tuple[Size, ...] = ((320, 320),)
+"""At which a face of `far` is too small, and one of `dance` is not."""
 
-def warned(case: Case, aligner: Aligner) -> set[str]:
+
+def warned(case: Case, aligner: Aligner, sizes: tuple[Size, ...] = SIZES) -> set[str]:
     """Names of the warnings of a pair."""
-    settings = AnimateSettings(sizes=SIZES, alignment=case.alignment)
+    settings = AnimateSettings(sizes=sizes, alignment=case.alignment)
     driven = aligned(case.reference, case.driving, settings, aligner)
     seen = look(
         case.reference, case.driving, driven,
@@ -86,7 +90,7 @@ def through_perception(clips: int = 6, seed: int = JUDGED) -> list[Figure]:
             case = _seen(reader, kinds, FIRST_SEED + seed + 100 * number + clip)
             if case is None:
                 continue
-            names = warned(case, aligner)
+            names = warned(case, aligner, _SEEN_SIZES)
             wanted += name is not None
             right += name in names
             false += len(names - {name})

@@ -201,7 +201,12 @@ def too_small(random: Random, true: bool) -> Case:
 
 
 def _shifted(
-    random: Random, true: bool, scene: Scene, axis: int, sign: float, share: Callable[[Person, Values], float],
+    random: Random,
+    true: bool,
+    scene: Scene,
+    axis: int,
+    sign: float,
+    share: Callable[[Person, Values], float],
     shares: tuple[tuple[float, float], tuple[float, float]],
 ) -> Case:
     """Driven without alignment, and moved until the share of what is lost lies in the range for cases or misses."""
@@ -303,9 +308,7 @@ def _turned(random: Random, drive: float, reference: float) -> Case:
     ours, theirs = full_body(random), full_body(random)
     name = str(random.choice(["dance", "wave"]))
     driven = person(random, motion(random, name=name, yaw=drive), theirs)
-    return _pair(
-        driven, person(random, still(random, 1, yaw=reference), ours, missed=0.03), (ours.size, theirs.size)
-    )
+    return _pair(driven, person(random, still(random, 1, yaw=reference), ours, missed=0.03), (ours.size, theirs.size))
 
 
 def _either_way(random: Random, low: float, high: float) -> float:

@@ -62,7 +62,7 @@ def read_image(uri: str | Path, background: Colour = WHITE) -> NDArray[np.uint8]
     try:
         if not os.path.isfile(path):
             raise DecodeError("not_found", f"{text} is not a file")
-        return np.asarray(_decoded(path, background), np.uint8)
+        return np.array(_decoded(path, background), np.uint8)  # one that may be written to
     except Image.DecompressionBombError as error:
         raise DecodeError("too_large", f"{text}: {error}; make it smaller") from error
     except Image.UnidentifiedImageError as error:

@@ -80,11 +80,16 @@ def told(seen: Look) -> Iterator[str]:
         f"{len(seen.people)} animated"
     )
     for number, person in enumerate(seen.people, 1):
-        yield f"person {number}: {', '.join(_of_person(person))}"
+        yield f"person {number}: {person_in_words(person)}"
     for warning in seen.warnings:
         yield f"! {warning}"
     if not seen.warnings:
         yield "no warnings"
+
+
+def person_in_words(person: PersonFigures) -> str:
+    """Figures of one person on one line."""
+    return ", ".join(_of_person(person))
 
 
 def _of_person(person: PersonFigures) -> Iterator[str]:
