@@ -65,7 +65,7 @@ def measure(cases: int = 60, seed: int = JUDGED) -> list[Figure]:
     """Precision and recall of each kind over so many cases, near misses and sound pairs."""
     aligner = load_aligner_folder(Path(alignment.__file__).parent / "weights")
     quiet = [warned(sound(np.random.default_rng([seed, number])), aligner) for number in range(cases)]
-    figures = []
+    figures: list[Figure] = []
     for place, (name, draw) in enumerate(track(KINDS.items(), "looking at drawn pairs", len(KINDS))):
         found = {
             true: [

@@ -157,8 +157,8 @@ class AnimatePair:
         row |= _face_columns(animation.face_optimisation)
         people = (len(reference.keypoints), len(whole.keypoints))
         remarks = [*_remarks(row, drive, driven, people, animation, self.models.rates)]
-        seen = look(reference, driving, driven, reference_people=people[1], driving_people=usual_people(drive.poses))
-        remarks += map(str, seen.warnings)
+        shown = look(reference, driving, driven, reference_people=people[1], driving_people=usual_people(drive.poses))
+        remarks += map(str, shown.warnings)
         heard = None
         if self.job.settings.audio:
             heard = (pair["driving_uri"], drive.begins) if has_sound(pair["driving_uri"]) else None

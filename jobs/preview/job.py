@@ -41,10 +41,10 @@ def preview(config: Config, run: Run) -> str:
     run.dataset("benchmark", pairs.uri, pairs.sha256)
     run.dataset("model", str(model.folder), model.identity)
     job = animate_job(config, model)
-    items = [
+    items: list[dict[str, Any]] = [
         {"pair": pair, "variants": names} for pair in pairs.rows[: settings.limit] for names in alike(settings.variants)
     ]
-    rows = run_actors(
+    made = run_actors(
         items,
         PreviewPair,
         (job,),
@@ -56,7 +56,7 @@ def preview(config: Config, run: Run) -> str:
         labels=settings.node_labels,
     )
     places = {(item["pair"]["pair_id"], *item["variants"]): place for place, item in enumerate(items)}
-    rows.sort(key=lambda row: places[row["pair_id"], *row["variants"]])
+    rows = sorted(made, key=lambda row: places[row["pair_id"], *row["variants"]])
     return _report(run, store, rows, _commit(store, rows, pairs, model, settings, time.monotonic() - started))
 
 
