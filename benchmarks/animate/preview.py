@@ -16,7 +16,8 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.animate.preview_cases import KINDS, SIZES, Case, sound
+from benchmarks.animate.preview_cases import KINDS, sound
+from benchmarks.animate.preview_people import SIZES, Case
 from benchmarks.drawn.clips import FIRST_SEED, drawn_perception
 from benchmarks.harness import Figure, report
 from jobs.pairs.inputs import PairReader
