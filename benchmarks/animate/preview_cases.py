@@ -228,11 +228,10 @@ def people_unmatched(random: Random, true: bool) -> Case:
     there = random.random((FRAMES, theirs)) >= random.uniform(0, 0.1)
     visits = np.arange(FRAMES) < random.uniform(0, 0.4) * FRAMES
     nobody = np.zeros((0, 133, 3), np.float32)
-    frames = [
-        np.concatenate([nobody, *(each.seen[None, frame] for each, seen in zip(drive, there[frame], strict=True) if seen),
-                        *[passes.seen[None, frame]] * int(visits[frame])])
-        for frame in range(FRAMES)
-    ]  # fmt: skip
+    frames = []
+    for frame in range(FRAMES):
+        shown = [each.seen[frame, None] for each, seen in zip(drive, there[frame], strict=True) if seen]
+        frames.append(np.concatenate([nobody, *shown, *[passes.seen[frame, None]] * int(visits[frame])]))
     count = min(ours, theirs)
     return Case(
         reference=reference_of(reference[:count], size), driving=driving_of(drive[:count], size),
