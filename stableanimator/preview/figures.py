@@ -82,7 +82,8 @@ def turned(poses: Array, size: Size) -> float | None:
     of `size`: 0 faces it, 90 is a profile, 180 the back. None where no frame tells.
 
     By how wide the shoulders are over the trunk, and on which side the left one is; where the trunk is not seen, by the
-    face (`stableanimator.driving.face_yaw`), which is no more than a profile.
+    face (`stableanimator.driving.face_yaw`), which is no more than a profile; and where neither tells, a head of which
+    one side is hidden is a profile.
     """
     joints = _places(to_openpose18(poses))
     trunk = _trunks(joints)
@@ -91,6 +92,9 @@ def turned(poses: Array, size: Size) -> float | None:
         width = (across[:, 0] * trunk[:, 1] - across[:, 1] * trunk[:, 0]) / (trunk * trunk).sum(-1)
         by_body = np.degrees(np.arccos(np.clip(width / SHOULDERS_IN_TRUNKS, -1, 1)))
         by_face = np.abs(face_yaw(face_points(poses, *size)))
+    head = visible(poses[:, HEAD])
+    one_sided = head[:, 0] & (head[:, 1] != head[:, 2]) & (head[:, 3] != head[:, 4])  # of the eyes, and of the ears
+    by_face = np.where(np.isnan(by_face) & one_sided, 90.0, by_face)
     return _median(np.where(np.isfinite(by_body), by_body, by_face))
 
 

@@ -55,7 +55,12 @@ def test_a_turn_is_told_by_the_shoulders(person: Person, turn: float) -> None:
 def test_a_turn_is_known_with_one_hip_and_not_with_one_shoulder(person: Person) -> None:
     one_hip = figures.turned(person(100, turn=75, missing=(11,)), SIZE)
     assert one_hip == pytest.approx(75, abs=5)
-    assert figures.turned(person(100, turn=75, missing=(5,)), SIZE) is None
+    assert figures.turned(person(100, turn=75, missing=(0, 5)), SIZE) is None
+
+
+def test_a_head_with_a_hidden_side_is_a_profile_where_nothing_else_tells(person: Person) -> None:
+    assert figures.turned(person(100, turn=75, missing=(1, 3, 5)), SIZE) == 90
+    assert figures.turned(person(100, turn=75, missing=(1, 3)), SIZE) == pytest.approx(75, abs=5)
 
 
 def test_a_face_tells_the_turn_where_no_trunk_is_seen(person: Person) -> None:

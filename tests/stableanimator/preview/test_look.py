@@ -64,7 +64,7 @@ def test_without_alignment_people_are_as_large_as_they_drive(person: Person) -> 
 
 def test_a_crop_that_takes_the_feet_away_is_told(person: Person) -> None:
     """A tall picture of somebody who fills it, cut to a square around the head."""
-    reference = _reference([person(900, x=256, ground=1000)], size=(1024, 512), face=None)
+    reference = _reference([person(900, x=256, ground=1000)], size=(1024, 512), face=120.0)
     driving = _driving(person(400, x=256, ground=480))
     assert [each.name for each in _look(reference, driving).warnings] == ["person_out_of_picture", "feet_cut"]
     assert _look(reference, driving, replace(SETTINGS, fit="contain")).warnings == ()
