@@ -330,6 +330,36 @@ PREDICTIONS = pa.schema(  # written by jobs.animate: one row for each pair and v
     ]
 )
 
+PREVIEWS = pa.schema(  # written by jobs.animate --preview: one row for each pair and variants that look alike
+    [
+        ("pair_id", pa.string()),
+        ("variants", pa.list_(pa.string())),  # of animate.variants; they differ in nothing that a look depends on
+        ("status", pa.string()),  # done | failed
+        ("reason", pa.string()),  # null when done
+        ("detail", pa.string()),  # the same for people; of a row that is done, its warnings as sentences
+        ("warnings", pa.list_(pa.string())),  # their names (stableanimator.preview.warnings), each once
+        ("sheet_uri", pa.string()),  # png
+        ("reference_uri", pa.string()),
+        ("driving_uri", pa.string()),
+        ("frames", pa.int32()),
+        ("fps", pa.float64()),
+        ("height", pa.int32()),  # of the animation, pixels
+        ("width", pa.int32()),
+        ("reference_people", pa.int32()),  # whom the whole picture shows
+        ("driving_people", pa.int32()),  # whom the drive usually shows
+        ("animated_people", pa.int32()),
+        ("stature", pa.float64()),  # from here on of the first person: in the result, share of the picture's height
+        ("scale", pa.float64()),  # driven size over the reference's
+        ("place", pa.list_(pa.float64())),  # x, y of the person's middle in the result, shares of its sides
+        ("offset", pa.list_(pa.float64())),  # from the reference's joints to the driven ones, the same
+        ("outside", pa.float64()),  # share of the driven joints outside the picture
+        ("turned", pa.float64()),  # of the drive, degrees: 0 faces the camera, 90 is a profile, 180 the back
+        ("reference_turned", pa.float64()),
+        ("face", pa.float64()),  # shorter side in the result, pixels; null where the reference shows none
+        ("found", pa.float64()),  # share of the driving frames that show the person
+    ]
+)
+
 RESULTS = pa.schema(  # written by people: what another system made of the pairs of a table; evaluate.results names it
     [
         ("pair_id", pa.string()),
