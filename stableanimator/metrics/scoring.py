@@ -16,6 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from stableanimator.media.framing import Size
 from stableanimator.metrics import image
 from stableanimator.metrics.clips import ClipFeatures, Features
 from stableanimator.metrics.flicker import Flicker
@@ -29,6 +30,7 @@ from stableanimator.metrics.pose import PoseAgreement, pose_agreement
 from stableanimator.metrics.protocol import PROTOCOLS
 from stableanimator.metrics.seen import Judges, Seen
 from stableanimator.metrics.settings import ProtocolName
+from stableanimator.perception.person_boxes import in_picture
 
 _NOBODY = np.zeros((0, 133, 3), np.float32)
 
@@ -90,7 +92,7 @@ class Scoring:
         protocols: in which picture metrics and features are told.
         fps: frames a second of the result.
         drive: people of the aligned drive, [F] of [P, 133, 3], in pixels of the result, a row for each frame that will
-            be added; None: nothing is compared with it.
+            be added; joints outside the picture count for Dis alone. None: nothing is compared with it.
         borders: numbers of the added frames with which a window of the sampler begins.
     """
 
@@ -109,7 +111,7 @@ class Scoring:
         self._sums = _Means()
         self._people: list[npt.NDArray[np.float32]] = []
         self._true_people: list[npt.NDArray[np.float32]] = []
-        self._height = 0
+        self._size: Size = (0, 0)
         self._flicker = Flicker()
         self._features = ClipFeatures(judges.networks, self._protocols)
 
@@ -117,11 +119,10 @@ class Scoring:
         """The next frame, and its true one where that is known."""
         self._frames += 1
         self._truths += truth is not None
-        self._height = generated.size[0]
+        self._size = size = generated.size
         self._identity(generated, truth)
         self._people.append(generated.people)
-        self._true_people.append(_NOBODY if truth is None else truth.people_at(generated.size))
-        size = generated.size
+        self._true_people.append(_NOBODY if truth is None else truth.people_at(size))
         self._flicker.add(generated.brightness_at(size), None if truth is None else truth.brightness_at(size))
         self._features.add(generated, None if truth is None else truth.size)
         if truth is not None:
@@ -164,8 +165,13 @@ class Scoring:
         columns |= self._sums.means()
         flicker = self._flicker
         columns |= {"flicker": flicker.still, "flicker_truth": flicker.unexplained, "seam": flicker.seam(self._borders)}
-        for suffix, wanted in (("", self._true_people), ("_drive", self._drive or [])):
-            self._motion(suffix, wanted, columns, counts)
+        drive = [np.asarray(people, np.float32) for people in self._drive or []]
+        self._motion("", self._true_people, columns, counts)
+        self._motion("_drive", [in_picture(people, self._size) for people in drive], columns, counts)
+        apart = dis(drive, self._true_people, self._size[0]) if drive else np.zeros(0)
+        there = np.isfinite(apart)
+        columns["dis"] = float(apart[there].mean()) if there.any() else None
+        counts["frames_with_dis"] = int(there.sum())
         reason = "no_reference_face" if self._reference.own is None else None if self._truths else "no_truth"
         return PairMetrics(columns=columns, counts=counts, features=self._features.finish(), reason=reason)
 
@@ -194,11 +200,6 @@ class Scoring:
             f"joints{suffix}_found": pose.joints_found,
             f"velocities{suffix}": velocity.joints,
         }
-        if suffix:
-            apart = dis(wanted, self._true_people, self._height) if wanted else np.zeros(0)
-            there = np.isfinite(apart)
-            columns["dis"] = float(apart[there].mean()) if there.any() else None
-            counts["frames_with_dis"] = int(there.sum())
 
 
 def picture_metrics(
@@ -208,17 +209,17 @@ def picture_metrics(
     protocol = PROTOCOLS[name]
     size = protocol.common_size(generated.size, truth.size)
     first, second = generated.resized(size, protocol.resize), truth.resized(size, protocol.resize)
-    counts = image.absolute_differences(first, second)
-    metrics = {"l1": protocol.l1(counts), "psnr": image.psnr(counts), "ssim": protocol.ssim(first, second)}
+    apart = image.differences(first, second)
+    metrics = {"l1": protocol.l1(apart), "psnr": image.psnr(apart), "ssim": protocol.ssim(first, second)}
     if protocol.psnr_uint8:
-        metrics["psnr_uint8"] = image.psnr_uint8(counts)
+        metrics["psnr_uint8"] = image.psnr_uint8(apart)
     if networks is not None and networks.lpips is not None and networks.lpips_column is not None:
         layers = [_layers(networks.lpips, seen, name, networks.device, size) for seen in (generated, truth)]
         metrics[networks.lpips_column] = float(networks.lpips.distance(*layers))
     return metrics
 
 
-def _layers(lpips: Lpips, seen: Seen, name: ProtocolName, device: str, size: tuple[int, int]) -> Layers:
+def _layers(lpips: Lpips, seen: Seen, name: ProtocolName, device: str, size: Size) -> Layers:
     protocol = PROTOCOLS[name]
     frame = seen.resized(size, protocol.resize)
     key = ("lpips", protocol.lpips_low, size, protocol.resize if size != seen.size else None)

@@ -37,8 +37,8 @@ class MetricNetworkSettings:
     inception: AbsolutePath | None = None
     """FID's Inception, `pt_inception-2015-12-05-6726825d.pth`."""
     published: tuple[str, ...] = ()
-    """SHA-256 (hex) of further files that you vouch for: of `i3d_pretrained_400.pt` and `resnet-50-kinetics.pth` nobody
-    states one in public, so without this their columns are `fvd_own` and `fid_vid_own`."""
+    """SHA-256 (hex) of further files that you vouch for. Nobody states that of `resnet-50-kinetics.pth` in public, so
+    without this its column is `fid_vid_own`; the same weights may also lie in a file that was written anew."""
     device: Device = "cpu"
     """Where they run."""
     batch: int = 4

@@ -77,10 +77,10 @@ def load_networks(settings: MetricNetworkSettings) -> Networks:
     ]
     features = [
         FeatureNetwork(
+            network=_ready(_like(network, local_path(path)), settings),
             kind=kind,
             column=column_name(kind, (sha256(local_path(path)),), settings.published),
             prepare=prepare,
-            network=_ready(_like(network, local_path(path)), settings),
             device=settings.device,
         )
         for kind, path, network, prepare in kinds

@@ -71,11 +71,13 @@ def test_names_and_places_are_unique_and_stay_in_the_folder():
     assert not [path for path in paths if ".." in path or path.startswith("/")]
 
 
-def test_checksums_are_sha256_and_only_the_released_model_has_none():
+def test_checksums_are_sha256_and_only_two_that_nobody_states_are_missing():
     assert [file.path for file in DOWNLOADS if file.sha256 and not re.fullmatch("[0-9a-f]{64}", file.sha256)] == []
     unknown = {file.path for file in DOWNLOADS if file.sha256 is None}
-    assert unknown == {f"stableanimator/{name}.pth" for name in ("unet", "pose_net", "face_encoder")}
-    assert {file.path for file in DOWNLOADS if file.size is None} == unknown | {"taesd/config.json"}
+    released = {f"stableanimator/{name}.pth" for name in ("unet", "pose_net", "face_encoder")}
+    assert unknown == released | {"fvd/resnet-50-kinetics.pth"}
+    unsized = {"taesd/config.json", "fvd/i3d_pretrained_400.pt"}
+    assert {file.path for file in DOWNLOADS if file.size is None} == unknown | unsized
 
 
 def test_the_small_decoder_is_a_folder_that_diffusers_reads():
@@ -110,5 +112,5 @@ def test_places_are_those_of_the_packs_and_repositories():
 def test_torchvisions_names_agree_with_their_checksums():
     names = [re.search("-([0-9a-f]{8}).pth$", file.path) for file in FILES]
     pairs = [(match[1], file.sha256) for match, file in zip(names, FILES, strict=True) if match and file.sha256]
-    assert len(pairs) == 2
+    assert len(pairs) == 4
     assert all(sha256.startswith(start) for start, sha256 in pairs)
