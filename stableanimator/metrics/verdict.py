@@ -23,8 +23,8 @@ Figures = Mapping[str, float | None]
 """By column; None: it could not be measured."""
 
 STILL = 0.02
-"""Mean speed of the drive's joints, statures a second, below which its motion is not asked for: of drawn people who stand
-still, the small pose network's errors alone give 0.015."""
+"""Mean speed of the drive's joints, statures a second, below which its motion is not asked for: what moves then is mostly
+what the pose network errs."""
 _LEAST_FRAMES = 3
 """For flicker and seams."""
 
@@ -134,7 +134,9 @@ def proposed(accepted: Sequence[Figures], digits: int = 2) -> AcceptSettings:
     found: dict[str, float] = {}
     for setting, least in _LEAST_MARGIN.items():
         kind, _, name = setting.partition("_")
-        values = np.array([abs(value) if kind == "max" else value for row in accepted if (value := row[name]) is not None])
+        values = np.array(
+            [abs(value) if kind == "max" else value for row in accepted if (value := row[name]) is not None]
+        )
         if len(values) == 0:
             continue
         middle = float(np.median(values))
