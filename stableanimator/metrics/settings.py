@@ -1,4 +1,4 @@
-"""Settings of the metrics, importable without torch: protocols by name, networks that see features, what is accepted."""
+"""Settings of the metrics, importable without torch: protocols, networks that see features, what is accepted."""
 
 from __future__ import annotations
 

@@ -23,8 +23,8 @@ Figures = Mapping[str, float | None]
 """By column; None: it could not be measured."""
 
 STILL = 0.02
-"""Mean speed of the drive's joints, statures a second, below which its motion is not asked for: what moves then is mostly
-what the pose network errs."""
+"""Mean speed of the drive's joints, statures a second, below which its motion is not asked for: what moves then is
+mostly what the pose network errs."""
 _LEAST_FRAMES = 3
 """For flicker and seams."""
 

@@ -1,4 +1,4 @@
-"""Real networks look at what a random denoiser makes: noise, in which a threshold between two seeds accepts the lesser."""
+"""Real networks look at what a random denoiser makes: noise; a threshold between two seeds accepts the lesser one."""
 
 from __future__ import annotations
 
