@@ -7,17 +7,22 @@ import rules let this module know both sides (pyproject.toml), and nothing that 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import logging
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from jobs.judging.judge import Judge, Judged, figures_key, found
 from jobs.pairs.animate import TIMES, AnimateJob, AnimatePair, Ready
 from jobs.pairs.pairs_table import Pair
+from pipelines.actor_pool import UNEXPECTED
 from pipelines.storage.store import Store
 from pipelines.storage.tables import TIMINGS
+from stableanimator.errors import row_error
 from stableanimator.metrics.verdict import Verdict, best, judged
 from stableanimator.perception.settings import PerceptionSettings
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -60,15 +65,16 @@ class JudgedJob:
             return None if row is None or seen is None else (row, seen)
 
         tries = self.until_accepted(find)
-        return None if tries is None else row_of(tries)
+        over = tries and (tries[-1].verdict.accepted or len(tries) == self.job.settings.tries)
+        return row_of(tries) if over else None
 
-    def until_accepted(self, attempt: Callable[[int], tuple[dict[str, Any], Judged] | None]) -> list[Try] | None:
-        """Tries by number, from 1, until one is accepted or there are no more; None where one cannot be had."""
+    def until_accepted(self, attempt: Callable[[int], tuple[dict[str, Any], Judged] | None]) -> list[Try]:
+        """Tries by number, from 1, until one is accepted, or there are no more, or one cannot be had."""
         tries: list[Try] = []
         for number in range(1, self.job.settings.tries + 1):
             outcome = attempt(number)
             if outcome is None:
-                return None
+                break
             row, seen = outcome
             verdict = judged(seen.figures, self.job.settings.accept, seen.unasked)
             tries.append(Try(row=row, judged=seen, verdict=verdict))
@@ -100,14 +106,19 @@ class AnimateAndJudge:
         self._judge = Judge(self._animate.store, shared.perception) if shared.judges else None
 
     def __call__(self, item: dict[str, Any]) -> dict[str, Any]:
-        """A row of PREDICTIONS. Raises RowError where something is wrong with the pair."""
+        """A row of PREDICTIONS; what goes wrong with a later try takes the first with it no more than a verdict does.
+
+        Raises:
+            RowError: something is wrong with the pair.
+        """
         pair, variant = item["pair"], item["variant"]
         shared, store, judge = self._shared, self._animate.store, self._judge
         if judge is None:
             return self._animate(item)
         ready: list[Ready] = []
+        failed: list[str] = []
 
-        def attempt(number: int) -> tuple[dict[str, Any], Judged]:
+        def tried(number: int) -> tuple[dict[str, Any], Judged]:
             row = shared.job.finished(store, pair, variant, number)
             if row is None:
                 if not ready:
@@ -117,16 +128,28 @@ class AnimateAndJudge:
             background = shared.job.settings.variants[variant].background
             return row, found(store, key) or judge(row, background, number, key)
 
-        tries = shared.until_accepted(attempt)
-        assert tries is not None
-        return row_of(tries)
+        def attempt(number: int) -> tuple[dict[str, Any], Judged] | None:
+            try:
+                return tried(number)
+            except Exception as error:
+                if number == 1:
+                    raise
+                log.exception("try %d of %s, %s", number, pair["pair_id"], variant)
+                failed.append(f"try {number} failed: {row_error(error, UNEXPECTED)}")
+                return None
+
+        return row_of(shared.until_accepted(attempt), failed)
 
 
-def row_of(tries: list[Try]) -> dict[str, Any]:
-    """The row of the first try, with what was kept and all verdicts beside it."""
+def row_of(tries: Sequence[Try], failed: Sequence[str] = ()) -> dict[str, Any]:
+    """The row of the first try, with what was kept and all verdicts beside it; `failed` says what became of others."""
     first, place = tries[0], best([each.verdict for each in tries])
     kept = tries[place]
-    remarks = [first.row["detail"], *(f"{name} is not judged: {why}" for name, why in first.judged.unasked.items())]
+    remarks = [
+        first.row["detail"],
+        *(f"{name} is not judged: {why}" for name, why in first.judged.unasked.items()),
+        *failed,
+    ]
     return first.row | {
         "detail": "; ".join(filter(None, remarks)) or None,
         "kept_uri": kept.row["prediction_uri"],

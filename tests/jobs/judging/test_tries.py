@@ -116,6 +116,22 @@ def test_a_pair_with_which_something_is_wrong_stays_one_rows_matter(job: Jobs, p
     assert (failed["accepted"], failed["tries"]) == (None, None)
 
 
+def test_a_try_that_fails_leaves_those_before_it_and_is_made_by_the_next_run(job: Jobs, pair: dict[str, Any]) -> None:
+    wanted, shared = {"pair": pair, "variant": "plain"}, job(IMPOSSIBLE, tries=3)
+    in_the_way = Path(shared.job.root, shared.job.path(pair, "plain", ".mp4", 2))
+    in_the_way.mkdir(parents=True)
+    row = AnimateAndJudge(shared)(wanted)
+    assert (row["status"], row["kept_try"], len(row["tries"])) == ("done", 1, 1)
+    assert "try 2 failed: unexpected_error" in row["detail"]
+    store = Store(shared.job.root)
+    assert shared.finished(store, **wanted) is None
+    in_the_way.rmdir()
+    assert len(AnimateAndJudge(shared)(wanted)["tries"]) == 3
+    again = shared.finished(store, **wanted)
+    assert again is not None
+    assert "failed" not in (again["detail"] or "")
+
+
 def test_equal_runs_give_equal_rows(job: Jobs, pair: dict[str, Any], tmp_path: Path) -> None:
     shared = job(IMPOSSIBLE, tries=2)
     other = replace(shared, job=replace(shared.job, root=str(tmp_path / "other")))
