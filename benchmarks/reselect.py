@@ -75,11 +75,18 @@ def _measure_rows(measure: str, ids: Sequence[str], frames: int, random: np.rand
 
 
 def _per_frame(field: pa.Field, frames: int, random: np.random.Generator) -> pa.Array:
-    """One entry for each frame."""
-    width = {"face_embedding": FACE_WIDTH, "keypoints": KEYPOINT_COUNT * 3, "face_landmarks": 10}.get(field.name, 1)
+    """One entry for each frame; one person in all of a video's, and hashes that nothing else has."""
+    of_frame = field.type.value_type
+    if field.name == "face_embedding":
+        faces = random.normal(size=FACE_WIDTH) + 0.3 * random.normal(size=(frames, FACE_WIDTH))
+        return _lists(pa.array(faces.astype(np.float32).ravel()), FACE_WIDTH)
+    if field.name.endswith(("_hash", "_hashes")):
+        cuts = of_frame.list_size if pa.types.is_fixed_size_list(of_frame) else 0
+        hashes = pa.array(random.integers(2**64, size=frames * max(1, cuts), dtype=np.uint64))
+        return pa.FixedSizeListArray.from_arrays(hashes, cuts) if cuts else hashes
+    width = {"keypoints": KEYPOINT_COUNT * 3, "face_landmarks": 10}.get(field.name, 1)
     width = 4 if field.name.endswith("boxes") else width
     values = pa.array(random.uniform(0, 1000, frames * width).astype(np.float32))
-    of_frame = field.type.value_type
     if not pa.types.is_list(of_frame):  # of the camera
         return values
     if pa.types.is_fixed_size_list(of_frame.value_type):

@@ -13,14 +13,14 @@ from typing import Any
 
 import pyarrow as pa
 
-from jobs.pairs.evaluation_report import print_figures, write_videos
-from jobs.pairs.frames import Prediction
-from jobs.pairs.gains import gains
-from jobs.pairs.lineage import lineage
-from jobs.pairs.means import Figures, figures_of, flat_figures, rank_flips
-from jobs.pairs.metrics import Measured, MeasurePairs
+from jobs.evaluation.frames import Prediction
+from jobs.evaluation.gains import gains
+from jobs.evaluation.lineage import lineage
+from jobs.evaluation.means import Figures, figures_of, flat_figures, rank_flips
+from jobs.evaluation.metrics import Measured, MeasurePairs
+from jobs.evaluation.report import print_figures, write_videos
+from jobs.evaluation.results import read_results
 from jobs.pairs.pairs_table import named_pairs
-from jobs.pairs.results import read_results
 from jobs.pairs.settings import REPEAT, EvaluateSettings
 from jobs.pairs.verdicts import require_some
 from jobs.running import entry
@@ -82,14 +82,14 @@ def run(config: Config, runs: JobRuns) -> str:
     begun = {name: _begin(config, runs, wanted, name) for name in shown}
     measured = _measure(wanted, settings, config)
     rows = [one.row() for one in measured]
-    of_variant = {name: [one for one in measured if one.prediction["variant"] == name] for name in shown}
-    figures = {name: figures_of(each) for name, each in of_variant.items()}
+    figures = {name: figures_of([one for one in measured if one.prediction["variant"] == name]) for name in shown}
     for each in gains(rows, wanted.variants):
         figures[each.variant] |= {f"{column}_gain": gain for column, gain in each.of.items()}
         print(each)
     for name, (run, model_id) in begun.items():
-        run.metrics(flat_figures(figures[name]), model_id=model_id)
-        run.table("metrics", [row for row in rows if row["variant"] == name])
+        run.metrics(flat_figures(figures[name]), model_id=model_id, dataset="benchmark")
+        of_variant = [row for row in rows if row["variant"] == name]
+        run.table("metrics", [{key: each for key, each in row.items() if key != "variant"} for row in of_variant])
     print_figures(figures)
     print(*rank_flips(figures), sep="\n")
     collection = _commit(store, wanted, settings, measured, figures, begun)

@@ -29,7 +29,7 @@ def run(config: Config, run: Run) -> str:
     settings, latency = config.animate, config.latency
     require_resources("latency", settings.cpus_per_actor, settings.gpus_per_actor, labels=settings.node_labels)
     model = named_model(Store(config.root), settings.model)
-    run.tag("model", model.identity)
+    run.judges_model(model.identity)
     rows = list(
         run_actors(
             [{"variant": name} for name in settings.variants],

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 LINE = ("curate", "encode", "align", "alignment_table", "train", "animate", "evaluate")
 """What leads from a list of videos to rows in MLflow, in order."""
-VERBS = (*LINE, "pretrain_encoders", "distill_decoder", "latency", "rebuild", "doctor")
+VERBS = (*LINE, "benchmark", "pretrain_encoders", "distill_decoder", "latency", "rebuild", "doctor")
 """Every job that can be submitted."""
 PACKAGES = ("jobs", "pipelines", "stableanimator")
 _SENDS = 3

@@ -12,10 +12,11 @@ from pipelines.measures.face_quality import FaceQualitySettings
 from pipelines.measures.keypoints import KeypointSettings
 from pipelines.measures.people import PeopleSettings
 from pipelines.measures.picture import PictureSettings
+from pipelines.measures.picture_hash import PictureHashSettings
 from pipelines.measures.shots import ShotSettings
 from pipelines.releases.settings import ReportSettings, SelectSettings
 
-MeasureName = Literal["people", "face_quality", "keypoints", "camera_motion", "picture"]
+MeasureName = Literal["people", "face_quality", "keypoints", "camera_motion", "picture", "picture_hash"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -28,7 +29,9 @@ class CurateSettings:
     shots: ShotSettings = field(default_factory=ShotSettings)
     """Where a video is cut."""
 
-    measures: tuple[MeasureName, ...] = ("people", "face_quality", "keypoints", "camera_motion", "picture")
+    measures: tuple[MeasureName, ...] = (
+        "people", "face_quality", "keypoints", "camera_motion", "picture", "picture_hash",
+    )  # fmt: skip
     """Which measures run. Rules on the others do not apply. `keypoints` needs `people`; `people`,
     `face_quality` and `keypoints` need the weights of the section `perception`."""
 
@@ -41,6 +44,7 @@ class CurateSettings:
     keypoints: KeypointSettings = field(default_factory=KeypointSettings)
     camera_motion: CameraMotionSettings = field(default_factory=CameraMotionSettings)
     picture: PictureSettings = field(default_factory=PictureSettings)
+    picture_hash: PictureHashSettings = field(default_factory=PictureHashSettings)
 
     select: SelectSettings = field(default_factory=SelectSettings)
     """Which shots are accepted."""

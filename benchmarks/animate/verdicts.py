@@ -1,7 +1,6 @@
 """Whether verdicts are right: drawn results whose truth is known, judged by thresholds that were set on other people.
 
-    python -m benchmarks.animate.verdicts                    # eighty people, a quarter of an hour on one core
-    python -m benchmarks.animate.verdicts --clips 4          # a quick look; nothing is written
+    python -m benchmarks.animate --parts verdicts            # eighty people, ten minutes on one core
 
 Somebody drawn in a picture is driven by another person, in other clothes, whose poses the pose network finds. A right
 result shows who is in the picture in the very motion of the drive; the other kinds are wrong in one thing each.
@@ -11,7 +10,6 @@ judged; what is wrong is shown to nothing but the verdict.
 
 from __future__ import annotations
 
-import argparse
 import functools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -21,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from benchmarks.drawn.clips import FIRST_SEED, WEIGHTS, drawn_perception
-from benchmarks.harness import RESULTS, Figure, report
+from benchmarks.harness import Figure
 from benchmarks.processes import spread
 from jobs.pairs.people import People
 from stableanimator.metrics.identity import main_identity
@@ -192,17 +190,3 @@ def _of_right(seed: int) -> dict[str, tuple[Figures, list[str]]]:
 
 def _of_all(seed: int) -> dict[str, tuple[Figures, list[str]]]:
     return measured(seed, RIGHT | WRONG)
-
-
-def main(argv: Sequence[str] | None = None) -> int:
-    """Returns 0, or 1 where a bar is missed."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--clips", type=int, default=CLIPS, help="people who are judged, and as many others")
-    parser.add_argument("--workers", type=int, default=1, help="processes that draw and look")
-    arguments = parser.parse_args(argv)
-    folder = RESULTS if arguments.clips == CLIPS else None
-    return report("animate_verdicts", figures(arguments.clips, arguments.workers), folder=folder)
-
-
-if __name__ == "__main__":
-    raise SystemExit(main())

@@ -136,23 +136,10 @@ def measure(
         WeightsError: a network is missing or unusable.
         RuntimeError: a measure failed for another reason than the content of a clip.
     """
-    store, keys = Store(str(folder / "store")), measure_keys(settings, perception)
-    videos = []
-    for path in paths:
-        video_id, _ = store.put_media(path, path.suffix)
-        videos.append(Video(video_id, path.suffix, path.stat().st_size))
-    ids = [video.video_id for video in videos]
-    missing = missing_of(read_cached(store, keys, ids), keys, ids)
-    todo = [(video, missing[video.video_id]) for video in videos if video.video_id in missing]
-    needed = sorted(set().union(*(lacking for _, lacking in todo)))
-    prepare = partial(_open_measurer, store, settings, perception, keys, needed)
-    for result in spread(_measure, todo, "measuring clips", workers, prepare):
-        if result.failures:
-            raise RuntimeError(f"measuring {result.video_id} failed: {result.failures[0]['detail']}")
-    cached = read_cached(store, keys, ids)
-    verdicts = sorted(
-        judge(Measured(keys=keys, cached=cached, failures=[]), settings), key=lambda row: int(row["start"])
-    )
+    store = Store(str(folder / "store"))
+    videos, measured = measure_files(store, paths, settings, perception, workers)
+    cached = measured.cached
+    verdicts = sorted(judge(measured, settings), key=lambda row: int(row["start"]))
     rows = {name: {row["shot_id"]: row for row in table.to_pylist()} for name, table in cached.measures.items()}
     return [
         MeasuredClip(
@@ -167,6 +154,30 @@ def measure(
         )
         for clip, path, video in zip(clips, paths, videos, strict=True)
     ]
+
+
+def measure_files(
+    store: Store, paths: Sequence[Path], settings: CurateSettings, perception: PerceptionSettings, workers: int
+) -> tuple[list[Video], Measured]:
+    """Store videos and measure what is missing of them; returns them in the order of their files, and all rows.
+
+    Raises:
+        WeightsError: a network is missing or unusable.
+        RuntimeError: a measure failed for another reason than the content of a video.
+    """
+    keys, videos = measure_keys(settings, perception), []
+    for path in paths:
+        video_id, _ = store.put_media(path, path.suffix)
+        videos.append(Video(video_id, path.suffix, path.stat().st_size))
+    ids = [video.video_id for video in videos]
+    missing = missing_of(read_cached(store, keys, ids), keys, ids)
+    todo = [(video, missing[video.video_id]) for video in videos if video.video_id in missing]
+    needed = sorted(set().union(*(lacking for _, lacking in todo)))
+    prepare = partial(_open_measurer, store, settings, perception, keys, needed)
+    for result in spread(_measure, todo, "measuring clips", workers, prepare):
+        if result.failures:
+            raise RuntimeError(f"measuring {result.video_id} failed: {result.failures[0]['detail']}")
+    return videos, Measured(keys=keys, cached=read_cached(store, keys, ids), failures=[])
 
 
 _measurers: list[VideoMeasurer] = []  # of this process

@@ -10,6 +10,7 @@ measure.
     keypoint_coverage        joints that are seen; the neck is seen where both shoulders are
     camera_*                 the similarity that moves the background. It is rigid: background_change is 0
     subject_motion           above any threshold where somebody in the shot is alive, 0 where nobody is
+    near_duplicate_distance  1: no two scripts draw the same pictures
 
 Near a threshold the truth is no judge: a value is only known up to what a fair measurement may differ by. So a column
 has alternatives, and a rule on which they disagree is undecided.
@@ -98,6 +99,7 @@ def true_columns(truth: Truth, shot: int, settings: CurateSettings) -> dict[str,
         **{name: _doubted(value) for name, value in camera.items()},
         "background_change": (math.inf if truth.living[rows].all() else 0.0,),
         "subject_motion": (_subject_motion(truth, sampled),),
+        "near_duplicate_distance": (1.0,),
     }
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -33,7 +33,9 @@ class Person:
 
 def in_one_shot(kind: str, seed: int, judge: Judge, frames: int = FRAMES) -> Person | None:
     """Someone whose first frame is the reference, and whose next ones drive."""
-    pictures = _drawn(write_clip(kind, seed, _SHORT), range(frames + 1))
+    seconds = (frames + 1) / FPS
+    settings = _SHORT if seconds <= _SHORT.min_seconds else replace(_SHORT, min_seconds=seconds, max_seconds=seconds)
+    pictures = _drawn(write_clip(kind, seed, settings), range(frames + 1))
     return _person(pictures[0], pictures[1:], judge)
 
 

@@ -5,4 +5,8 @@ image                          picture metrics beside a loop over frames as DisC
 agreement                      each metric beside an independent computation of the same
 restated                       these computations: slow, literal, sharing nothing with the metrics
 wrongness                      drawn results that are wrong by known amounts, and in which order columns put them
+drawn_people                   many short drawn videos of some people, measured
+people                         splits by person: nobody on both sides, people found, the share that was asked for
+duplicates                     near-duplicates: copies of some of these videos, found again
+memory                         what the worker that evaluates holds after 10 videos, and after 100
 """

@@ -7,7 +7,7 @@ import importlib
 
 from benchmarks.harness import RESULTS, report
 
-PARTS = ("image", "agreement", "wrongness")
+PARTS = ("image", "agreement", "wrongness", "people", "duplicates", "memory")
 """Modules of the package, each with `figures(arguments)`."""
 _CLIPS, _SEED = 20, 800_000
 

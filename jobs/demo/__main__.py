@@ -62,7 +62,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print(f"\nstopped. What is done is kept in {folder}; the same command goes on from there", file=sys.stderr)
         return _INTERRUPTED
-    _say(Console(), folder, config)
+    _say(Console(), folder, config, steps[-1])
     return steps[-1].code
 
 
@@ -98,12 +98,14 @@ def _run(config: Config, arguments: Sequence[str], folder: Path, log: IO[str], *
     return steps
 
 
-def _say(console: Console, folder: Path, config: Config) -> None:
+def _say(console: Console, folder: Path, config: Config, last: Step) -> None:
     page = folder / "index.html"
     if page.exists():
         console.print(f"\nthe page:  {page}", soft_wrap=True)
     console.print(f"videos:    {config.root}/metrics/*/*.mp4", soft_wrap=True)
     console.print(f"runs:      mlflow ui --backend-store-uri {tracking_uri()}", soft_wrap=True)
+    if last.page:
+        console.print(f"           {last.page}", soft_wrap=True)
 
 
 if __name__ == "__main__":

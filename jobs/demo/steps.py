@@ -17,7 +17,8 @@ from rich.progress import Progress, SpinnerColumn, TaskID, TextColumn, TimeElaps
 _COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 _GOING_ON = re.compile(r"\d\d:\d\d:\d\d (?:pipelines\.progress|train): (.*)")
 _RESULT = re.compile(r"(?P<verb>\w+): (?P<said>.*) \(\d+ s\)")
-_PAGE = re.compile(r"\S+/#/experiments/\w+/runs/(?P<run>\w+)\?\S*")
+_PAGE = re.compile(r"https?://\S+/#/experiments/\S+")
+_RUN = re.compile(r"/runs/(?P<run>\w+)\?")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,8 +30,14 @@ class Step:
     code: int
     said: str
     """Its last line, or the error."""
-    run_id: str | None
-    """Of MLflow; None where the job did not come to its end, or has several."""
+    page: str | None
+    """Where MLflow shows it, which is a job's last line; None where it did not come to its end."""
+
+    @property
+    def run_id(self) -> str | None:
+        """Of MLflow; None where the job did not come to its end, or has several."""
+        found = _RUN.search(self.page or "")
+        return found["run"] if found else None
 
 
 @dataclass
@@ -95,7 +102,7 @@ class Terminal:
 def run_step(verb: str, arguments: Sequence[str], log: IO[str], terminal: Terminal) -> Step:
     """Submit a verb with `python -m jobs.submit`, wait for it, and write everything that it says into `log`."""
     command = [sys.executable, "-m", "jobs.submit", verb, *arguments]
-    started, run_id = time.monotonic(), None
+    started, page = time.monotonic(), None
     with (
         terminal.step(verb) as shown,
         subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process,
@@ -109,12 +116,12 @@ def run_step(verb: str, arguments: Sequence[str], log: IO[str], terminal: Termin
                 terminal.say(going_on[1])
             elif (result := _RESULT.fullmatch(text)) and result["verb"] == verb:
                 shown.said = result["said"]
-            elif page := _PAGE.fullmatch(text):
-                run_id = page["run"]
+            elif _PAGE.fullmatch(text):
+                page = text
             elif text.startswith("error: "):
                 shown.said = text
         code = process.wait()
         shown.failed = code != 0
         if shown.failed and not shown.said:
             shown.said = f"failed; the log says why: {log.name}"
-    return Step(verb=verb, seconds=time.monotonic() - started, code=code, said=shown.said, run_id=run_id)
+    return Step(verb=verb, seconds=time.monotonic() - started, code=code, said=shown.said, page=page)

@@ -16,7 +16,8 @@ from stableanimator.errors import UserError
 from stableanimator.paths import PACKAGE_SCHEME, local_path
 
 _READERS = {
-    "perception": ("curate", "animate", "evaluate", "latency"),
+    "perception": ("curate", "benchmark", "animate", "evaluate", "latency"),
+    "benchmark": ("benchmark",),
     "encoders": ("encode", "animate", "distill_decoder", "latency"),
     "encoders.tiny_decoder": ("animate", "latency"),
     "curate": ("curate",),
@@ -25,7 +26,7 @@ _READERS = {
     "evaluate": ("evaluate",),
 }
 """Which jobs read the files below a section; the longest that fits counts."""
-_DRIVERS = ("curate.crawl",)
+_DRIVERS = ("curate.crawl", "benchmark")
 """Sections whose files the driver alone reads."""
 _SVD = ("vae/config.json", "image_encoder/config.json", "unet/config.json")
 
@@ -63,10 +64,13 @@ def _judge(config: Config, verbs: set[str]) -> list[Needed]:
 
 
 def _is_read(setting: str, config: Config, verbs: set[str]) -> bool:
-    """Whether a path is read at all: curation without measures that need them reads no weights of `perception`."""
+    """Whether a path is read at all: curation without measures that need them reads no weights of `perception`, and a
+    benchmark set looks for faces alone."""
     if not setting.startswith("perception") or verbs & {"animate", "evaluate", "latency"}:
         return True
-    return config.curate is not None and bool(set(NEED_WEIGHTS) & set(config.curate.measures))
+    if setting.startswith("perception.faces") and "benchmark" in verbs:
+        return True
+    return "curate" in verbs and config.curate is not None and bool(set(NEED_WEIGHTS) & set(config.curate.measures))
 
 
 def _parts(setting: str, path: str, config: Config) -> Iterator[str]:

@@ -10,6 +10,7 @@ Verb = Literal[
     "encode",
     "align",
     "alignment_table",
+    "benchmark",
     "train",
     "animate",
     "evaluate",

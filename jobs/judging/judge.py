@@ -8,9 +8,9 @@ from typing import Any
 
 import pyarrow as pa
 
+from jobs.evaluation.metrics import judges_of, measure_pair
 from jobs.pairs.animate import TIMES, timing_table
 from jobs.pairs.cost import Cost
-from jobs.pairs.metrics import judges_of, measure_pair
 from pipelines.storage.store import Store, fingerprint
 from pipelines.storage.tables import JUDGED
 from stableanimator.media.pictures import Colour

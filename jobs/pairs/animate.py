@@ -248,7 +248,7 @@ class AnimatePair:
             ("skeleton_uri", "-skeleton.mp4", animation.skeletons, write_mp4),
         ]
         if self.job.settings.lossless:
-            wanted.append(("frames_uri", ".mkv", animation.frames, write_lossless))
+            wanted.append(("frames_uri", "-frames.mp4", animation.frames, write_lossless))
         uris = {}
         for column, ending, frames, write in wanted:
             path = self.job.path(pair, variant, ending, number)

@@ -56,7 +56,7 @@ class AnimateJobSettings:
     the best one is kept (`kept_uri`). Metrics are always of the first try: whoever chose by the judge would be measured
     by what was chosen. Each try is stored."""
     lossless: bool = True
-    """Whether the frames are also kept without loss (FFV1 in Matroska), beside the mp4: what `evaluate` measures.
+    """Whether the frames are also kept without loss (H.264 of RGB), beside the mp4: what `evaluate` measures.
     Through the mp4 the true frames themselves score 36 dB of PSNR. `--dry-run` says how much room it takes."""
     precision: Precision = "float16"
     """Of the denoiser's weights; released: float16. That of the encoders is `encoders.precision`. Use float32 on a

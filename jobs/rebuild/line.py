@@ -21,6 +21,7 @@ LINKS: dict[str, tuple[tuple[str, str], ...]] = {
     "encode": (("release", "release"),),
     "align": (("release", "release"),),
     "alignment_table": (("alignment_table.benchmark", "benchmark"), ("alignment_table.aligner", "aligner")),
+    "benchmark": (),
     "train": (("train.shards", "shards"), ("train.aligner", "aligner")),
     "animate": (("animate.pairs", "benchmark"), ("animate.model", "model")),
     "evaluate": (("evaluate.predictions", "predictions"), ("evaluate.results", "results")),

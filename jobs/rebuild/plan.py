@@ -87,7 +87,7 @@ def rebuild_plan(config: Config) -> Iterator[str]:
 
 _MAKES: dict[str, tuple[str, ...]] = {
     "curate": ("release", "benchmark"), "encode": ("shards",), "align": ("aligner",), "alignment_table": (),
-    "train": ("model",), "animate": ("predictions",), "evaluate": ("metrics",),
+    "benchmark": ("benchmark",), "train": ("model",), "animate": ("predictions",), "evaluate": ("metrics",),
 }  # fmt: skip
 
 

@@ -20,6 +20,7 @@ from jobs.running.curate_plan import READ_AT_MOST
 from jobs.running.parameters import SECTIONS
 from jobs.training.run_folder import STATE
 from pipelines.crawling.crawl import plan_crawl
+from pipelines.crawling.settings import CrawlSettings
 from pipelines.crawling.source_lists import list_sources
 from pipelines.storage.store import Collection, Store, file_sha256, fingerprint
 from stableanimator.errors import UserError
@@ -60,10 +61,15 @@ def inputs_key(verb: str, config: Config, store: Store, read: Outputs) -> str | 
         "read": read,
         "code": _code(),
     }
-    if verb == "curate" and (sources := _sources(config, store)) is None:
-        return None
+    crawl = _crawl_of(verb, config)
+    if crawl is not None:
+        content["sources"] = _sources(crawl, store)
+        if content["sources"] is None:
+            return None
     if verb == "curate":
-        content["sources"] = sources
+        content["follows"] = _newest_release(store)
+    if verb == "benchmark" and config.benchmark is not None and (config.benchmark.frames or config.benchmark.pictures):
+        return None  # reading them is most of its work
     try:
         content["files"] = {each.path: _content(each.path) for each in needed_files(config, [verb]) if each.everywhere}
     except (OSError, UserError):
@@ -71,10 +77,14 @@ def inputs_key(verb: str, config: Config, store: Store, read: Outputs) -> str | 
     return fingerprint(content)
 
 
-def _sources(config: Config, store: Store) -> Any:
+def _crawl_of(verb: str, config: Config) -> CrawlSettings | None:
+    """What the job fetches, if it does."""
+    settings = {"curate": config.curate, "benchmark": config.benchmark}.get(verb)
+    return None if settings is None else settings.crawl
+
+
+def _sources(crawl: CrawlSettings, store: Store) -> Any:
     """Entries of the lists with their rights, and the contents of files; None where something is to be fetched."""
-    assert config.curate is not None
-    crawl = config.curate.crawl
     plan = plan_crawl(crawl, store)
     if plan.to_fetch or crawl.retry_failed:
         return None
@@ -83,6 +93,14 @@ def _sources(config: Config, store: Store) -> Any:
         return None
     listed = [[each.uri, each.key, list(each.rights), str(each.error)] for each in list_sources(crawl)]
     return [listed, sorted(plan.videos), {str(path): file_sha256(path) for path in files}]
+
+
+def _newest_release(store: Store) -> str | None:
+    """A release keeps the splits of earlier ones, so what came last is read too."""
+    try:
+        return store.open("releases").id
+    except UserError:
+        return None
 
 
 def _content(path: str) -> Any:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-Verb = Literal["curate", "encode", "align", "alignment_table", "train", "animate", "evaluate"]
+Verb = Literal["curate", "encode", "align", "alignment_table", "benchmark", "train", "animate", "evaluate"]
 
-ORDER: tuple[Verb, ...] = ("curate", "encode", "align", "alignment_table", "train", "animate", "evaluate")
+ORDER: tuple[Verb, ...] = ("curate", "encode", "align", "alignment_table", "benchmark", "train", "animate", "evaluate")
 """Each job reads what those before it made."""
 
 
@@ -16,7 +16,8 @@ class RebuildSettings:
     """What a rebuild brings up to date."""
 
     verbs: tuple[Verb, ...] = ("curate", "encode")
-    """The jobs that belong to it, in the order of the line; `curate` writes the benchmark set too. Where a job's
+    """The jobs that belong to it, in the order of the line; `curate` writes a benchmark set too, and `benchmark`
+    one of the papers', which is then the one that is animated. Where a job's
     setting names `latest`, it reads what this rebuild made, also where somebody else made something meanwhile."""
 
     def __post_init__(self) -> None:

@@ -29,6 +29,7 @@ from jobs.training.settings import (
     PretrainSettings,
     TrainSettings,
 )
+from pipelines.benchmark_sets.named_settings import NamedSetSettings
 from pipelines.curation import CurateSettings
 from pipelines.shards.settings import EncodeSettings
 from stableanimator.diffusion.settings import FACE_OPTIMISATION_PRESETS
@@ -65,6 +66,8 @@ class Config(BaseModel):
     align: AlignJobSettings = Field(default_factory=AlignJobSettings)
     alignment_table: AlignmentTableSettings = Field(default_factory=AlignmentTableSettings)
     model: ModelSettings = Field(default_factory=ModelSettings)
+    benchmark: NamedSetSettings | None = None
+    """Videos from which `benchmark` builds one of the papers' sets."""
     train: TrainSettings = Field(default_factory=TrainSettings)
     animate: AnimateJobSettings = Field(default_factory=AnimateJobSettings)
     evaluate: EvaluateSettings = Field(default_factory=EvaluateSettings)

@@ -14,6 +14,7 @@ SECTIONS = {
     "encode": ("encode", "encoders"),
     "align": ("align",),
     "alignment_table": ("alignment_table", "align"),
+    "benchmark": ("benchmark", "perception"),
     "train": ("train", "model"),
     "animate": ("animate", "perception", "encoders"),
     "evaluate": ("evaluate", "perception"),

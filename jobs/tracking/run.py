@@ -33,6 +33,7 @@ class Run:
         self.run_id = run_id
         self.outputs = {} if outputs is None else outputs
         """Ids of what this process recorded as made, by name."""
+        self._digests: dict[str, str] = {}
         self._client = MlflowClient(tracking_uri=uri)
 
     def __reduce__(self) -> tuple[type[Run], tuple[str, str]]:
@@ -46,15 +47,23 @@ class Run:
         for begin in range(0, len(fresh), _PARAMS_AT_ONCE):
             self._client.log_batch(self.run_id, params=fresh[begin : begin + _PARAMS_AT_ONCE])
 
-    def metrics(self, values: Mapping[str, float | None], step: int = 0, model_id: str | None = None) -> None:
+    def metrics(
+        self,
+        values: Mapping[str, float | None],
+        step: int = 0,
+        model_id: str | None = None,
+        dataset: str | None = None,
+    ) -> None:
         """Log numbers of one step. NaN and None are left out: what is missing is recorded as missing.
 
         Args:
-            model_id: of the model that they judge (`model`): MLflow shows them beside it too.
+            model_id: of the model that they judge (`judges_model`): MLflow shows them beside it too.
+            dataset: what it was judged on: the name of one that this process recorded (`dataset`).
         """
         now = time.time_ns() // 1_000_000
+        digest = None if dataset is None else self._digests[dataset]
         points = [
-            Metric(name, float(value), now, step, model_id=model_id)
+            Metric(name, float(value), now, step, model_id=model_id, dataset_name=dataset, dataset_digest=digest)
             for name, value in values.items()
             if value is not None and value == value
         ]
@@ -63,8 +72,9 @@ class Run:
 
     def table(self, name: str, rows: list[dict[str, Any]]) -> None:
         """Log rows as the table artifact `<name>.json`, which the MLflow page shows and compares."""
-        if rows:
-            columns = {key: [row.get(key) for row in rows] for key in rows[0]}
+        names = dict.fromkeys(name for row in rows for name in row)
+        if names:
+            columns = {name: [row.get(name) for row in rows] for name in names}
             self._client.log_table(self.run_id, data=columns, artifact_file=f"{name}.json")
 
     def file(self, local_path: str | Path, folder: str = "") -> None:
@@ -72,8 +82,7 @@ class Run:
         self._client.log_artifact(self.run_id, str(local_path), artifact_path=folder or None)
 
     def video(self, local_path: str | Path, name: str, step: int) -> None:
-        """Log an mp4 as the artifact `videos/<name>_step_<step>.mp4`: MLflow has no series of videos as it has of
-        pictures, and shows artifacts by name."""
+        """Log an mp4 as the artifact `videos/<name>_step_<step>.mp4`: MLflow shows artifacts in the order of names."""
         with tempfile.TemporaryDirectory() as folder:
             named = Path(folder, f"{name}_step_{step:07d}.mp4")
             named.symlink_to(Path(local_path).resolve())
@@ -83,13 +92,10 @@ class Run:
         """Log a text (YAML, HTML) as the artifact `name`."""
         self._client.log_text(self.run_id, text, name)
 
-    def picture(self, picture: npt.NDArray[np.uint8], name: str, step: int | None = None) -> None:
-        """Log an RGB picture [H, W, 3]: as the artifact `name`, or, with a step, as one of the series `name`, which
-        MLflow's chart page shows beside those of other runs with a slider over the steps."""
-        if step is None:
-            self._client.log_image(self.run_id, picture, artifact_file=name)
-        else:
-            self._client.log_image(self.run_id, picture, key=name, step=step)
+    def picture(self, picture: npt.NDArray[np.uint8], name: str) -> None:
+        """Log an RGB picture [H, W, 3] as the artifact `name`. (MLflow's series of pictures, by key and step, are shown
+        below all of a run's parameters.)"""
+        self._client.log_image(self.run_id, picture, artifact_file=name)
 
     def curve(self, name: str) -> list[tuple[int, float]]:
         """The steps and values of a metric that was logged; empty where none was."""
@@ -115,6 +121,7 @@ class Run:
         tags = [InputTag(key="mlflow.data.context", value=context)]
         self._client.log_inputs(self.run_id, [DatasetInput(dataset=dataset, tags=tags)])
         self.tag(name, digest[:_SHORT])
+        self._digests[name] = digest[:_DIGEST_LENGTH]
         if context == "output":
             self.outputs[name] = digest
 
@@ -134,14 +141,14 @@ class Run:
         self._client.log_outputs(self.run_id, [LoggedModelOutput(model_id, step)])
         return model_id
 
-    def judges_model(self, collection_id: str) -> str:
+    def judges_model(self, collection_id: str, kind: str = "model") -> str:
         """Record that this run judges a model; returns its id in MLflow, for `metrics`.
 
         One that no training has recorded in this tracker (weights from elsewhere) is recorded now.
         """
-        model_id = self._model(collection_id) or self._new_model("model", collection_id[:_SHORT], collection_id)
+        model_id = self._model(collection_id) or self._new_model(kind, collection_id[:_SHORT], collection_id)
         self._client.log_inputs(self.run_id, models=[LoggedModelInput(model_id)])
-        self.tag("model", collection_id[:_SHORT])
+        self.tag(kind, collection_id[:_SHORT])
         return model_id
 
     def _model(self, collection_id: str) -> str | None:

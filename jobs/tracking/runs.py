@@ -30,7 +30,6 @@ from jobs.tracking.pages import experiment_page, run_page
 from jobs.tracking.run import Run
 from jobs.tracking.tracker import beginning, experiment_id, explained, git_commit, tracking_uri
 
-_NAME = "mlflow.runName"
 _SAMPLING_S = 5
 
 
@@ -94,11 +93,11 @@ class JobRuns:
             "mlflow.source.name": f"jobs.{job.verb}",
             "mlflow.source.type": "JOB",
             "mlflow.source.git.commit": commit,
-            "mlflow.user": getpass.getuser(),
+            "mlflow.user": _user(),
         }
-        known = self._client.search_runs([self._experiment], f"tags.job = '{job.key}' and tags.`{_NAME}` = '{name}'")
-        for run in known:
-            if run.info.status != RunStatus.to_string(RunStatus.FINISHED):
+        finished = RunStatus.to_string(RunStatus.FINISHED)
+        for run in self._client.search_runs([self._experiment], f"tags.job = '{job.key}'"):
+            if run.info.run_name == name and run.info.status != finished:
                 self._client.update_run(run.info.run_id, RunStatus.to_string(RunStatus.RUNNING))
                 for tag, value in tags.items():
                     self._client.set_tag(run.info.run_id, tag, value)
@@ -126,6 +125,13 @@ def _short(commit: str) -> str:
     """Its first 12 characters, and whether the sources were changed since."""
     name, dash, changed = commit.partition("-")
     return name[:12] + dash + changed
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (ImportError, KeyError, OSError):  # in a container of a user without a name
+        return "unknown"
 
 
 @contextlib.contextmanager

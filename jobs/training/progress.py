@@ -71,14 +71,14 @@ class Progress:
             telemetry.show("sa_gpu_peak_bytes", torch.cuda.max_memory_allocated(), training=self._name)
 
     def validation(self, done: int, loss: float, findings: Findings) -> None:
-        """After a validation. Tables carry the step in their names; pictures are a series over the steps."""
+        """After a validation. Tables and pictures carry the step in their names."""
         log.info("step %d: validation loss %.4g", done, loss)
         telemetry.show("sa_validation_loss", loss, training=self._name)
         self._run.metrics({"validation_loss": loss, **findings.metrics}, step=done)
         for name, rows in findings.tables.items():
             self._run.table(f"validation/{name}_{done:07d}", rows)
         for name, picture in findings.pictures.items():
-            self._run.picture(picture, name, step=done)
+            self._run.picture(picture, f"validation/{name}_{done:07d}.png")
 
 
 def _clock(seconds: float) -> str:

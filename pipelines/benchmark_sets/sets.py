@@ -6,21 +6,18 @@ the true frames are known. For MisAlign100 the driven poses are rotated, scaled 
 
 from __future__ import annotations
 
-import hashlib
 import logging
-import math
 from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import torch
 
+from pipelines.benchmark_sets.self_driven import ALIGNED, draw_of, drawn_among, misaligned, pair_row
 from pipelines.benchmark_sets.settings import BenchmarkSettings
 from pipelines.storage.store import Collection
 from pipelines.storage.tables import PAIRS
-from stableanimator.alignment.training_data.misalignment import random_misalignment
 
 log = logging.getLogger(__name__)
 
@@ -69,32 +66,11 @@ def _frames_with_face(release: Collection, shots: list[str]) -> dict[str, list[i
 def _pair(
     release: Collection, clip: Mapping[str, Any], faces: list[int], number: int, settings: BenchmarkSettings
 ) -> dict[str, Any]:
-    draw = hashlib.sha256(f"{settings.seed}:{clip['shot_id']}:{number}".encode()).hexdigest()
-    generator = torch.Generator().manual_seed(int(draw[:15], 16))
-    reference = faces[int(torch.randint(len(faces), (1,), generator=generator))]
-    video = release.store.uri(clip["media"])
+    draw = draw_of(settings.seed, clip["shot_id"], number)
+    reference = faces[drawn_among(len(faces), draw)]
+    moved = misaligned(settings.misalignment, draw) if settings.misaligned else ALIGNED
     length = max(1, round(settings.seconds * clip["fps"]))
-    return {
-        "pair_id": f"{clip['video_id'][:12]}-{clip['start']}-{clip['end']}-{number}",
-        "reference_uri": f"{video}#frame={reference}",
-        "driving_uri": video,
-        "driving_keypoints_uri": None,
-        "start": clip["start"],
-        "end": min(clip["end"], clip["start"] + length),
-        "person_map": None,
-        **_misalignment(settings, generator),
-        "truth_uri": video,
-        "seed": int(draw[15:30], 16),
-        "licence": clip["licence"],
-        "consent": clip["consent"],
-    }
-
-
-def _misalignment(settings: BenchmarkSettings, generator: torch.Generator) -> dict[str, float]:
-    """The columns rotation (degrees), scale, tx and ty (image heights)."""
-    if not settings.misaligned:
-        return {"rotation": 0.0, "scale": 1.0, "tx": 0.0, "ty": 0.0}
-    drawn = random_misalignment(settings.misalignment, generator, 1)
-    turn, shift = drawn.rotation[0].tolist(), drawn.translation[0].tolist()
-    degrees = math.degrees(math.atan2(turn[1][0], turn[0][0]))
-    return {"rotation": degrees, "scale": float(drawn.scale[0]), "tx": shift[0], "ty": shift[1]}
+    span = clip["start"], min(clip["end"], clip["start"] + length)
+    pair_id = f"{clip['video_id'][:12]}-{clip['start']}-{clip['end']}-{number}"
+    row = pair_row(pair_id, release.store.uri(clip["media"]), reference, span, moved, draw)
+    return row | {"licence": clip["licence"], "consent": clip["consent"]}

@@ -2,6 +2,6 @@
 
 frames                         one sampled frame on its way through the measures
 shots                          where the camera was switched
-people, face_quality, keypoints, camera_motion, picture, thumbnail    the measures
+people, face_quality, keypoints, camera_motion, picture, picture_hash, thumbnail    the measures
 background_motion, subject_motion, person_outline    what camera_motion is computed with
 """

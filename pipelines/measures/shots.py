@@ -153,6 +153,11 @@ def shot_id(video_id: str, start: int, end: int) -> str:
     return f"{video_id}:{start}-{end}"
 
 
+def video_of(shot: str) -> str:
+    """The id of the video that a shot, by its id, is part of."""
+    return shot.partition(":")[0]
+
+
 def shot_rows(
     video_id: str,
     cuts: list[int],

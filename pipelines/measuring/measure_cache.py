@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipelines.curation import CurateSettings
-from pipelines.measures import camera_motion, face_quality, keypoints, people, picture, thumbnail
+from pipelines.measures import camera_motion, face_quality, keypoints, people, picture, picture_hash, thumbnail
 from pipelines.measures.frames import SAMPLING_VERSION
 from pipelines.storage.part_rows import PartRows, find_rows
 from pipelines.storage.store import Store, fingerprint
@@ -30,6 +30,7 @@ UPSTREAM = {
     "keypoints": ("people",),
     "camera_motion": ("people", "keypoints"),
     "picture": (),
+    "picture_hash": (),
 }
 """Which measures a measure reads, where they run."""
 
@@ -70,6 +71,7 @@ def measure_keys(settings: CurateSettings, perception: PerceptionSettings | None
         "keypoints": (keypoints.VERSION, asdict(settings.keypoints), settings.sample_fps),
         "camera_motion": (camera_motion.VERSION, camera_motion.identity(settings.camera_motion), None),
         "picture": (picture.VERSION, asdict(settings.picture), settings.sample_fps),
+        "picture_hash": (picture_hash.VERSION, asdict(settings.picture_hash), settings.sample_fps),
     }
     keys: dict[str, str] = {}
     weights: dict[str, str] = {}

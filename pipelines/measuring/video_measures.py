@@ -25,6 +25,7 @@ from pipelines.measures.frames import Frame
 from pipelines.measures.keypoints import KeypointMeasure
 from pipelines.measures.people import People
 from pipelines.measures.picture import Picture
+from pipelines.measures.picture_hash import PictureHash
 from pipelines.measures.shots import CutFinder, bad_video_row, shot_id, shot_rows
 from pipelines.measures.thumbnail import Thumbnail
 from pipelines.measuring.first_pass import FirstPass
@@ -196,6 +197,8 @@ def _session_makers(
     makers: dict[str, Callable[[], Session]] = {"thumbnails": Thumbnail}
     if "picture" in needed:
         makers["picture"] = lambda: Picture(settings.picture)
+    if "picture_hash" in needed:
+        makers["picture_hash"] = lambda: PictureHash(settings.picture_hash)
     if "camera_motion" in needed:
         camera = settings.camera_motion
         new_tracker = tracker_maker(camera, "cpu" if perception is None else perception.device)

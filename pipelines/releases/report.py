@@ -31,6 +31,7 @@ def render_report(
     counts: Mapping[str, Any],
     thumbnails: Mapping[str, bytes],
     settings: CurateSettings,
+    moved: Sequence[str] = (),
 ) -> str:
     """The page as HTML in one file.
 
@@ -38,6 +39,7 @@ def render_report(
         sources, verdicts: rows of SOURCES and VERDICTS.
         counts: of pipelines.releases.select.count_steps.
         thumbnails: JPEG files by shot_id.
+        moved: videos that an earlier release held out and that train now.
     """
     effects = rule_effects(verdicts, settings.select)
     uris = {row["video_id"]: row["source_uri"] for row in reversed(sources) if row["video_id"]}
@@ -57,7 +59,7 @@ def render_report(
         near=[_near_miss(miss, uris) for miss in near_misses(verdicts, _MOST_NEAR_MISSES)],
         failed_sources=_by_reason(sources, "failed", _MOST_EXAMPLES),
         passed_over=_by_reason(sources, "passed_over", _MOST_PASSED_OVER),
-        splits=_splits(verdicts, counts),
+        splits=_splits(verdicts, counts, moved),
         groups=groups,
         shown=sum(len(group.cards) for group in groups),
         table=_table(verdicts, effects, uris),
@@ -179,12 +181,16 @@ def _by_reason(sources: Sequence[Row], status: str, most: int) -> list[dict[str,
     ]
 
 
-def _splits(verdicts: Sequence[Row], counts: Mapping[str, Any]) -> dict[str, Any]:
-    """What was accepted: clips by split, and how long they are."""
+def _splits(verdicts: Sequence[Row], counts: Mapping[str, Any], moved: Sequence[str]) -> dict[str, Any]:
+    """What was accepted: clips by split, how long they are, who is in them, and what left the held-out side."""
     accepted = [row for row in verdicts if row["verdict"] == "accept"]
     seconds = column_values(accepted, "seconds")
     return {
         "clips": counts["splits"],
+        "of_videos": counts["split_videos"],
+        "people": counts["people"],
+        "copies": counts["failed_rules"].get("min_near_duplicate_distance", 0),
+        "moved": {"count": len(moved), "names": [video[:12] for video in moved[:_MOST_EXAMPLES]]},
         "videos": len({row["video_id"] for row in accepted}),
         "quantiles": [float(value) for value in np.quantile(seconds, [0, 0.25, 0.5, 0.75, 1])] if accepted else [],
         "histogram": histogram(seconds, np.ones(len(seconds), bool), "log"),

@@ -52,6 +52,9 @@ RULE_COLUMNS = {
     "black_bars": RuleColumn("Black bars", "", "too few black bars", "black bars", "share"),
     "interlaced": RuleColumn("Frames stored as two fields", "", "too few fields", "interlaced", "share"),
     "combing": RuleColumn("Frames with combs", "", "too few combs", "woven fields show as combs", "share"),
+    "near_duplicate_distance": RuleColumn(
+        "Difference from the nearest kept shot", "", "near-duplicate of a shot that is kept", "like no other", "log"
+    ),
     "subject_motion": RuleColumn(
         "Motion of the people", "heights/s", "nobody moves: a statue or a frozen picture", "people move too fast", "log"
     ),

@@ -96,15 +96,29 @@ class SelectSettings:
     512 in a second, on a person of half the picture's height) makes 0.0004. Rejects statues, posters and frozen
     pictures, also before a moving camera. docs/curation.md has the distributions."""
 
+    min_near_duplicate_distance: float | None = 0.1
+    """Share of the bits of its hashes in which a shot differs from any better one that is kept: a copy that was encoded
+    again, mirrored, trimmed or cropped by 5 % differs in less (`pipelines.releases.near_duplicates`). A copy teaches
+    nothing new and weighs its clip twice. Of two the one with the larger picture is kept, then the longer one."""
+
+    same_person_cosine: float = 0.7
+    """Least cosine of the faces of one person's clips (`pipelines.releases.people`): decides who shares a split, and
+    whose clips lend each other references. It depends on the recogniser: docs/curation.md has what was measured. Too
+    low a value makes one large group of everybody, too high a one leaves somebody on both sides of the split."""
+
     heldout_share: float = 0.02
-    """Share of the videos that are kept out of training, for benchmark sets: 100 of the paper's 5,000."""
+    """Share of the videos that are kept out of training, for benchmark sets: 100 of the paper's 5,000. Who is one
+    person stays together, so the share is met as nearly as whole groups allow."""
 
     seed: int = 0
-    """Which videos are kept out: a video's split depends on its content and this number alone."""
+    """Which of the videos that no earlier release knows are kept out. Another seed, or another `heldout_share`, is
+    another draw, which follows no earlier release."""
 
     def __post_init__(self) -> None:
         if not 0 <= self.heldout_share <= 1:
             raise ValueError(f"heldout_share must lie in [0, 1], got {self.heldout_share}")
+        if not -1 <= self.same_person_cosine <= 1:
+            raise ValueError(f"same_person_cosine must lie in [-1, 1], got {self.same_person_cosine}")
         for rule in fields(self):
             kind, _, column = rule.name.partition("_")
             low, high = getattr(self, f"min_{column}", None), getattr(self, f"max_{column}", None)

@@ -142,7 +142,6 @@ _CONTENT = (
     "strides",
     "references",
     "reference_count",
-    "same_person_cosine",
     "max_people",
     "reference_noise",
 )

@@ -37,12 +37,10 @@ class EncodeSettings:
     spacing of 1 to 4, which is (1, 2, 3, 4)."""
     references: References = "same_clip"
     """Where the candidate references of a row come from: frames of its own clip and cut, or of other clips of the same
-    person, each in one of `crops` and of the row's size, or half of them each (`pipelines.shards.references`)."""
+    person (the release says whose a clip is), each in one of `crops` and of the row's size, or half of them each
+    (`pipelines.shards.references`)."""
     reference_count: int = 4
     """Candidate references of a cut of a clip at most, spread evenly over frames with a face."""
-    same_person_cosine: float = 0.8
-    """Least cosine of the faces of any two clips of a person, by the mean directions of their embeddings
-    (`pipelines.shards.same_person`). It depends on the recogniser: docs/encoding.md has what was measured."""
     max_people: int = 4
     """Skeletons kept in a frame at most, in the order of the detector (best first)."""
     reference_noise: float = 0.02
@@ -74,8 +72,6 @@ class EncodeSettings:
                 raise ValueError(f"{name} must name at least one, and each once")
         if min(self.strides) < 1:
             raise ValueError("strides must be at least 1")
-        if not -1 <= self.same_person_cosine <= 1:
-            raise ValueError("same_person_cosine must lie in [-1, 1]")
         if self.max_enlargement <= 0:
             raise ValueError("max_enlargement must be above 0")
         for name in ("reference_noise", "sheet_rows", "free_gib"):

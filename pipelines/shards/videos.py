@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 
 from pipelines.shards.measured import measured_clip
 from pipelines.shards.plan import ClipPlan, plan_clip
-from pipelines.shards.same_person import face_direction, lenders_of, people_of
+from pipelines.shards.same_person import clips_of_people, lenders_of
 from pipelines.shards.settings import EncodeSettings
 from pipelines.storage.store import Collection, parquet_bytes
 from pipelines.storage.tables import CLIPS, FRAMES
@@ -38,8 +38,9 @@ class VideoRows:
 
     @cached_property
     def rows_sha256(self) -> list[str]:
-        """Of everything that the release says of the video's rows."""
-        tables = [self.clips, self.frames, self.lent_clips, self.lent_frames]
+        """Of everything that the release says of the video's rows; a person's name is in none, lenders are."""
+        clips = (table.drop_columns(["person"]) for table in (self.clips, self.lent_clips))
+        tables = [*clips, self.frames, self.lent_frames]
         return [hashlib.sha256(parquet_bytes(table.combine_chunks())).hexdigest() for table in tables]
 
     def plans(self, settings: EncodeSettings, shot_id: str | None = None) -> Iterator[ClipPlan]:
@@ -83,12 +84,7 @@ def _take(table: pa.Table, rows: npt.NDArray[np.int64]) -> pa.Table:
 
 def _with_lenders(videos: list[VideoRows], settings: EncodeSettings) -> Iterator[VideoRows]:
     clips = [clip for video in videos for clip in video.clips.to_pylist()]
-    faces = {
-        clip["shot_id"]: face_direction(measured_clip(clip, video.frames).measured)
-        for video in videos
-        for clip in video.clips.to_pylist()
-    }
-    lenders = lenders_of(people_of(clips, faces, settings.same_person_cosine), settings.reference_count)
+    lenders = lenders_of(clips_of_people(clips), settings.reference_count)
     video_of = {clip["shot_id"]: number for number, video in enumerate(videos) for clip in video.clips.to_pylist()}
     lent: dict[str, tuple[pa.Table, pa.Table]] = {}  # of the clips that lend, so that each is copied once
     for shot in sorted({other for others in lenders.values() for other in others}):

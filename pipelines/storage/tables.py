@@ -122,6 +122,15 @@ PICTURE = pa.schema(  # written by pipelines.measures.picture
     ]
 )
 
+PICTURE_HASH = pa.schema(  # written by pipelines.measures.picture_hash
+    [
+        *SAMPLES,
+        ("plain_hash", pa.list_(pa.uint64())),  # [F] 64 bits of each frame
+        ("mirrored_hash", pa.list_(pa.uint64())),  # [F] the same of its mirror image
+        ("cut_hashes", pa.list_(pa.list_(pa.uint64(), 5))),  # [F] of the frame without a margin: corners, middle
+    ]
+)
+
 THUMBNAILS = pa.schema(  # written by pipelines.measures.thumbnail: one picture for each shot, for the report
     [
         ("shot_id", pa.string()),
@@ -135,6 +144,7 @@ MEASURES = {
     "keypoints": KEYPOINTS,
     "camera_motion": CAMERA_MOTION,
     "picture": PICTURE,
+    "picture_hash": PICTURE_HASH,
 }
 """In the order in which they run: a measure may read the columns of those before it."""
 
@@ -154,6 +164,12 @@ VERDICTS = pa.schema(  # written by pipelines.releases.select: one row for every
         ("verdict", pa.string()),  # accept | reject
         ("failed_rules", pa.list_(_failure)),  # every rule that failed, with its value and threshold, or an error
         *((name, pa.float64()) for measure in MEASURES for name in scalar_columns(measure)),
+        # the next two of shots that no other rule rejects
+        ("near_duplicate_of", pa.string()),  # the kept shot of another video that it is most like; null: like none
+        (
+            "near_duplicate_distance",
+            pa.float64(),
+        ),  # share of the hashes' bits that differ from it, 0 to 1; 1: like none
     ]
 )
 
@@ -168,7 +184,8 @@ CLIPS = pa.schema(  # written by pipelines.releases.select: one row for each acc
         ("width", pa.int32()),
         ("height", pa.int32()),
         ("seconds", pa.float64()),
-        ("split", pa.string()),  # train | heldout: decided by the video, never by the shot
+        ("split", pa.string()),  # train | heldout: of all videos that show one person, or are copies of each other
+        ("person", pa.string()),  # who its main face is, the same in later releases of the root; null without a face
         ("licence", pa.string()),
         ("uploader", pa.string()),
         ("consent", pa.string()),
@@ -249,6 +266,23 @@ PAIRS = pa.schema(  # written by pipelines.benchmark_sets.sets, or by people; th
         ("seed", pa.int64()),
         ("licence", pa.string()),
         ("consent", pa.string()),
+    ]
+)
+
+BENCHMARK_FILES = pa.schema(  # written by pipelines.benchmark_sets.named: one row for each file that was supplied
+    [
+        ("role", pa.string()),  # video | reference (a picture)
+        ("name", pa.string()),  # as it was supplied, without its folder; of a missing id of TikTok: its number
+        ("id", pa.string()),  # SHA-256 of its bytes; of a folder of frames: of the lossless video made of them
+        ("media", pa.string()),  # path below the root
+        ("frames", pa.int32()),
+        ("fps", pa.float64()),
+        ("width", pa.int32()),
+        ("height", pa.int32()),
+        ("level", pa.string()),  # mild | medium | strong: how far MisAlign100 misaligns it
+        ("reference_frame", pa.int32()),  # which of its frames is the reference of its pair
+        ("reason", pa.string()),  # why it is in no pair; null otherwise
+        ("detail", pa.string()),
     ]
 )
 

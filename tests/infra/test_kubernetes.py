@@ -155,6 +155,7 @@ def test_a_job_may_have_the_machines_that_its_settings_ask_for(
         "latency": {"market": "on-demand"},
         "evaluate": config.evaluate.node_labels,
         "alignment_table": None,
+        "benchmark": None,
         "doctor": None,
     }
     markets = {verb: [labels] if labels else [] for verb, labels in asked.items()}

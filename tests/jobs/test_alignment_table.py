@@ -165,6 +165,10 @@ def test_the_table_its_rows_and_its_pictures_are_logged(
     assert none["moving camera"] == pytest.approx(0.25, abs=1e-5)
     by_clip = client.load_table(experiment, "dis_by_clip.json", [job.run_id]).set_index("clip")
     assert by_clip["none, one a frame"].to_dict() == pytest.approx({"a": 0.25, "b": 0.125}, abs=1e-5)
+    (judged,) = [client.get_logged_model(each.model_id) for each in stored.inputs.model_inputs]
+    assert (judged.model_type, judged.tags["collection"]) == ("aligner", aligner.id)
+    assert {metric.key for metric in judged.metrics} >= {"dis_learned_clip", "dis_learned_frame"}
+    assert all(metric.key.startswith("dis_learned_") for metric in judged.metrics)
     metrics = stored.data.metrics
     assert metrics["dis_none_clip"] == pytest.approx(0.1875, abs=1e-5)
     assert metrics["dis_svd_clip"] < 0.02  # they sway by less

@@ -7,7 +7,8 @@ from pathlib import Path
 
 from rich.console import Console
 
-from jobs.demo.steps import Terminal, run_step
+from jobs.demo.steps import Step, Terminal, run_step
+from jobs.tracking.pages import experiment_page, run_page
 
 
 def test_a_mistake_is_the_steps_line_and_its_exit_code(tmp_path: Path) -> None:
@@ -36,3 +37,12 @@ def test_a_terminal_has_one_line_for_each_step() -> None:
     assert "accepted 12 of 26 shots" in last
     assert "34 rows" in last
     assert all(len(line) <= 62 for line in last.splitlines())
+
+
+def test_a_run_is_known_by_its_page() -> None:
+    def run_id(page: str | None) -> str | None:
+        return Step(verb="train", seconds=1.0, code=0, said="", page=page).run_id
+
+    assert run_id(run_page("http://host:5000", "7", "ab12")) == "ab12"
+    assert run_id(experiment_page("http://host:5000", "7")) is None  # of an evaluation, which has several
+    assert run_id(None) is None

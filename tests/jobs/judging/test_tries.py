@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
+from jobs.evaluation.metrics import MeasurePairs
 from jobs.judging.tries import AnimateAndJudge, JudgedJob
-from jobs.pairs.metrics import MeasurePairs
 from pipelines.storage.store import Store
 from stableanimator.errors import DecodeError
 from stableanimator.metrics.settings import AcceptSettings, MetricNetworkSettings

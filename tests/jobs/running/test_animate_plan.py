@@ -49,7 +49,7 @@ def test_without_face_optimisation_or_encoders_it_says_so(tmp_path: Path) -> Non
 def test_the_room_of_lossless_frames_is_told_where_they_are_wanted() -> None:
     # 100 frames of 96x96 are 2.7648 MB of raw pixels
     told = animate_plan(load(str(TINY), [])).splitlines()[1]
-    assert "0.194 to 0.636 MB for 100 frames of 96x96" in told
+    assert "0.111 to 1.11 MB for 100 frames of 96x96" in told
     assert "without loss" not in animate_plan(load(str(TINY), ["animate.lossless=false"]))
 
 

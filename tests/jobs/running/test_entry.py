@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -58,6 +59,11 @@ def test_exit_codes(
     output = capsys.readouterr()
     assert shown in output.out + output.err
     assert ("Traceback" in output.err) == (code == 1)
+    if code == 0:
+        said, command, page = output.out.strip().splitlines()[-3:]
+        assert said.endswith(" s)")
+        assert command == f"mlflow ui --backend-store-uri sqlite:///{tmp_path}/mlflow.db  shows it at"
+        assert re.fullmatch(r"http://127.0.0.1:5000/#/experiments/1/runs/\w{32}\?workflowType=machine_learning", page)
 
 
 def test_a_users_mistake_is_found_wherever_it_was_wrapped() -> None:

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import json
-import re
 import subprocess
 import sys
 import time
 from pathlib import Path
 
-import numpy as np
 import pytest
 import yaml
 from mlflow.entities import Run as Stored
@@ -88,6 +86,18 @@ def test_a_commit_that_is_not_whole_is_told(client: MlflowClient, monkeypatch: p
     assert client.get_run(run.run_id).data.tags["commit"] == "0123456789ab-dirty"
 
 
+def test_a_user_without_a_name_is_unknown(client: MlflowClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    def nobody(number: int) -> None:
+        raise KeyError(f"uid not found: {number}")
+
+    for name in ("LOGNAME", "USER", "LNAME", "USERNAME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr("pwd.getpwuid", nobody)
+    with job_run(_job()) as run:
+        pass
+    assert client.get_run(run.run_id).data.tags["mlflow.user"] == "unknown"
+
+
 def test_more_than_mlflow_takes_at_once(client: MlflowClient) -> None:
     params = {f"curate.select.rule_{number:03d}": "x" * 7000 for number in range(250)}
     with job_run(_job(params=params)) as run:
@@ -99,16 +109,17 @@ def test_more_than_mlflow_takes_at_once(client: MlflowClient) -> None:
 
 
 def test_an_interrupted_job_continues_its_run_and_a_finished_one_does_not(client: MlflowClient) -> None:
-    with contextlib.suppress(KeyboardInterrupt), job_run(_job(key="same", params={"a": 1})) as first:
+    interrupted = _job(key="same", params={"a": 1}, line="what if it's `quoted` %")
+    with contextlib.suppress(KeyboardInterrupt), job_run(interrupted) as first:
         first.params({"rows": 12})
         raise KeyboardInterrupt
     assert client.get_run(first.run_id).info.status == "FAILED"
     assert "job_seconds" not in client.get_run(first.run_id).data.metrics
-    with job_run(_job(key="same", params={"a": 1})) as second:
+    with job_run(interrupted) as second:
         assert client.get_run(first.run_id).info.status == "RUNNING"
         second.metrics({"loss": 1.0})
         second.params({"rows": 13})  # what is known stays
-    with job_run(_job(key="same")) as third:
+    with job_run(interrupted) as third:
         pass
     assert second.run_id == first.run_id
     assert third.run_id != first.run_id
@@ -162,7 +173,8 @@ def test_a_model_is_shown_with_what_judged_it(client: MlflowClient) -> None:
     with job_runs(Job(verb="evaluate", experiment="another", key="e")) as runs:
         plain, hjb = runs.open("plain"), runs.open("hjb")
         for run, psnr in ((plain, 20.0), (hjb, 21.0)):
-            run.metrics({"psnr": psnr, "ssim": None}, model_id=run.judges_model(trained))
+            run.dataset("benchmark", "file:///pairs", "ef" * 32)
+            run.metrics({"psnr": psnr, "ssim": None}, model_id=run.judges_model(trained), dataset="benchmark")
         stranger = hjb.judges_model(elsewhere)
 
     model = client.get_logged_model(made)
@@ -171,6 +183,7 @@ def test_a_model_is_shown_with_what_judged_it(client: MlflowClient) -> None:
     assert {name: model.tags[name] for name in ("collection", "folder")} == {
         "collection": trained, "folder": "/models/small.v2/step_9"
     }  # fmt: skip
+    assert {(metric.dataset_name, metric.dataset_digest) for metric in model.metrics} == {("benchmark", "ef" * 16)}
     judged = {(metric.run_id, metric.key, metric.value) for metric in model.metrics}
     assert judged == {(plain.run_id, "psnr", 20.0), (hjb.run_id, "psnr", 21.0)}
     outputs = [(each.model_id, each.step) for each in client.get_run(later.run_id).outputs.model_outputs]
@@ -178,17 +191,6 @@ def test_a_model_is_shown_with_what_judged_it(client: MlflowClient) -> None:
     assert {each.model_id for each in client.get_run(hjb.run_id).inputs.model_inputs} == {made, stranger}
     assert client.get_logged_model(stranger).tags["collection"] == elsewhere
     assert client.get_run(plain.run_id).data.tags["model"] == trained[:12]
-
-
-def test_pictures_of_a_step_are_a_series(client: MlflowClient) -> None:
-    with job_run(_job()) as run:
-        for step in (100, 20):
-            run.picture(np.full((8, 8, 3), step, np.uint8), "worst", step=step)
-        run.picture(np.zeros((8, 8, 3), np.uint8), "sheet.png")
-    names = {each.path for each in client.list_artifacts(run.run_id, "images")}
-    steps = {int(match[1]) for name in names if (match := re.fullmatch(r"images/worst.step.(\d+).*[.]png", name))}
-    assert steps == {20, 100}
-    assert "sheet.png" in {each.path for each in client.list_artifacts(run.run_id)}
 
 
 def test_videos_sort_by_step(client: MlflowClient, tmp_path: Path) -> None:

@@ -65,7 +65,7 @@ def test_all_that_a_job_logs_goes_through_the_server(admin: str, tmp_path: Path)
     with job_run(Job(verb="train", experiment="lab", key="t", params={"seed": 3})) as training:
         training.metrics({"loss": 0.25}, step=3)
         training.dataset("release", "file:///x", "ab" * 32)
-        training.picture(np.zeros((8, 8, 3), np.uint8), "worst", step=3)
+        training.picture(np.zeros((8, 8, 3), np.uint8), "worst.png")
         training.table("rows", [{"name": "x", "value": 1.0}])
         training.file(tmp_path / "film.mp4", "videos")
         made = training.makes_model("model", "small", "cd" * 32, "/models/small", 3)
@@ -80,7 +80,7 @@ def test_all_that_a_job_logs_goes_through_the_server(admin: str, tmp_path: Path)
     assert stored.info.artifact_uri.startswith("mlflow-artifacts:/")
     assert (stored.data.params, stored.data.metrics["loss"]) == ({"seed": "3"}, 0.25)
     kept = {each.path for each in client.list_artifacts(training.run_id)}
-    assert kept == {"config.yaml", "images", "rows.json", "videos"}
+    assert kept == {"config.yaml", "rows.json", "videos", "worst.png"}
     assert training.artifact("videos/film.mp4") == b"film"
     assert {metric.value for metric in client.get_logged_model(made).metrics} == {19.0, 20.0, 21.0}
     assert client.get_run(run.run_id).data.params == {}

@@ -11,6 +11,7 @@ import pytest
 from pipelines.curation import CurateSettings
 from pipelines.measures.camera_motion import CameraMotionSettings
 from pipelines.measures.people import PeopleSettings
+from pipelines.measures.picture_hash import PictureHashSettings
 from pipelines.measures.shots import ShotSettings, bad_video_row, shot_rows
 from pipelines.measuring.measure_cache import Keys, measure_keys, missing_of, read_cached
 from pipelines.releases.settings import SelectSettings
@@ -50,7 +51,9 @@ def _changed(before: Keys, after: Keys) -> set[str]:
         ({"camera_motion": CameraMotionSettings(motion_fps=4)}, {"camera_motion"}),
         # keypoints and camera motion read the people
         ({"people": PeopleSettings(min_score=0.6)}, {"people", "keypoints", "camera_motion"}),
-        ({"sample_fps": 4.0}, {"people", "keypoints", "camera_motion", "face_quality", "picture"}),
+        ({"sample_fps": 4.0}, {"people", "keypoints", "camera_motion", "face_quality", "picture", "picture_hash"}),
+        ({"picture_hash": PictureHashSettings(margin=0.1)}, {"picture_hash"}),
+        ({"select": SelectSettings(same_person_cosine=0.5, min_near_duplicate_distance=0.2)}, set()),
     ],
 )
 def test_a_key_changes_with_what_its_values_depend_on(

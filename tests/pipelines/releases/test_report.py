@@ -36,7 +36,10 @@ def _sources(count: int, **values: Any) -> list[dict[str, Any]]:
 
 
 def _clips(verdicts: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    return [{"split": "train", "seconds": row["seconds"]} for row in verdicts if row["verdict"] == "accept"]
+    accepted = [row for row in verdicts if row["verdict"] == "accept"]
+    return [
+        {"split": "train", "person": "p", "seconds": row["seconds"], "video_id": row["video_id"]} for row in accepted
+    ]
 
 
 def _counts(sources: list[dict[str, Any]], verdicts: list[dict[str, Any]]) -> dict[str, Any]:
@@ -114,6 +117,16 @@ def test_the_page_shows_pictures_reasons_and_values():
     assert "seconds 0.5 s, below 1" in page.text
     assert "decode: truncated" in page.text
     assert "1920" in page.words
+
+
+def test_the_page_says_who_was_accepted_what_was_copied_and_what_left_the_held_out_side():
+    verdicts = [_verdict(0), _verdict(1), _verdict(2, "min_near_duplicate_distance", value=0.02)]
+    counts = _counts(_sources(3), verdicts)
+    page = _Page(render_report(_sources(3), verdicts, counts, {}, CurateSettings(), ["v0" * 32]))
+    assert "Videos: 2 train. 1 people, by their faces" in page.text
+    assert "1 shots are near-duplicates of clips that are kept" in page.text
+    assert f"1 held-out videos train now, since a new video shows that their people train: {'v0' * 6} ." in page.text
+    assert "train now" not in _page(verdicts).text
 
 
 def test_each_measured_column_has_its_limit_its_sides_and_other_thresholds():

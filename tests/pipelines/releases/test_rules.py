@@ -9,7 +9,9 @@ from pipelines.releases.rules import all_rules, failed_rules, rules_of
 from pipelines.releases.settings import SelectSettings
 from pipelines.storage.tables import MEASURES, SHOTS, scalar_columns
 
-KNOWN = [*SHOTS.names, *(name for measure in MEASURES for name in scalar_columns(measure))]
+KNOWN = [
+    *SHOTS.names, "near_duplicate_distance", *(name for measure in MEASURES for name in scalar_columns(measure)),
+]  # fmt: skip
 GOOD = {
     "error": None,
     "seconds": 5.0,
@@ -26,6 +28,7 @@ GOOD = {
     "camera_drift": 0.01,
     "background_change": 0.1,
     "subject_motion": 0.1,
+    "near_duplicate_distance": 1.0,
 }
 
 

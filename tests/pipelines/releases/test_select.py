@@ -8,15 +8,16 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from pipelines.curation import CurateSettings
 from pipelines.measures.shots import bad_video_row, shot_rows
 from pipelines.measuring.measure import Measured
 from pipelines.measuring.measure_cache import Cached, Keys, missing_of, read_numbers
-from pipelines.releases.select import clip_rows, count_steps, frame_table, is_heldout, judge, make_release
+from pipelines.releases.near_duplicates import NearPair
+from pipelines.releases.people import People
+from pipelines.releases.select import clip_rows, count_steps, frame_table, judge, make_release, split_clips
 from pipelines.releases.settings import SelectSettings
+from pipelines.releases.splits import Earlier
 from pipelines.storage.compaction import mend_part
 from pipelines.storage.part_rows import DamagedPart
 from pipelines.storage.store import Collection, Store
@@ -29,6 +30,7 @@ GOOD = {
     "keypoints": {"keypoint_coverage": 1.0},
     "camera_motion": {"camera_translation": 0.001, "subject_motion": 0.1},
     "picture": {"black_bars": 0.0, "interlaced": 0.0, "combing": 0.0},
+    "picture_hash": {},
 }
 
 
@@ -55,8 +57,15 @@ def _per_frame(measure: str, shot: dict[str, Any]) -> dict[str, Any]:
         },
         "camera_motion": {},
         "picture": {},
+        "picture_hash": _hashes(shot["video_id"], count),
     }
     return of_measure[measure]
+
+
+def _hashes(name: str, count: int) -> dict[str, Any]:
+    """Of moving pictures, unlike those of any other name."""
+    drawn = np.random.default_rng(list(name.encode())).integers(2**64, size=(7, count), dtype=np.uint64)
+    return {"plain_hash": drawn[0], "mirrored_hash": drawn[1], "cut_hashes": drawn[2:].T.tolist()}
 
 
 def _row(measure: str, shot: dict[str, Any], **values: Any) -> dict[str, Any]:
@@ -140,32 +149,37 @@ def test_clips_carry_rights_and_the_place_of_the_video():
     shots = [*_shots("a", (16,)), *_shots("b")]
     verdicts = judge(_measured(shots, {("people", "b:0-48"): {"people_median": 0.0}}), CurateSettings())
     sources = [_source("a", licence="CC0", consent="yes"), _source("a", "duplicate", licence="other"), _source("b")]
-    clips = clip_rows(verdicts, sources, SelectSettings(heldout_share=1))
+    clips = clip_rows(verdicts, sources)
     assert [clip["shot_id"] for clip in clips] == ["a:0-16", "a:16-48"]
-    assert {(clip["licence"], clip["consent"], clip["media"], clip["split"]) for clip in clips} == {
-        ("CC0", "yes", "media/a/a.mp4", "heldout")
-    }
+    assert {(clip["licence"], clip["consent"], clip["media"]) for clip in clips} == {("CC0", "yes", "media/a/a.mp4")}
 
 
-@given(st.text(min_size=1), st.integers(0, 9))
-def test_the_split_depends_on_video_and_seed_alone(video_id: str, seed: int):
-    shares = [is_heldout(video_id, SelectSettings(heldout_share=share, seed=seed)) for share in (0, 0.3, 0.6, 1)]
-    assert shares[0] is False
-    assert shares[3] is True
-    assert shares == sorted(shares)  # a larger share keeps out all that a smaller one does
+def _clip(shot: str, uploader: str | None = None) -> dict[str, Any]:
+    return {"shot_id": shot, "video_id": shot.partition(":")[0], "uploader": uploader}
 
 
-def test_about_the_asked_share_is_held_out():
-    settings = SelectSettings(heldout_share=0.1)
-    kept_out = sum(is_heldout(f"video-{number}", settings) for number in range(10_000))
-    assert kept_out == pytest.approx(1000, abs=100)  # three standard deviations are 90
+def test_whoever_belongs_together_is_on_one_side_and_the_rest_by_itself():
+    """a and b show one person, b and c are copies, d and e of one uploader, without a face; f is too, with one."""
+    clips = [_clip(f"{name}:0-9", {"d": "ann", "e": "ann", "f": "ann"}.get(name)) for name in "abcdefgh"]
+    people = People([["a:0-9", "b:0-9"], ["f:0-9"]], [["a:0-9", "b:0-9"], ["f:0-9"]])
+    copies = [NearPair("b:0-9", "c:0-9", 0.05)]
+    for seed in range(20):
+        draw = SelectSettings(heldout_share=0.4, seed=seed)
+        split_clips(clips, people, copies, Earlier(), draw)
+        split = {clip["video_id"]: clip["split"] for clip in clips}
+        assert split["a"] == split["b"] == split["c"]
+        assert split["d"] == split["e"]
+        assert 2 <= list(split.values()).count("heldout") <= 4  # 3.2 of 8 are wanted
+    assert [clip["person"] is None for clip in clips] == [False, False, True, True, True, False, True, True]
+    assert clips[0]["person"] == clips[1]["person"] != clips[5]["person"]
 
 
 def test_frames_of_all_measures_are_joined():
     ids = pa.array(["a:16-48", "b:0-48"])
     tables = _measured([*_shots("a", (16,)), *_shots("b")]).cached.measures
     of_shots = {name: table.filter(pc.is_in(table["shot_id"], value_set=ids)) for name, table in tables.items()}
-    del of_shots["camera_motion"], of_shots["picture"]  # they have no column here
+    for name in ("camera_motion", "picture", "picture_hash"):  # they have no column here
+        del of_shots[name]
     frames = frame_table(ids, of_shots)
     assert frames.schema.equals(FRAMES)
     rows = frames.to_pylist()
@@ -187,6 +201,10 @@ def test_frames_of_measures_that_did_not_run_are_null():
     assert frame_table(pa.array(["a:0-48"]), {}).num_rows == 0
 
 
+def _split(clips: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [clip | {"split": "train", "person": "p"} for clip in clips]
+
+
 def test_counts_add_up_at_every_step():
     shots = [*_shots("a", (16,)), *_shots("b"), *_shots("d"), bad_video_row("c", "truncated", "")]
     changed = {
@@ -197,7 +215,7 @@ def test_counts_add_up_at_every_step():
     failed = _source("x", "failed", reason="http_404") | {"video_id": None}
     sources = [_source("a"), _source("b"), _source("b", "duplicate"), _source("c"), _source("d"), failed]
     verdicts = judge(_measured(shots, changed), CurateSettings())
-    counts = count_steps(sources, verdicts, clip_rows(verdicts, sources, SelectSettings()))
+    counts = count_steps(sources, verdicts, _split(clip_rows(verdicts, sources)))
     assert counts["sources"] == {"listed": 6, "fetched": 4, "duplicate": 1, "failed": 1}
     assert counts["failed_sources"] == {"http_404": 1}
     assert counts["undecodable_videos"] == {"truncated": 1}
@@ -212,6 +230,8 @@ def test_counts_add_up_at_every_step():
     }
     assert counts["only_failed_rule"] == {"decode": 1, "max_people_most": 1}
     assert counts["clip_seconds"] == 6
+    assert counts["split_videos"] == {"train": 1}
+    assert counts["people"] == 1
 
 
 def _release(root: Path, settings: CurateSettings, shots: list[dict[str, Any]]) -> Any:
@@ -269,6 +289,95 @@ def test_frames_of_many_shots_go_to_several_files(tmp_path: Path, monkeypatch: p
     batches = list(many.batches("frames", ["frame_index", "shot_id"]))
     assert pa.concat_tables(batches).equals(one.table("frames").select(["frame_index", "shot_id"]))
     assert len(batches) == 3 + 3 + 3 + 2  # files of 5, 5, 5 and 3 shots, two at a time
+
+
+def _with_faces(root: Path, degrees: dict[str, float], settings: SelectSettings) -> Collection:
+    """A release of videos, each of somebody whose face points there."""
+    shots = [shot for video in degrees for shot in _shots(video)]
+    changed = {}
+    for shot in shots:
+        angle = np.radians(degrees[shot["video_id"]])
+        face = [20 * np.cos(angle), 20 * np.sin(angle)]
+        changed["face_quality", shot["shot_id"]] = {"face_embedding": [face] * 48}
+    store = Store(str(root))
+    measured = _stored(store, shots, _measured(shots, changed).cached.measures)  # type: ignore[arg-type]
+    sources = pa.Table.from_pylist([_source(video) for video in sorted(degrees)], schema=SOURCES)
+    return make_release(store, sources, measured, CurateSettings(select=settings), {})
+
+
+def _split_of(release: Collection) -> dict[str, str]:
+    clips = release.table("clips")
+    return dict(zip(clips["video_id"].to_pylist(), clips["split"].to_pylist(), strict=True))
+
+
+def test_a_release_keeps_what_the_last_one_said_of_its_people(tmp_path: Path):
+    """50 degrees apart two faces are not alike; 25 between them is like both, and joins a held-out person and one who
+    trains."""
+    settings = SelectSettings(heldout_share=0.5, same_person_cosine=0.9)
+    first = _with_faces(tmp_path, {"a": 0, "b": 50}, settings)
+    split, (person_a, person_b) = _split_of(first), first.table("clips")["person"].to_pylist()
+    assert sorted(split.values()) == ["heldout", "train"]
+    assert first.build()["splits"] == {"follows": None, "moved_to_training": []}
+    again = _with_faces(tmp_path, {"a": 0, "b": 50}, settings)
+    assert (again.id, again.build()["splits"]) == (first.id, first.build()["splits"])
+
+    more = _with_faces(tmp_path, {"0": 2, "a": 0, "b": 50, "c": 140, "d": 200}, settings)
+    assert {video: _split_of(more)[video] for video in "ab"} == split
+    assert _split_of(more)["0"] == split["a"]
+    assert more.table("clips")["person"].to_pylist()[:3] == [person_a, person_a, person_b]  # though 0 comes first now
+    assert more.build()["splits"]["follows"] == first.id
+
+    joined = _with_faces(tmp_path, {"a": 0, "b": 50, "e": 25}, settings)
+    assert set(_split_of(joined).values()) == {"train"}
+    lost = next(video for video, side in split.items() if side == "heldout")
+    told = {"follows": more.id, "moved_to_training": [lost]}
+    assert joined.build()["splits"] == told
+    page = (tmp_path / joined.folder / "report.html").read_text()
+    assert "held-out videos train now" in page
+    assert f"<code>{lost}</code>" in page
+    once_more = _with_faces(tmp_path, {"a": 0, "b": 50, "e": 25}, settings)
+    assert (once_more.id, once_more.build()["splits"]) == (joined.id, told)
+
+
+def test_another_threshold_of_sameness_joins_others_and_another_seed_draws_anew(tmp_path: Path):
+    degrees = {name: 40.0 * number for number, name in enumerate("abcdefgh")}
+    apart = _with_faces(tmp_path, degrees, SelectSettings(heldout_share=0.5, same_person_cosine=0.9))
+    assert apart.manifest["counts"]["people"] == 8
+    joined = _with_faces(tmp_path, degrees, SelectSettings(heldout_share=0.5, same_person_cosine=0.7))
+    assert joined.manifest["counts"]["people"] == 4  # 40 degrees are alike, 80 are not
+    assert joined.build()["splits"]["follows"] == apart.id
+    assert set(_split_of(joined).values()) == {"train"}  # the chain is one group, and half of it trained
+    other = _with_faces(tmp_path, degrees, SelectSettings(heldout_share=0.5, same_person_cosine=0.9, seed=1))
+    assert other.build()["splits"]["follows"] is None
+
+
+def test_a_copy_is_rejected_by_name_and_its_video_follows_the_kept_one(tmp_path: Path):
+    """b holds the pictures of a in a larger size; c those of a too, mirrored; d is like nothing."""
+    shots = [*_shots("a"), *_shots("b"), *_shots("c"), *_shots("d")]
+    hashes, other = _hashes("a", 48), _hashes("x", 48)
+    turned = {"plain_hash": hashes["mirrored_hash"], "mirrored_hash": hashes["plain_hash"]} | {
+        "cut_hashes": other["cut_hashes"]
+    }
+    shots[1] |= {"width": 1024}
+    changed = {("picture_hash", "b:0-48"): hashes, ("picture_hash", "c:0-48"): turned}
+    store = Store(str(tmp_path))
+    measured = _stored(store, shots, _measured(shots, changed).cached.measures)  # type: ignore[arg-type]
+    sources = pa.Table.from_pylist([_source(video) for video in "abcd"], schema=SOURCES)
+    rows = make_release(store, sources, measured, CurateSettings(), {}).table("verdicts").to_pylist()
+    assert [(row["verdict"], row["near_duplicate_of"]) for row in rows] == [
+        ("reject", "b:0-48"),
+        ("accept", None),
+        ("reject", "b:0-48"),
+        ("accept", None),
+    ]
+    assert rows[0]["failed_rules"] == [
+        {"rule": "min_near_duplicate_distance", "value": 0.0, "threshold": 0.1, "error": None}
+    ]
+    assert [row["near_duplicate_distance"] for row in rows] == [0, 1, 0, 1]
+    lenient = CurateSettings(select=SelectSettings(min_near_duplicate_distance=None))
+    kept = make_release(store, sources, measured, lenient, {})
+    assert kept.manifest["counts"]["shots"]["accept"] == 4
+    assert kept.table("verdicts")["near_duplicate_of"].to_pylist() == ["b:0-48", None, "a:0-48", None]
 
 
 TABLES = ("sources", "verdicts", "clips", "frames")

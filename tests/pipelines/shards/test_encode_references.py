@@ -78,7 +78,7 @@ def release(tmp_path_factory: pytest.TempPathFactory) -> Collection:
         shot = f"{video_id}:0-15"
         where = {"shot_id": shot, "video_id": video_id, "media": media_path(video_id, ".mp4"), "uploader": "ann"}
         size = {"fps": 25.0, "width": 256, "height": 256, "seconds": 0.6}
-        clips.append({**where, **size, "start": 0, "end": 15, "split": split})
+        clips.append({**where, **size, "start": 0, "end": 15, "split": split, "person": f"{person}"})
         frames += _frames(shot, renderer, pictures, faces)
     tables = {"clips": pa.Table.from_pylist(clips, CLIPS), "frames": pa.Table.from_pylist(frames, FRAMES)}
     return store.commit("releases", content={"version": select.VERSION}, tables=tables, build={})

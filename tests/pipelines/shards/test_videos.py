@@ -11,7 +11,7 @@ from pipelines.shards.videos import videos_of
 from pipelines.storage.store import Collection, Store
 from pipelines.storage.tables import CLIPS, FRAMES
 
-SAME_PERSON = EncodeSettings(references="same_person", same_person_cosine=0.9)
+SAME_PERSON = EncodeSettings(references="same_person")
 
 
 def _release(root: Path, clips: list[dict[str, Any]], frames: list[dict[str, Any]]) -> Collection:
@@ -37,7 +37,8 @@ def _face(shot: str, index: int, degrees: float) -> dict[str, Any]:
 
 
 def test_videos_come_with_the_clips_that_lend_to_theirs_and_follow_their_rows(tmp_path: Path) -> None:
-    clips = [{"shot_id": shot, "video_id": shot[0], "split": "train"} for shot in ("a1", "b1", "b2", "c1")]
+    who = {"a1": "p", "b1": "p", "b2": "q", "c1": "q"}
+    clips = [{"shot_id": shot, "video_id": shot[0], "split": "train", "person": own} for shot, own in who.items()]
     frames = [_face("a1", 0, 0), _face("b1", 1, 5), _face("b2", 2, 90), _face("c1", 3, 80)]
     videos = {video.video_id: video for video in videos_of(_release(tmp_path, clips, frames), SAME_PERSON)}
     assert {name: video.lenders for name, video in videos.items()} == {
@@ -52,9 +53,15 @@ def test_videos_come_with_the_clips_that_lend_to_theirs_and_follow_their_rows(tm
     again = {video.video_id: video for video in videos_of(_release(tmp_path, clips, frames), SAME_PERSON)}
     changed = {name for name, video in videos.items() if video.rows_sha256 != again[name].rows_sha256}
     assert changed == {"a", "b"}
+    # Another name of a person is none.
+    renamed = [clip | {"person": clip["person"] + "'"} for clip in clips]
+    named = {video.video_id: video for video in videos_of(_release(tmp_path, renamed, frames), SAME_PERSON)}
+    assert {name: video.rows_sha256 for name, video in named.items()} == {
+        name: video.rows_sha256 for name, video in again.items()
+    }
 
 
 def test_without_the_setting_nobody_lends(tmp_path: Path) -> None:
-    clips = [{"shot_id": shot, "video_id": shot[0], "split": "train"} for shot in ("a1", "b1")]
+    clips = [{"shot_id": shot, "video_id": shot[0], "split": "train", "person": "p"} for shot in ("a1", "b1")]
     (a, b) = videos_of(_release(tmp_path, clips, [_face("a1", 0, 0), _face("b1", 1, 0)]), EncodeSettings())
     assert (a.lenders, b.lent_clips.num_rows, b.lent_frames.num_rows) == ({}, 0, 0)

@@ -6,6 +6,7 @@ import pytest
 from pipelines.storage import tables
 from pipelines.storage.tables import CLIPS, FRAMES, MEASURES, SAMPLES, SHOTS, VERDICTS, scalar_columns
 
+BETWEEN_SHOTS = ["near_duplicate_of", "near_duplicate_distance"]
 SCHEMAS = {name: value for name, value in vars(tables).items() if isinstance(value, pa.Schema)}
 
 
@@ -22,11 +23,11 @@ def test_every_measure_begins_with_what_was_sampled(measure: str):
 def test_verdicts_carry_every_number_that_a_threshold_may_apply_to():
     scalars = [name for measure in MEASURES for name in scalar_columns(measure)]
     assert scalars[:2] == ["people_median", "people_most"]
-    assert VERDICTS.names == [*SHOTS.names, "verdict", "failed_rules", *scalars]
+    assert VERDICTS.names == [*SHOTS.names, "verdict", "failed_rules", *scalars, *BETWEEN_SHOTS]
 
 
 def test_measures_run_in_the_order_in_which_they_read_each_other():
-    assert list(MEASURES) == ["people", "face_quality", "keypoints", "camera_motion", "picture"]
+    assert list(MEASURES) == ["people", "face_quality", "keypoints", "camera_motion", "picture", "picture_hash"]
 
 
 def test_a_null_embedding_and_a_missing_measure_can_be_stored():

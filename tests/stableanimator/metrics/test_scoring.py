@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import gc
+import tracemalloc
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -10,8 +12,9 @@ import torch
 
 from benchmarks.evaluate.agreement import drawn
 from stableanimator.metrics import identity
-from stableanimator.metrics.networks.loading import Networks
+from stableanimator.metrics.networks.loading import FeatureNetwork, Networks
 from stableanimator.metrics.networks.lpips import Heads, Lpips, Trunk
+from stableanimator.metrics.networks.preparing import for_i3d
 from stableanimator.metrics.scoring import PairMetrics, Scoring, column_names, mean_over_frames, weight_of
 from stableanimator.metrics.seen import Judges, Seen
 from stableanimator.metrics.settings import ProtocolName
@@ -235,3 +238,35 @@ def test_means_of_several_results_are_over_what_each_column_counts() -> None:
 def test_every_column_has_a_count_that_a_row_tells() -> None:
     row = _scored([(RED, RED)], protocols=ALL)
     assert {weight_of(name) for name in row.columns} <= set(row.counts)
+
+
+def test_memory_does_not_grow_with_the_frames_but_by_their_joints_and_features() -> None:
+    torch.manual_seed(0)
+    channels = (8, 8, 8, 8, 8)
+    features = FeatureNetwork(
+        kind="fvd", column="fvd_own", prepare=for_i3d, network=lambda clips: clips.mean((2, 3, 4))
+    )
+    networks = Networks(
+        lpips=Lpips(drawn(Trunk("vgg", channels)), drawn(Heads(channels))),
+        lpips_column="lpips_own",
+        features=(features,),
+    )
+    judges = replace(JUDGES, people=_shoulders, networks=networks)
+    scoring = Scoring(identity.Identity(), judges, ("standard", "disco"), fps=10)
+    generator = np.random.default_rng(0)
+
+    def add(count: int) -> None:
+        for frame, truth in generator.integers(0, 256, (count, 2, 64, 64, 3), dtype=np.uint8):
+            scoring.add(Seen(frame, judges), Seen(truth, judges))
+
+    tracemalloc.start()
+    add(40)
+    gc.collect()
+    early, _ = tracemalloc.get_traced_memory()
+    add(60)
+    gc.collect()
+    late, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    # A frame is 12 kB here, prepared 600 kB; joints of both sides and a row of features are 4 kB.
+    assert (late - early) / 60 < 8_000
+    assert scoring.finish().features["disco/fvd_own"].shape == (85, 3)

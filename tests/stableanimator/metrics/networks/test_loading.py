@@ -8,13 +8,14 @@ import pytest
 import torch
 import yaml
 
+from benchmarks.evaluate import restated
 from benchmarks.evaluate.agreement import drawn
 from stableanimator.errors import CheckpointError, WeightsError
 from stableanimator.metrics.networks import published
 from stableanimator.metrics.networks.i3d import I3d
 from stableanimator.metrics.networks.inception import Inception
 from stableanimator.metrics.networks.loading import load_networks
-from stableanimator.metrics.networks.lpips import Heads, Trunk
+from stableanimator.metrics.networks.lpips import Heads, Trunk, TrunkName
 from stableanimator.metrics.networks.resnet3d import ResNet3d
 from stableanimator.metrics.settings import MetricNetworkSettings
 
@@ -117,3 +118,21 @@ def test_files_of_something_else_are_refused(tmp_path: Path) -> None:
     (tmp_path / "text.ts").write_text("no program")
     with pytest.raises(WeightsError, match="no TorchScript program"):
         load_networks(MetricNetworkSettings(i3d_torchscript=str(tmp_path / "text.ts")))
+
+
+@pytest.mark.real_data
+@pytest.mark.parametrize("name", ["vgg", "alex", "squeeze"])
+def test_the_published_heads_fit_and_are_known(name: TrunkName, real_data: Path, tmp_path: Path) -> None:
+    torch.manual_seed(1)
+    heads, trunk = real_data / "weights" / "lpips" / f"{name}.pth", drawn(Trunk(name))
+    networks = load_networks(
+        MetricNetworkSettings(lpips_trunk=_saved(tmp_path / "trunk.pth", trunk), lpips_heads=str(heads))
+    )
+    assert networks.lpips_column == "lpips_own"  # the trunk is drawn
+    assert published.sha256(heads) in {digest for _, files in published.PUBLISHED for digest in files}
+    assert networks.lpips is not None
+    assert min(float(weights.min()) for weights in networks.lpips.heads.weights()) >= 0
+    first, second = torch.rand(2, 1, 3, 64, 64) * 2 - 1
+    wanted = restated.lpips(trunk.state_dict(), networks.lpips.heads.state_dict(), name, first, second)
+    value = networks.lpips.distance(networks.lpips.layers(first), networks.lpips.layers(second))
+    assert value.tolist() == pytest.approx(wanted.tolist(), rel=1e-5)

@@ -11,8 +11,8 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from jobs.pairs.frames import Image, Prediction, side_by_side
-from jobs.pairs.means import Figures, value_of
+from jobs.evaluation.frames import Image, Prediction, side_by_side
+from jobs.evaluation.means import Figures, value_of
 from pipelines.actor_pool import UNEXPECTED
 from stableanimator.errors import row_error
 from stableanimator.media.pictures import Colour

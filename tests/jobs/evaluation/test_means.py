@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from jobs.pairs.means import figures_of, flat_figures, rank_flips
-from jobs.pairs.metrics import Measured
+from jobs.evaluation.means import figures_of, flat_figures, rank_flips
+from jobs.evaluation.metrics import Measured
 from stableanimator.errors import RowError
 from stableanimator.metrics.intervals import Interval
 from stableanimator.metrics.scoring import PairMetrics

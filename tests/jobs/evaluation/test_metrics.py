@@ -13,15 +13,15 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
+from jobs.evaluation.metrics import Measured, measure_pair
 from jobs.pairs.drives import keypoint_table
-from jobs.pairs.metrics import Measured, measure_pair
 from stableanimator.errors import WeightsError
 from stableanimator.media.video import VideoReader, write_lossless, write_mp4
 from stableanimator.metrics.seen import Judges
 from stableanimator.metrics.settings import ProtocolName
 from stableanimator.perception.faces import Face, FaceAnalyser
 from stableanimator.perception.settings import FaceSettings
-from tests.jobs.pairs.conftest import waves
+from tests.jobs.evaluation.conftest import waves
 
 BOTH: tuple[ProtocolName, ...] = ("standard", "disco")
 
@@ -57,8 +57,8 @@ def test_the_reference_is_never_among_the_scored_frames(
     """The result is right in the frame that was the reference, and nowhere else."""
     frames = [np.zeros((32, 48, 3), np.uint8)] * 4
     frames[1] = waves(4, 32, 48)[1]
-    write_lossless(tmp_path / "result.mkv", frames, 8)
-    wrong = prediction | {"frames_uri": str(tmp_path / "result.mkv")}
+    write_lossless(tmp_path / "result.mp4", frames, 8)
+    wrong = prediction | {"frames_uri": str(tmp_path / "result.mp4")}
     own = wrong | {"reference_uri": f"{prediction['truth_uri']}#frame=1"}
     row, with_it = _row(judges, own), _row(judges, wrong)
     assert (row["frames"], row["coverage"]) == (3, 0.75)
@@ -92,7 +92,7 @@ def test_a_true_frame_is_looked_at_once_for_all_variants(prediction: dict[str, A
         return np.zeros((0, 133, 3), np.float32)
 
     still = [np.full((32, 48, 3), level, np.uint8) for level in (1, 2, 3, 4)]
-    write_lossless(Path(prediction["frames_uri"]).with_name("still.mkv"), still, 8)
+    write_lossless(Path(prediction["frames_uri"]).with_name("still.mp4"), still, 8)
     other = prediction["frames_uri"].replace("truth", "still")
     variants = [prediction | {"variant": name, "frames_uri": other} for name in "xyz"]
     _measure(replace(judges, people=people), *variants)
@@ -103,12 +103,12 @@ def test_a_true_frame_is_looked_at_once_for_all_variants(prediction: dict[str, A
 def test_what_is_wrong_with_one_variant_leaves_the_others(
     prediction: dict[str, Any], judges: Judges, tmp_path: Path
 ) -> None:
-    whole = (tmp_path / "truth.mkv").read_bytes()
-    (tmp_path / "cut.mkv").write_bytes(whole[: len(whole) * 2 // 3])
+    whole = (tmp_path / "truth.mp4").read_bytes()
+    (tmp_path / "cut.mp4").write_bytes(whole[: len(whole) * 2 // 3])
     bad = {
         "gone": ({"frames_uri": str(tmp_path / "gone.mp4")}, "not_found"),
         "failed": ({"status": "failed", "reason": "no_driving_person", "detail": "in 9 frames"}, "no_driving_person"),
-        "cut": ({"frames_uri": str(tmp_path / "cut.mkv")}, "too_few_frames"),
+        "cut": ({"frames_uri": str(tmp_path / "cut.mp4")}, "too_few_frames"),
         "truth": ({"frame_index": [0, 1, 2, 9]}, "truth_too_short"),
         "poses": ({"poses_uri": str(tmp_path / "gone.parquet")}, "bad_keypoints_table"),
     }

@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from jobs.evaluation.frames import Image, Prediction, framed_reference, open_result, reference_frame, true_frames
+from jobs.evaluation.results import located
 from jobs.pairs.drives import read_poses
-from jobs.pairs.frames import Image, Prediction, framed_reference, open_result, reference_frame, true_frames
 from jobs.pairs.people import People
-from jobs.pairs.results import located
 from jobs.pairs.settings import REPEAT
 from pipelines.actor_pool import UNEXPECTED
 from stableanimator.errors import RowError, row_error

@@ -43,7 +43,7 @@ def waves(frames: int, height: int, width: int) -> list[np.ndarray]:
 def prediction(tmp_path: Path) -> dict[str, Any]:
     """Of four frames, which are the truth as well."""
     write_mp4(tmp_path / "prediction.mp4", waves(4, 32, 48), 8)
-    write_lossless(tmp_path / "truth.mkv", waves(4, 32, 48), 8)
+    write_lossless(tmp_path / "truth.mp4", waves(4, 32, 48), 8)
     cv2.imwrite(str(tmp_path / "reference.png"), waves(1, 64, 96)[0])
     return dict.fromkeys(PREDICTIONS.names) | {
         "pair_id": "a",
@@ -52,10 +52,10 @@ def prediction(tmp_path: Path) -> dict[str, Any]:
         "fps": 8.0,
         "cut_middle": [0.5, 0.5],
         "prediction_uri": str(tmp_path / "prediction.mp4"),
-        "frames_uri": str(tmp_path / "truth.mkv"),
+        "frames_uri": str(tmp_path / "truth.mp4"),
         "skeleton_uri": str(tmp_path / "prediction.mp4"),
         "reference_uri": str(tmp_path / "reference.png"),
-        "truth_uri": str(tmp_path / "truth.mkv"),
+        "truth_uri": str(tmp_path / "truth.mp4"),
         "frame_index": [0, 1, 2, 3],
         "frames_left_out": 0,
     }

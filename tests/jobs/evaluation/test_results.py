@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from jobs.pairs.results import located, read_results
+from jobs.evaluation.results import located, read_results
 from pipelines.storage.tables import PAIRS
 from stableanimator.errors import InputError, RowError
 from stableanimator.media.video import write_mp4

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from jobs.pairs.lineage import lineage
+from jobs.evaluation.lineage import lineage
 from pipelines.storage.store import Collection, Store
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
-from jobs.pairs.metrics import Measured
+from jobs.evaluation.metrics import Measured
 from stableanimator.metrics.intervals import Interval, bootstrap
 from stableanimator.metrics.scoring import set_metrics, weight_of
 

@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from jobs.pairs.frames import open_result, reference_frame, side_by_side, true_frames
+from jobs.evaluation.frames import open_result, reference_frame, side_by_side, true_frames
 from stableanimator.errors import DecodeError
 from stableanimator.media.pictures import WHITE
 from stableanimator.media.video import VideoReader, write_mp4
-from tests.jobs.pairs.conftest import waves
+from tests.jobs.evaluation.conftest import waves
 
 
 def test_true_frames_are_chosen_by_index_and_cut_as_the_reference_was(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from jobs.pairs.gains import COSINES, gains
+from jobs.evaluation.gains import COSINES, gains
 
 PLAIN = {"face_optimisation": False, "alignment": "learned", "hjb": {"optimisation_steps": 3}}
 VARIANTS: dict[str, dict[str, Any]] = {

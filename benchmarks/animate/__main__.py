@@ -1,0 +1,73 @@
+"""`python -m benchmarks.animate`: see the package.
+
+python -m benchmarks.animate                                       # an hour and a half on one core
+python -m benchmarks.animate --parts seams,memory                  # their figures replace those of the last run
+python -m benchmarks.animate --parts drift --frames 1000 --plot drift.png      # a shorter one; nothing is written
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from benchmarks.animate import closed_form, drift, memory, seams, verdicts
+from benchmarks.drawn.clips import FIRST_SEED
+from benchmarks.harness import RESULTS, Figure, report
+
+NAME = "animate"
+FRAMES = 10_000
+SEED = FIRST_SEED + 700_000
+
+PARTS: dict[str, Callable[[argparse.Namespace], list[Figure]]] = {
+    "closed_form": lambda arguments: closed_form.figures(),
+    "seams": lambda arguments: seams.figures(arguments.people, SEED),
+    "memory": lambda arguments: memory.figures(SEED),
+    "drift": lambda arguments: drift.figures(arguments.frames, SEED, False, arguments.plot),
+    "drift_mixed": lambda arguments: drift.figures(arguments.frames, SEED, True, arguments.plot),
+    "verdicts": lambda arguments: verdicts.figures(verdicts.CLIPS, arguments.workers),
+}
+"""What is measured, by name; a part more is a module and a line here."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Returns 0, or 1 where a bar is missed."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--parts", default=",".join(PARTS), help="what is measured (default: %(default)s)")
+    parser.add_argument("--people", type=int, default=6, help="of the part seams (default: %(default)s)")
+    parser.add_argument("--frames", type=int, default=FRAMES, help="of the parts drift (default: %(default)s)")
+    parser.add_argument("--workers", type=int, default=1, help="processes of the part verdicts (default: %(default)s)")
+    parser.add_argument("--plot", type=Path, help="write a picture of the errors along the drive")
+    arguments = parser.parse_args(argv)
+    parts = arguments.parts.split(",")
+    if unknown := set(parts) - set(PARTS):
+        parser.error(f"no such part: {', '.join(sorted(unknown))}; there are {', '.join(PARTS)}")
+    usual = (arguments.people, arguments.frames) == (6, FRAMES)
+    figures = [_named(part, figure) for part in parts for figure in PARTS[part](arguments)]
+    if not usual:
+        return report(NAME, figures, folder=None)
+    return report(NAME, [*_kept(parts), *figures])
+
+
+def _named(part: str, figure: Figure) -> Figure:
+    return replace(figure, name=f"{part}: {figure.name}")
+
+
+def _kept(measured: Sequence[str]) -> list[Figure]:
+    """What an earlier run found of the parts that were not measured now, some of which take an hour."""
+    path = RESULTS / f"{NAME}.json"
+    if not path.exists():
+        return []
+    record = json.loads(path.read_text())
+    others = {name: each for name, each in record["figures"].items() if name.split(":")[0] not in measured}
+    return [
+        Figure(name, each["value"], each["bar"], each["better"], each["unit"], each["spread"], "of an earlier run")
+        for name, each in others.items()
+        if each["value"] is not None
+    ]
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
