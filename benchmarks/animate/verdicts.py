@@ -37,7 +37,7 @@ from stableanimator.synthetic.script import Clip, ClipSettings
 Frame = npt.NDArray[np.uint8]
 
 BAR = 0.05
-CLIPS, SEED, TUNING_SEED = 40, 600_000, 650_000
+CLIPS, SEED, TUNING_SEED = 40, 610_000, 650_000
 _FPS = 25.0
 _SETTINGS = ClipSettings(fps=_FPS, min_seconds=2.0, max_seconds=2.5, supersample=1)
 _BEGIN, _FRAMES, _LATE = 8, 24, 3

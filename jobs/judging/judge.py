@@ -12,7 +12,7 @@ from jobs.evaluation.metrics import judges_of, measure_pair
 from jobs.pairs.animate import TIMES, timing_table
 from jobs.pairs.cost import Cost
 from pipelines.storage.store import Store, fingerprint
-from pipelines.storage.tables import JUDGED
+from pipelines.storage.verdict_columns import JUDGED
 from stableanimator.media.pictures import Colour
 from stableanimator.metrics.settings import MetricNetworkSettings
 from stableanimator.metrics.verdict import figures_of

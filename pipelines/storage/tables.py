@@ -13,6 +13,8 @@ from collections.abc import Iterable
 
 import pyarrow as pa
 
+from pipelines.storage.verdict_columns import JUDGED, MISSED, TRY
+
 KEYPOINT_COUNT = 133
 """DWPose's whole-body keypoints: 17 body, 6 feet, 68 face, 21 + 21 hands."""
 
@@ -295,26 +297,6 @@ FACE_STEP = pa.struct(  # what face optimisation did in a denoising step (stable
         ("carried", pa.float64()),  # of what the sampler went on with
     ]
 )
-
-JUDGED = (
-    pa.struct(  # what a result was judged by, columns of `stableanimator.metrics.scoring`; null: nothing to measure
-        [
-            ("pck_drive_10", pa.float64()),
-            ("velocity_drive", pa.float64()),
-            ("delay_drive", pa.float64()),
-            ("csim_held_out", pa.float64()),
-            ("face_found", pa.float64()),
-            ("flicker", pa.float64()),
-            ("seam", pa.float64()),
-        ]
-    )
-)
-
-MISSED = pa.struct(  # a figure that does not reach its threshold; value null: it could not be measured
-    [("name", pa.string()), ("value", pa.float64()), ("threshold", pa.float64())]
-)
-
-TRY = pa.struct([("seed", pa.int64()), ("accepted", pa.bool_()), ("figures", JUDGED), ("verdict", pa.list_(MISSED))])
 
 PREDICTIONS = pa.schema(  # written by jobs.animate: one row for each pair and variant
     [

@@ -72,6 +72,9 @@ class AcceptSettings:
     min_csim_held_out: float | None = None
     """Least mean cosine of the faces to the reference's by the recogniser against which nothing is optimised, -1 to 1;
     not asked where none is named or the reference shows no face."""
+    min_csim: float | None = None
+    """The same by the pack's own recogniser, which face optimisation raises: it can refuse a stranger whom the other
+    takes for the person, and vouches for nobody."""
     min_face_found: float | None = None
     """Least share of frames with a face, 0 to 1; not asked where the reference shows none."""
     max_flicker: float | None = None
@@ -83,7 +86,7 @@ class AcceptSettings:
         for name in ("min_pck_drive_10", "min_face_found"):
             if (value := getattr(self, name)) is not None and not 0 <= value <= 1:
                 raise ValueError(f"{name} is {value:g}; a share lies in 0 to 1")
-        for name in ("min_velocity_drive", "min_csim_held_out"):
+        for name in ("min_velocity_drive", "min_csim_held_out", "min_csim"):
             if (value := getattr(self, name)) is not None and not -1 <= value <= 1:
                 raise ValueError(f"{name} is {value:g}; it must lie in -1 to 1")
         for name in ("max_delay_drive", "max_flicker", "max_seam"):

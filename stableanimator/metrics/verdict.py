@@ -33,12 +33,16 @@ _LEAST_MARGIN = {
     "min_velocity_drive": 0.05,
     "max_delay_drive": 0.02,
     "min_csim_held_out": 0.05,
+    "min_csim": 0.05,
     "min_face_found": 0.02,
     "max_flicker": 0.5,
     "max_seam": 0.2,
 }
 """How far from the worst accepted example a threshold is at least, in the figure's unit: examples that are all alike
 say little of those that come."""
+_TRUSTED = 10
+"""Examples by whose number a threshold goes beyond the worst of them: of ten as far again as from their median to it, of
+eighty an eighth of that, since fewer than one in eighty is still worse."""
 FIGURES = tuple(name.partition("_")[2] for name in _LEAST_MARGIN)
 """The columns that can be asked for, in the order of `AcceptSettings`."""
 
@@ -89,7 +93,7 @@ def figures_of(metrics: PairMetrics, held_out: bool) -> tuple[dict[str, float | 
     if not held_out:
         unasked["csim_held_out"] = "perception.faces.held_out names no recogniser"
     if metrics.reason == "no_reference_face":
-        unasked |= dict.fromkeys(("csim_held_out", "face_found"), "the reference shows no face")
+        unasked |= dict.fromkeys(("csim_held_out", "csim", "face_found"), "the reference shows no face")
     speed = metrics.columns["speed_drive"]
     if speed is None or speed < STILL:
         unasked |= dict.fromkeys(("velocity_drive", "delay_drive"), "the drive hardly moves")
@@ -123,8 +127,8 @@ def best(verdicts: Sequence[Verdict]) -> int:
 
 
 def proposed(accepted: Sequence[Figures], digits: int = 2) -> AcceptSettings:
-    """Thresholds that results like these reach: of each figure, as far beyond the worst of them as half the way to it
-    from their median, and not nearer to it than a margin of the figure's own.
+    """Thresholds that results like these reach: of each figure beyond the worst of them, by a part of the way to it from
+    their median that falls with their number (`_TRUSTED`), and by a margin of the figure's own at least.
 
     Args:
         accepted: figures of results that a person accepted; of twenty of them at least, and of people and motions as
@@ -141,10 +145,10 @@ def proposed(accepted: Sequence[Figures], digits: int = 2) -> AcceptSettings:
             continue
         middle = float(np.median(values))
         worst = float(values.min() if kind == "min" else values.max())
-        margin = max(least, abs(worst - middle) / 2)
+        margin = max(least, abs(worst - middle) * min(_TRUSTED / len(values), 1))
         scale = 10**digits
         if kind == "min":
-            found[setting] = max(math.floor((worst - margin) * scale) / scale, -1.0 if name == "csim_held_out" else 0.0)
+            found[setting] = max(math.floor((worst - margin) * scale) / scale, -1.0 if name.startswith("csim") else 0.0)
         else:
             found[setting] = math.ceil((worst + margin) * scale) / scale
     return AcceptSettings(**found)

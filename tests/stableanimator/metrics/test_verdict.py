@@ -15,6 +15,7 @@ GOOD: dict[str, float | None] = {
     "velocity_drive": 0.8,
     "delay_drive": -0.01,
     "csim_held_out": 0.9,
+    "csim": 0.95,
     "face_found": 1.0,
     "flicker": 1.0,
     "seam": 1.5,
@@ -24,6 +25,7 @@ ACCEPT = AcceptSettings(
     min_velocity_drive=0.5,
     max_delay_drive=0.05,
     min_csim_held_out=0.8,
+    min_csim=0.7,
     min_face_found=0.9,
     max_flicker=2.0,
     max_seam=2.0,
@@ -43,6 +45,7 @@ def test_every_threshold_is_of_a_figure_that_scoring_has() -> None:
         ("delay_drive", 0.06, 0.05),
         ("delay_drive", -0.06, 0.05),  # early
         ("csim_held_out", 0.79, 0.8),
+        ("csim", 0.69, 0.7),
         ("face_found", 0.89, 0.9),
         ("flicker", 2.1, 2.0),
         ("seam", 2.1, 2.0),
@@ -81,17 +84,25 @@ def test_what_there_is_nothing_to_ask_of_is_named_with_why() -> None:
     assert figures_of(_metrics(), held_out=False)[1] == {
         "csim_held_out": "perception.faces.held_out names no recogniser"
     }
-    assert set(figures_of(_metrics(reason="no_reference_face"), held_out=True)[1]) == {"csim_held_out", "face_found"}
+    assert set(figures_of(_metrics(reason="no_reference_face"), held_out=True)[1]) == {
+        "csim_held_out",
+        "csim",
+        "face_found",
+    }
     for speed in (0.01, None):
         still = figures_of(_metrics(speed_drive=speed), held_out=True)[1]
         assert still == dict.fromkeys(("velocity_drive", "delay_drive"), "the drive hardly moves")
     assert set(figures_of(_metrics(frames=2), held_out=True)[1]) == {"flicker", "seam"}
 
 
-def test_thresholds_lie_beyond_the_worst_example_by_half_its_way_from_the_median_or_a_margin() -> None:
-    rows = [GOOD | {"csim_held_out": value, "flicker": 1.0, "delay_drive": -0.01} for value in (0.95, 0.9, 0.5)]
+@pytest.mark.parametrize(("each", "threshold"), [(1, 0.1), (5, 0.23), (30, 0.45)])
+def test_thresholds_lie_beyond_the_worst_example_the_less_the_more_examples_there_are(
+    each: int, threshold: float
+) -> None:
+    """By (0.9 - 0.5) times 10 / 3, at most 1; 10 / 15; 10 / 90, which is less than the margin of 0.05."""
+    rows = [GOOD | {"csim_held_out": value, "flicker": 1.0, "delay_drive": -0.01} for value in (0.95, 0.9, 0.5)] * each
     accept = proposed(rows)
-    assert accept.min_csim_held_out == pytest.approx(0.3)  # 0.5 - (0.9 - 0.5) / 2
+    assert accept.min_csim_held_out == pytest.approx(threshold)
     assert accept.max_flicker == pytest.approx(1.5)
     assert accept.max_delay_drive == pytest.approx(0.03)
     assert accept.min_pck_drive_10 == pytest.approx(0.97)
