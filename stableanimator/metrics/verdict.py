@@ -11,7 +11,7 @@ drive, and the reference's face. One that nothing can be measured of is missed, 
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -41,8 +41,8 @@ _LEAST_MARGIN = {
 """How far from the worst accepted example a threshold is at least, in the figure's unit: examples that are all alike
 say little of those that come."""
 _TRUSTED = 10
-"""Examples by whose number a threshold goes beyond the worst of them: of ten as far again as from their median to it, of
-eighty an eighth of that, since fewer than one in eighty is still worse."""
+"""Examples by whose number a threshold goes beyond the worst of them: of ten as far again as from their median to it,
+of eighty an eighth of that, since fewer than one in eighty is still worse."""
 FIGURES = tuple(name.partition("_")[2] for name in _LEAST_MARGIN)
 """The columns that can be asked for, in the order of `AcceptSettings`."""
 
@@ -127,8 +127,8 @@ def best(verdicts: Sequence[Verdict]) -> int:
 
 
 def proposed(accepted: Sequence[Figures], digits: int = 2) -> AcceptSettings:
-    """Thresholds that results like these reach: of each figure beyond the worst of them, by a part of the way to it from
-    their median that falls with their number (`_TRUSTED`), and by a margin of the figure's own at least.
+    """Thresholds that results like these reach: of each figure beyond the worst of them, by a part of the way to it
+    from their median that falls with their number (`_TRUSTED`), and by a margin of the figure's own at least.
 
     Args:
         accepted: figures of results that a person accepted; of twenty of them at least, and of people and motions as
@@ -146,9 +146,13 @@ def proposed(accepted: Sequence[Figures], digits: int = 2) -> AcceptSettings:
         middle = float(np.median(values))
         worst = float(values.min() if kind == "min" else values.max())
         margin = max(least, abs(worst - middle) * min(_TRUSTED / len(values), 1))
-        scale = 10**digits
         if kind == "min":
-            found[setting] = max(math.floor((worst - margin) * scale) / scale, -1.0 if name.startswith("csim") else 0.0)
+            found[setting] = max(_rounded(worst - margin, digits, math.floor), -1.0 if name.startswith("csim") else 0.0)
         else:
-            found[setting] = math.ceil((worst + margin) * scale) / scale
+            found[setting] = _rounded(worst + margin, digits, math.ceil)
     return AcceptSettings(**found)
+
+
+def _rounded(value: float, digits: int, how: Callable[[float], int]) -> float:
+    """Down or up, but what differs from a round number by an error of floats stays it."""
+    return how(round(value * 10**digits, 6)) / 10**digits
