@@ -14,7 +14,9 @@ from typing import Any
 
 import pyarrow as pa
 
-from jobs.pairs.animate import AnimateJob, AnimatePair
+from jobs.judging.acceptance import acceptance, told
+from jobs.judging.tries import AnimateAndJudge, JudgedJob
+from jobs.pairs.animate import AnimateJob
 from jobs.pairs.model import NamedModel, animate_job, named_model
 from jobs.pairs.pairs_table import NamedPairs, Pair, named_pairs
 from jobs.pairs.settings import AnimateJobSettings
@@ -24,8 +26,8 @@ from jobs.running import entry
 from jobs.running.config import Config
 from jobs.tracking.run import Run
 from pipelines.actor_pool import require_resources, run_actors
-from pipelines.storage.store import Collection, Store
-from pipelines.storage.tables import PREDICTIONS
+from pipelines.storage.store import Collection, Store, parquet_bytes
+from pipelines.storage.tables import PREDICTIONS, TIMINGS
 from stableanimator.errors import PersonError
 from stableanimator.models.settings import EncoderSettings
 
@@ -50,10 +52,15 @@ def run(config: Config, run: Run) -> str:
     pairs, model = named_pairs(store, settings.pairs, "animate.pairs"), named_model(store, settings.model)
     run.dataset("benchmark", pairs.uri, pairs.sha256)
     run.dataset("model", str(model.folder), model.identity)
-    rows = _animate(store, animate_job(config, model), pairs.rows[: settings.limit])
+    job = animate_job(config, model)
+    assert config.perception is not None
+    shared = JudgedJob(job=job, perception=config.perception)
+    wanted = pairs.rows[: settings.limit]
+    rows = _animate(store, shared, wanted)
+    timings = _timings(store, shared, wanted, rows)
     training = training_remark(model.steps, config.encoders, model.trained_before)
-    collection = _commit(store, rows, pairs, model, training, settings, time.monotonic() - started)
-    return _report(run, rows, collection, training)
+    collection = _commit(store, rows, timings, pairs, model, training, settings, time.monotonic() - started)
+    return _report(run, rows, timings, collection, training)
 
 
 def training_remark(steps: int | None, encoders: EncoderSettings, trained_before: bool = False) -> str:
@@ -72,16 +79,16 @@ def training_remark(steps: int | None, encoders: EncoderSettings, trained_before
     return ", ".join(remarks)
 
 
-def _animate(store: Store, job: AnimateJob, pairs: list[Pair]) -> list[dict[str, Any]]:
+def _animate(store: Store, shared: JudgedJob, pairs: list[Pair]) -> list[dict[str, Any]]:
     """A row for each pair and variant, in the order of the pairs: of an earlier run, or made now."""
-    settings = job.settings
+    job, settings = shared.job, shared.job.settings
     wanted: list[dict[str, Any]] = [{"pair": pair, "variant": name} for pair in pairs for name in settings.variants]
-    earlier = [job.finished(store, **item) for item in wanted]
+    earlier = [shared.finished(store, **item) for item in wanted]
     missing = [item for item, row in zip(wanted, earlier, strict=True) if row is None]
     made = run_actors(
         missing,
-        AnimatePair,
-        (job,),
+        AnimateAndJudge,
+        (shared,),
         lost=lambda item, error: job.failed(**item, error=error),
         what="animating pairs",
         actors=settings.actors,
@@ -105,9 +112,17 @@ def _still_enough(job: AnimateJob, item: dict[str, Any], row: dict[str, Any]) ->
     return row
 
 
+def _timings(store: Store, shared: JudgedJob, pairs: list[Pair], rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Rows of TIMINGS of all rows that are done."""
+    by_id = {pair["pair_id"]: pair for pair in pairs}
+    done = [row for row in rows if row["status"] == "done"]
+    return [each for row in done for each in shared.timings(store, by_id[row["pair_id"]], row)]
+
+
 def _commit(
     store: Store,
     rows: list[dict[str, Any]],
+    timings: list[dict[str, Any]],
     pairs: NamedPairs,
     model: NamedModel,
     training: str,
@@ -123,13 +138,20 @@ def _commit(
     }
     table = pa.Table.from_pylist(rows, schema=PREDICTIONS)
     build = {"seconds": seconds, "host": platform.node()}
-    return store.commit("predictions", content=content, tables={"predictions": table}, build=build)
+    times = parquet_bytes(pa.Table.from_pylist(timings, schema=TIMINGS))  # no part of the id: equal work is not as fast
+    return store.commit(
+        "predictions", content=content, tables={"predictions": table}, build=build, files={"timings.parquet": times}
+    )
 
 
-def _report(run: Run, rows: list[dict[str, Any]], collection: Collection, training: str) -> str:
+def _report(
+    run: Run, rows: list[dict[str, Any]], timings: list[dict[str, Any]], collection: Collection, training: str
+) -> str:
     done = [row for row in rows if row["status"] == "done"]
     run.metrics({"predictions": len(done), "predictions_failed": len(rows) - len(done)})
     run.metrics(face_losses(done))
+    accepted = acceptance(done, timings)
+    run.metrics(accepted)
     run.table("predictions", rows)
     run.params({"training": training})
     run.dataset("predictions", collection.uri, collection.id, context="output")
@@ -140,6 +162,7 @@ def _report(run: Run, rows: list[dict[str, Any]], collection: Collection, traini
     return (
         f"{len(done)} videos of {len({row['pair_id'] for row in rows})} pairs"
         + (f", failed: {summary(Counter(row['reason'] for row in failed))}" if failed else "")
+        + (f", {told(accepted)}" if accepted else "")
         + (f", {cut} driven by their first frames only" if cut else "")
         + (f", {seldom} with frames in which the driving person is not found" if seldom else "")
         + f"; {training}; in {collection.uri}"

@@ -1,4 +1,4 @@
-"""Animations of any length: seams, drift along ten thousand frames, memory and time of a frame.
+"""Animations of any length: seams, drift along ten thousand frames, memory and time of a frame; verdicts.
 
 __main__                       the command: which parts, how long; the figures and their bars
 world                          drawn people who move to and fro, and the small base model that animates them
@@ -9,4 +9,5 @@ drift                          errors along a drive of ten thousand frames, and 
 memory                         peak memory and time of a frame, of long drives over short ones
 preview                        how often the warnings of a look are right
 preview_cases, preview_people    drawn cases of each warning, and near misses; the people in them
+verdicts                       which drawn results of known truth are accepted: right ones, and six ways to be wrong
 """

@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from benchmarks.animate import closed_form, drift, memory, seams
+from benchmarks.animate import closed_form, drift, memory, seams, verdicts
 from benchmarks.drawn.clips import FIRST_SEED
 from benchmarks.harness import RESULTS, Figure, report
 
@@ -27,6 +27,7 @@ PARTS: dict[str, Callable[[argparse.Namespace], list[Figure]]] = {
     "memory": lambda arguments: memory.figures(SEED),
     "drift": lambda arguments: drift.figures(arguments.frames, SEED, False, arguments.plot),
     "drift_mixed": lambda arguments: drift.figures(arguments.frames, SEED, True, arguments.plot),
+    "verdicts": lambda arguments: verdicts.figures(verdicts.CLIPS, arguments.workers),
 }
 """What is measured, by name; a part more is a module and a line here."""
 
@@ -37,6 +38,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--parts", default=",".join(PARTS), help="what is measured (default: %(default)s)")
     parser.add_argument("--people", type=int, default=PEOPLE, help="of the part seams (default: %(default)s)")
     parser.add_argument("--frames", type=int, default=FRAMES, help="of the parts drift (default: %(default)s)")
+    parser.add_argument("--workers", type=int, default=1, help="processes of the part verdicts (default: %(default)s)")
     parser.add_argument("--plot", type=Path, help="write a picture of the errors along the drive")
     arguments = parser.parse_args(argv)
     parts = arguments.parts.split(",")

@@ -56,7 +56,7 @@ def needed_files(config: Config, verbs: Iterable[str]) -> list[Needed]:
 def _judge(config: Config, verbs: set[str]) -> list[Needed]:
     """The held-out recogniser, which is a file or the name of another pack."""
     named = config.perception.faces.held_out if config.perception is not None else None
-    if named is None or "evaluate" not in verbs:
+    if named is None or not ("evaluate" in verbs or ("animate" in verbs and config.animate.accept.thresholds)):
         return []
     assert config.perception is not None
     path = named if "/" in named else f"{config.perception.faces.pack_root}/models/{named}"

@@ -75,17 +75,26 @@ class MeasurePairs:
         backgrounds: Mapping[str, Colour],
     ) -> None:
         self._protocols, self._backgrounds = tuple(protocols), backgrounds
-        faces, threads, device = perception.faces, perception.threads, perception.device
-        self._judges = Judges(
-            faces=FaceAnalyser(faces, threads, device),
-            held_out=HeldOutRecogniser.from_settings(faces, threads, device),
-            people=People(perception),
-            networks=load_networks(networks),
-        )
+        self._judges = judges_of(perception, networks)
 
     def __call__(self, item: Mapping[str, Any]) -> dict[str, Any]:
         measured = measure_pair(item["predictions"], item["repeat"], self._judges, self._protocols, self._backgrounds)
         return {"measured": measured, "remarks": self._judges.networks.remarks}
+
+
+def judges_of(perception: PerceptionSettings, networks: MetricNetworkSettings) -> Judges:
+    """The networks that judge.
+
+    Raises:
+        WeightsError, CheckpointError: as `MeasurePairs`.
+    """
+    faces, threads, device = perception.faces, perception.threads, perception.device
+    return Judges(
+        faces=FaceAnalyser(faces, threads, device),
+        held_out=HeldOutRecogniser.from_settings(faces, threads, device),
+        people=People(perception),
+        networks=load_networks(networks),
+    )
 
 
 def measure_pair(

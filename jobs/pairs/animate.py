@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import re
 import tempfile
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -14,15 +13,17 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from jobs.pairs.cost import Cost
 from jobs.pairs.drives import Drive, keypoint_table
 from jobs.pairs.inputs import PairReader, assign
 from jobs.pairs.pairs_table import Pair, check_pair
 from jobs.pairs.settings import AnimateJobSettings
 from jobs.pairs.verdicts import require_enough
+from pipelines.storage.checksums import uri_sha256
 from pipelines.storage.store import Store, fingerprint, parquet_bytes
-from pipelines.storage.tables import PREDICTIONS
+from pipelines.storage.tables import PREDICTIONS, TIMINGS
 from stableanimator.alignment.aligner import Aligner
-from stableanimator.animate import Animation, Driven, aligned, animate
+from stableanimator.animate import Animation, Driven, Reference, aligned, animate
 from stableanimator.diffusion.hjb import FaceOptimisationReport
 from stableanimator.diffusion.settings import FaceOptimisationSettings
 from stableanimator.driving import BODY
@@ -35,8 +36,8 @@ from stableanimator.perception.person_boxes import in_picture, visible
 from stableanimator.perception.settings import PerceptionSettings
 from stableanimator.preview.look import look, usual_people
 
-FAMILY = "predictions"
-"""Of the parts that hold finished rows."""
+FAMILY, TIMES = "predictions", "timings"
+"""Of the parts that hold finished rows, and what they took."""
 
 VideoWriter = Callable[[Path, npt.NDArray[np.uint8], float], None]
 """Writes frames, uint8 RGB [F, H, W, 3], of so many a second, to a file."""
@@ -62,24 +63,31 @@ class AnimateJob:
             settings = replace(settings, hjb=FaceOptimisationSettings())  # nothing reads them
         return fingerprint([self.key, variant, asdict(settings)])
 
-    def part_key(self, pair: Pair, variant: str, lossless: bool) -> str:
-        """Of the cached row of one pair and variant, with or without lossless frames."""
-        return fingerprint([self.variant_key(variant), pair, lossless])
+    def part_key(self, pair: Pair, variant: str, number: int, lossless: bool) -> str:
+        """Of the cached row of a try of one pair and variant, with or without lossless frames."""
+        return fingerprint([self.variant_key(variant), pair, number, lossless])
 
-    def path(self, pair: Pair, variant: str, what: str) -> str:
-        """Of a file below the root: readable, and different for pairs whose ids differ only in characters that files
-        refuse. `what` ends the name."""
+    def path(self, pair: Pair, variant: str, what: str, number: int = 1) -> str:
+        """Of a file of a try below the root: readable, and different for pairs whose ids differ only in characters that
+        files refuse. `what` ends the name."""
         readable = re.sub(r"[^A-Za-z0-9._-]+", "_", pair["pair_id"])[:80]
-        name = f"{readable}-{fingerprint(pair)[:8]}-{variant}{what}"
+        name = f"{readable}-{fingerprint(pair)[:8]}-{variant}{f'-try{number}' * (number > 1)}{what}"
         return f"predictions/videos/{self.variant_key(variant)[:16]}/{name}"
 
-    def finished(self, store: Store, pair: Pair, variant: str) -> dict[str, Any] | None:
-        """The row of an earlier run that succeeded, or None. One with lossless frames also serves who wants none."""
+    def finished(self, store: Store, pair: Pair, variant: str, number: int = 1) -> dict[str, Any] | None:
+        """The row of a try of an earlier run that succeeded, or None. One with lossless frames also serves who wants
+        none."""
         for lossless in (True,) if self.settings.lossless else (True, False):
-            rows = store.read_parts(FAMILY, self.part_key(pair, variant, lossless), PREDICTIONS).to_pylist()
+            rows = store.read_parts(FAMILY, self.part_key(pair, variant, number, lossless), PREDICTIONS).to_pylist()
             if rows:
                 return rows[0]
         return None
+
+    def keep(self, store: Store, pair: Pair, row: dict[str, Any], number: int, cost: Cost) -> None:
+        """Remember a finished row of a try; what it took first, so that no row is without."""
+        key = self.part_key(pair, row["variant"], number, row["frames_uri"] is not None)
+        store.write_part(TIMES, key, "row", timing_table(row, number, "animate", cost))
+        store.write_part(FAMILY, key, "row", pa.Table.from_pylist([row], schema=PREDICTIONS))
 
     def row(self, pair: Pair, variant: str, **columns: Any) -> dict[str, Any]:
         """A row of PREDICTIONS with what is known of every one."""
@@ -102,8 +110,33 @@ def require_aligner(job: AnimateJob, aligner: Aligner | None) -> None:
         )
 
 
+def timing_table(row: Mapping[str, Any], number: int, work: str, cost: Cost) -> pa.Table:
+    """A row of TIMINGS."""
+    known = {"pair_id": row["pair_id"], "variant": row["variant"], "try": number, "work": work}
+    return pa.Table.from_pylist([known | {"seconds": cost.seconds, "peak_bytes": cost.peak_bytes}], schema=TIMINGS)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Ready:
+    """A pair and variant of which all but the noise is known."""
+
+    pair: Pair
+    whole: Reference
+    """All people of the picture."""
+    reference: Reference
+    drive: Drive
+    driven: Driven
+    row: dict[str, Any]
+    """Of PREDICTIONS, as far as no try decides."""
+    warnings: tuple[str, ...]
+    """Of a look at it."""
+
+
 class AnimatePair:
     """`actor({"pair": row of PAIRS, "variant": its name})` writes a video and its row, which it returns.
+
+        ready = actor.ready(pair, "plain")
+        row, another = actor.made(ready), actor.made(ready, number=2)      # of another seed
 
     Raises:
         CheckpointError: model, encoders, face models or settings do not fit together.
@@ -113,6 +146,7 @@ class AnimatePair:
     def __init__(self, job: AnimateJob) -> None:
         self.job = job
         self.store = Store(job.root)
+        self._checksums: dict[str, str] = {}
         settings = job.settings
         self.reader = PairReader(job.perception)
         self.models = load_models(
@@ -129,7 +163,14 @@ class AnimatePair:
 
     def __call__(self, item: dict[str, Any]) -> dict[str, Any]:
         """Raises RowError where something is wrong with the pair."""
-        pair, variant = item["pair"], item["variant"]
+        return self.made(self.ready(item["pair"], item["variant"]))
+
+    def ready(self, pair: Pair, variant: str) -> Ready:
+        """People found, followed and aligned.
+
+        Raises:
+            RowError: something is wrong with the pair.
+        """
         settings = self.job.settings.variants[variant]
         check_pair(pair)
         fps = self.job.settings.fps or self.models.rates.fps[0]
@@ -145,36 +186,60 @@ class AnimatePair:
             frame_index=drive.frame_index,
             fps=drive.fps,
             frames_left_out=drive.left_out,
+            coverage=len(drive.frame_index) / (len(drive.frame_index) + drive.left_out),
+            reference_sha256=self._checksum(pair["reference_uri"]),
+            driving_sha256=self._checksum(pair["driving_keypoints_uri"] or pair["driving_uri"]),
             frames_with_person=int(visible(seen).any(-1).sum(0).min()),
             joints_in_picture=driven.joints_in_picture,
             reference_face=reference.faces[0] is not None,
-            cut_middle=driven.framing.middle,
+            cut_middle=list(driven.framing.middle),
         )
         require_enough(row, self.job.settings)
-        started = time.monotonic()
-        animation = animate(self.models, reference, driven, settings, seed=pair["seed"] or 0)
-        row["seconds"] = time.monotonic() - started
-        row |= _face_columns(animation.face_optimisation)
-        people = (len(reference.keypoints), len(whole.keypoints))
-        remarks = [*_remarks(row, drive, driven, people, animation, self.models.rates)]
-        shown = look(reference, driving, driven, reference_people=people[1], driving_people=usual_people(drive.poses))
-        remarks += map(str, shown.warnings)
+        people, drivers = len(whole.keypoints), usual_people(drive.poses)
+        shown = look(reference, driving, driven, reference_people=people, driving_people=drivers)
+        return Ready(
+            pair=pair, whole=whole, reference=reference, drive=drive, driven=driven, row=row,
+            warnings=tuple(map(str, shown.warnings)),
+        )  # fmt: skip
+
+    def made(self, ready: Ready, number: int = 1) -> dict[str, Any]:
+        """The videos of a try, and its row. The first has the pair's seed, each other the next one."""
+        pair, row, driven = ready.pair, ready.row, ready.driven
+        variant, seed = row["variant"], (pair["seed"] or 0) + number - 1
+        with Cost(self.models.device.type == "cuda") as cost:
+            animation = animate(self.models, ready.reference, driven, self.job.settings.variants[variant], seed=seed)
+        row = row | {"seed": seed} | _face_columns(animation.face_optimisation)
+        people = (len(ready.reference.keypoints), len(ready.whole.keypoints))
+        remarks = [*_remarks(row, ready.drive, driven, people, animation, self.models.rates)]
+        remarks += ready.warnings
         heard = None
         if self.job.settings.audio:
-            heard = (pair["driving_uri"], drive.begins) if has_sound(pair["driving_uri"]) else None
+            heard = (pair["driving_uri"], ready.drive.begins) if has_sound(pair["driving_uri"]) else None
             remarks += [] if heard else ["no sound: the drive has none"]
         row["detail"] = "; ".join(remarks) or None
-        row |= self._write(pair, variant, animation, driven, heard)
-        row["poses_uri"] = self._write_poses(self.job.path(pair, variant, "-poses.parquet"), drive, driven)
-        table = pa.Table.from_pylist([row], schema=PREDICTIONS)
-        self.store.write_part(FAMILY, self.job.part_key(pair, variant, self.job.settings.lossless), "row", table)
+        row |= self._write(pair, variant, number, animation, driven, heard)
+        row["poses_uri"] = self._write_poses(self.job.path(pair, variant, "-poses.parquet"), ready.drive, driven)
+        self.job.keep(self.store, pair, row, number, cost)
         return row
 
+    def _checksum(self, uri: str) -> str:
+        """Of a file that several pairs may name, read once."""
+        name = uri.partition("#frame=")[0]
+        if name not in self._checksums:
+            self._checksums[name] = uri_sha256(name)
+        return self._checksums[name]
+
     def _write(
-        self, pair: Pair, variant: str, animation: Animation, driven: Driven, heard: tuple[str, float] | None
+        self,
+        pair: Pair,
+        variant: str,
+        number: int,
+        animation: Animation,
+        driven: Driven,
+        heard: tuple[str, float] | None,
     ) -> dict[str, str]:
-        """The videos, and their columns of PREDICTIONS; `heard` is the video whose sound the mp4 gets, and from which
-        second on."""
+        """The videos of a try, and their columns of PREDICTIONS; `heard` is the video whose sound the mp4 gets, and
+        from which second on."""
         wanted: list[tuple[str, str, npt.NDArray[np.uint8], VideoWriter]] = [
             ("prediction_uri", ".mp4", animation.frames, write_mp4),
             ("skeleton_uri", "-skeleton.mp4", animation.skeletons, write_mp4),
@@ -183,7 +248,7 @@ class AnimatePair:
             wanted.append(("frames_uri", "-frames.mp4", animation.frames, write_lossless))
         uris = {}
         for column, ending, frames, write in wanted:
-            path = self.job.path(pair, variant, ending)
+            path = self.job.path(pair, variant, ending, number)
             with tempfile.TemporaryDirectory() as folder:
                 local = Path(folder) / path.rpartition("/")[2]
                 write(local, frames, driven.fps)

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import platform
-import resource
-import time
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -15,6 +13,7 @@ import numpy as np
 import torch
 
 from jobs.pairs.animate import AnimateJob, AnimatePair
+from jobs.pairs.cost import Cost
 from jobs.pairs.settings import LatencySettings
 from stableanimator.animate import Driven, Reference, animate
 from stableanimator.media.framing import Framing, Size
@@ -46,30 +45,20 @@ class TimeAnimations:
         width = self.models.animator.settings.face_encoder.embedding_width
         reference, driven = still_person(size, frames, self.models.rates.fps[0], width)
         on_gpu = self.models.device.type == "cuda"
-        if on_gpu:
-            torch.cuda.reset_peak_memory_stats()
-        seconds = []
+        costs = []
         for _ in range(1 + self.latency.repeats):
-            started = time.perf_counter()
-            animate(self.models, reference, driven, settings)
-            if on_gpu:
-                torch.cuda.synchronize()
-            seconds.append(time.perf_counter() - started)
+            with Cost(on_gpu) as cost:
+                animate(self.models, reference, driven, settings)
+            costs.append(cost)
+        seconds = [each.seconds for each in costs]
         return {
             "variant": item["variant"],
             "first_seconds": seconds[0],
             "seconds": seconds[1:],
-            "peak_gib": _peak_bytes(on_gpu) / _GIB,
+            "peak_gib": max(each.peak_bytes for each in costs) / _GIB,
             "machine": torch.cuda.get_device_name() if on_gpu else _cpu_name(),
             "threads": torch.get_num_threads(),
         }
-
-
-def _peak_bytes(on_gpu: bool) -> int:
-    """Most at one time: what PyTorch had allocated on the GPU, or the whole process on a CPU; weights are in both."""
-    if on_gpu:
-        return int(torch.cuda.max_memory_allocated())
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
 def _cpu_name() -> str:

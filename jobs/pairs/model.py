@@ -12,7 +12,7 @@ from jobs.training.run_folder import STATE, trained_folder
 from pipelines.storage.store import Store, file_sha256, fingerprint
 from stableanimator.errors import ConfigError, WeightsError
 
-VERSION = 7
+VERSION = 8
 """Raised by hand when the same settings give other predictions."""
 
 

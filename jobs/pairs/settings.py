@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 
 from stableanimator.animate_settings import AnimateSettings
 from stableanimator.media.framing import Size, check_sizes
-from stableanimator.metrics.settings import MetricNetworkSettings, ProtocolName
+from stableanimator.metrics.settings import AcceptSettings, MetricNetworkSettings, ProtocolName
 from stableanimator.models.settings import Precision
 from stableanimator.paths import AbsolutePath
 
@@ -51,6 +51,13 @@ class AnimateJobSettings:
     min_joints_in_picture: float = 0.25
     """Share of the driven joints that must lie in the picture, 0 to 1, of those that the reference shows: with less a
     pair fails. A quarter is a head with shoulders of a whole body."""
+    accept: AcceptSettings = field(default_factory=AcceptSettings)
+    """What a result must reach, judged by all of `perception`, `faces.held_out` too; nothing asked: nothing is judged.
+    `python -m jobs.judging.propose` takes thresholds from results that you accept."""
+    tries: int = 1
+    """Seeds at most, from the pair's own on, one more each time: a pair is tried again until a result is accepted, and
+    the best one is kept (`kept_uri`). Metrics are always of the first try: whoever chose by the judge would be measured
+    by what was chosen. Each try is stored."""
     lossless: bool = True
     """Whether the frames are also kept without loss (H.264 of RGB), beside the mp4: what `evaluate` measures.
     Through the mp4 the true frames themselves score 36 dB of PSNR. `--dry-run` says how much room it takes."""
@@ -76,6 +83,10 @@ class AnimateJobSettings:
             raise ValueError("limit must be at least 1")
         if self.fps is not None and self.fps <= 0:
             raise ValueError("fps must be above 0")
+        if self.tries < 1:
+            raise ValueError("tries must be at least 1")
+        if self.tries > 1 and not self.accept.thresholds:
+            raise ValueError("tries is above 1, and accept asks for nothing: every first try is accepted")
         for name in ("min_person_share", "min_joints_in_picture"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"{name} must lie in [0, 1]")

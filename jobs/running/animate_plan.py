@@ -24,7 +24,7 @@ def animate_plan(config: Config) -> str:
     variants = config.animate.variants
     if config.animate.preview:
         return "animate looks at every pair: a sheet and a row of figures and warnings; nothing is animated"
-    lines = [f"animate makes of every pair: {', '.join(variants)}", *_lossless(config)]
+    lines = [f"animate makes of every pair: {', '.join(variants)}", *_lossless(config), *_judged(config)]
     optimised = next((name for name, each in variants.items() if each.face_optimisation), None)
     if optimised is None:
         return "\n".join(lines)
@@ -49,6 +49,14 @@ def _lossless(config: Config) -> Iterator[str]:
             f"frames without loss, for metrics: {least:.3g} to {most:.3g} MB for 100 frames of {height}x{width}, of "
             "each variant (animate.lossless: false keeps the mp4 alone)"
         )
+
+
+def _judged(config: Config) -> Iterator[str]:
+    """By what results are judged, where they are."""
+    asked = ", ".join(f"{name} {value:g}" for name, value in config.animate.accept.thresholds.items())
+    if asked:
+        tries = config.animate.tries
+        yield f"results are accepted by {asked}" + (f"; up to {tries} tries, each of which is stored" * (tries > 1))
 
 
 def _heading(variant: str, settings: AnimateSettings, size: Size) -> str:

@@ -2,6 +2,8 @@
 
 store                          content addresses, commits, manifests: the only code that knows where things lie
 tables                         the contract: each column with type, unit and writer
+checksums                      of files that people name, wherever they lie
+verdict_columns                types of the columns that say how results were judged
 user_tables                    tables that people write, brought to the columns and types of a schema
 parquet_files, part_rows       equal tables give equal bytes; rows of one key by id
 compaction                     thousands of small parts become a few large ones

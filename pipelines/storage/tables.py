@@ -13,6 +13,8 @@ from collections.abc import Iterable
 
 import pyarrow as pa
 
+from pipelines.storage.verdict_columns import JUDGED, MISSED, TRY
+
 KEYPOINT_COUNT = 133
 """DWPose's whole-body keypoints: 17 body, 6 feet, 68 face, 21 + 21 hands."""
 
@@ -313,6 +315,10 @@ PREDICTIONS = pa.schema(  # written by jobs.animate: one row for each pair and v
         ("end", pa.int32()),
         ("frame_index", pa.list_(pa.int32())),  # [F] frames of the truth that the frames of the prediction stand for
         ("frames_left_out", pa.int32()),  # frames of the drive behind the last one that was taken (max_frames)
+        ("coverage", pa.float64()),  # seconds that were driven, over seconds of the drive
+        ("seed", pa.int64()),  # of the noise of the first try, which all columns above and face_* are of
+        ("reference_sha256", pa.string()),  # of the bytes of its file; of a frame of a video those of the video
+        ("driving_sha256", pa.string()),  # of what was read of the drive: its video, or its table of keypoints
         ("frames_with_person", pa.int32()),  # frames in which the driving person is found; of several the least so
         ("joints_in_picture", pa.float64()),  # share of the driven joints that the reference shows too, 0 to 1
         ("cut_middle", pa.list_(pa.float64())),  # x, y of the middle of the reference's cut, shares of its sides
@@ -325,8 +331,25 @@ PREDICTIONS = pa.schema(  # written by jobs.animate: one row for each pair and v
         ("face_loss_after", pa.float64()),  # of what the sampler went on with after the last one
         ("face_loss_final", pa.float64()),  # of the final frames, as the VAE decodes them
         ("face_steps", pa.list_(FACE_STEP)),  # of each optimised step
-        ("seconds", pa.float64()),
         ("checkpoint", pa.string()),
+        ("kept_uri", pa.string()),  # mp4 of the try that is kept; from here on all null where nothing is judged
+        ("kept_try", pa.int32()),  # its number, from 1; metrics are always of the first one
+        ("accepted", pa.bool_()),  # whether it misses nothing of animate.accept
+        ("verdict", pa.list_(MISSED)),  # what it misses
+        ("figures", JUDGED),  # of the first try
+        ("kept_figures", JUDGED),  # of the one that is kept
+        ("tries", pa.list_(TRY)),  # all of them
+    ]
+)
+
+TIMINGS = pa.schema(  # beside PREDICTIONS as timings.parquet, which no id depends on: one row for each piece of work
+    [
+        ("pair_id", pa.string()),
+        ("variant", pa.string()),
+        ("try", pa.int32()),  # from 1
+        ("work", pa.string()),  # animate | judge
+        ("seconds", pa.float64()),  # of sampling and decoding; of looking at all frames
+        ("peak_bytes", pa.int64()),  # most memory at one time: on a GPU what torch had allocated, else the process
     ]
 )
 

@@ -52,6 +52,10 @@ _WEIGHTS: dict[str, str] = {
     "joint_error_drive": "joints_drive_found",
     "velocity": "velocities",
     "velocity_drive": "velocities_drive",
+    "delay": "results",
+    "delay_drive": "results",
+    "speed": "velocities",
+    "speed_drive": "velocities_drive",
     "dis": "frames_with_dis",
     "flicker": "frames",
     "flicker_truth": "frames_with_truth",
@@ -193,7 +197,11 @@ class Scoring:
             f"joint_error{suffix}": pose.joint_error,
         }
         velocity = velocity_agreement(generated, wanted, self._fps)
-        columns[f"velocity{suffix}"] = velocity.agreement
+        columns |= {
+            f"velocity{suffix}": velocity.agreement,
+            f"delay{suffix}": velocity.delay,
+            f"speed{suffix}": velocity.speed,
+        }
         counts |= {
             f"joints{suffix}": pose.joints,
             f"joints{suffix}_moved": pose.joints_moved,

@@ -22,11 +22,12 @@ from jobs.running import entry
 from jobs.running.config import Config
 from jobs.tracking.runs import Job, job_run, job_runs
 from pipelines.storage.store import Store
-from pipelines.storage.tables import METRICS, PAIRS, PREDICTIONS
+from pipelines.storage.tables import METRICS, PAIRS, PREDICTIONS, TIMINGS
 from stableanimator.animate_settings import AnimateSettings
 from stableanimator.diffusion.settings import FaceOptimisationSettings, SamplerSettings
 from stableanimator.errors import CheckpointError, InputError, WeightsError
 from stableanimator.media.video import VideoReader, write_mp4
+from stableanimator.metrics.settings import AcceptSettings
 from stableanimator.models.animator import Animator
 from stableanimator.models.checkpoints import save_model_folder
 from stableanimator.models.encoders import Encoders
@@ -210,6 +211,41 @@ def test_a_second_run_animates_nothing_and_tries_failed_pairs_again(config: Conf
         again = animate.run(config, run)
     assert {path: path.stat().st_mtime_ns for path in root.rglob("*.mp4")} == before
     assert again == animated
+
+
+def test_times_lie_beside_the_predictions_and_no_id_depends_on_them(config: Config, animated: str) -> None:
+    store = Store(config.root)
+    collection = store.open("predictions")
+    times = pq.read_table(Path(config.root, collection.folder, "timings.parquet"))
+    assert times.schema == TIMINGS
+    rows = times.to_pylist()
+    assert [(row["pair_id"], row["variant"], row["try"], row["work"]) for row in rows] == [
+        (pair, variant, 1, "animate") for pair in ("good", "side") for variant in ("plain", "hjb")
+    ]
+    assert all(row["seconds"] > 0 and row["peak_bytes"] > 2**20 for row in rows)
+    assert list(collection.manifest["tables"]) == ["predictions"]
+
+
+def test_results_are_judged_tried_again_and_told(config: Config, animated: str, tracking_server: str) -> None:
+    """Results of a random denoiser have noise, and the drive shows a face."""
+    variants = {"plain": config.animate.variants["plain"]}
+    accept = AcceptSettings(max_flicker=0.0, min_csim_held_out=0.5)
+    job = replace(config.animate, variants=variants, limit=1, accept=accept, tries=2)
+    judged = config.model_copy(update={"animate": job})
+    with job_run(Job(verb="animate", experiment="test", key="j")) as run:
+        line = animate.run(judged, run)
+    assert line.startswith("1 videos of 1 pairs, 0% accepted, missed: 1 flicker, 1 driven by their first frames only")
+    (row,) = Store(config.root).open("predictions").table("predictions").to_pylist()
+    assert (row["accepted"], [each["seed"] for each in row["tries"]]) == (False, [1, 2])
+    assert "csim_held_out is not judged: perception.faces.held_out names no recogniser" in row["detail"]
+    assert row["prediction_uri"].endswith("-plain.mp4")
+    assert row["kept_uri"].endswith({1: "-plain.mp4", 2: "-plain-try2.mp4"}[row["kept_try"]])
+    (logged,) = mlflow.tracking.MlflowClient(tracking_server).search_runs(["1"], "tags.job = 'j'")
+    assert logged.data.metrics["accepted_share"] == 0
+    assert logged.data.metrics["missed/flicker"] == 1
+    lenient = judged.model_copy(update={"animate": replace(job, accept=AcceptSettings(max_flicker=255.0))})
+    with job_run(Job(verb="animate", experiment="test", key="k")) as run:
+        assert "100% accepted at 1.0 tries and " in animate.run(lenient, run)
 
 
 def test_evaluate_logs_both_variants_and_the_dataset(config: Config, animated: str, tracking_server: str) -> None:

@@ -160,6 +160,8 @@ def test_only_files_of_the_jobs_that_shall_run_are_looked_for(config: str):
     assert settings("train") == {"train.start"}
     assert "perception.faces.held_out" in settings("evaluate")
     assert "perception.faces.held_out" not in settings("curate", "animate")
+    judged = load(config, ["animate.accept.max_flicker=2"])
+    assert "perception.faces.held_out" in {each.setting for each in needed_files(judged, ["animate"])}
     assert settings("curate") == {
         "curate.crawl.sources", "perception.faces.pack_root", "perception.pose.detector", "perception.pose.pose",
     }  # fmt: skip

@@ -32,6 +32,12 @@ def test_every_mode_has_a_line_and_the_chosen_one_is_marked() -> None:
     assert "no more GPU memory" in lines[7]
 
 
+def test_thresholds_and_tries_are_told_where_results_are_judged() -> None:
+    asked = ["animate.accept.max_flicker=2", "animate.accept.min_face_found=0.9", "animate.tries=3"]
+    judged = "results are accepted by min_face_found 0.9, max_flicker 2; up to 3 tries, each of which is stored"
+    assert judged in animate_plan(load(str(TINY), ["animate.accept=null", *asked])).splitlines()
+
+
 def test_without_face_optimisation_or_encoders_it_says_so(tmp_path: Path) -> None:
     plain = animate_plan(load(str(TINY), ["animate.variants={plain: {face_optimisation: off}}"]))
     assert plain.splitlines()[0].endswith(": plain")

@@ -59,3 +59,42 @@ def test_dis_is_the_mean_distance_in_image_heights() -> None:
     values = dis(drive, WALK, height=100)
     assert values[:7] == pytest.approx(0.05)
     assert np.isnan(values[7])
+
+
+def _sway(moment: float) -> np.ndarray:
+    """Where somebody is who sways by 40 pixels once in 1.6 s, seconds after the beginning."""
+    return _at(40 * np.sin(2 * np.pi * moment / 1.6))
+
+
+@pytest.mark.parametrize("frames", [-6.0, -2.0, 0.0, 1.5, 3.0])
+def test_a_late_result_is_late_by_what_it_was_delayed(frames: float) -> None:
+    wanted = [_sway(t / 25) for t in range(50)]
+    result = [_sway((t - frames) / 25) for t in range(50)]
+    velocity = velocity_agreement(result, wanted, fps=25)
+    assert velocity.delay == pytest.approx(frames / 25, abs=0.005)
+    assert (velocity.agreement == pytest.approx(1)) == (frames == 0)
+
+
+def test_a_delay_is_told_where_what_the_pose_network_errs_spoils_the_agreement() -> None:
+    """Errors of 2 pixels beside 8 in which somebody sways."""
+    random = np.random.default_rng(0)
+
+    def seen(delay: int) -> list[np.ndarray]:
+        return [_at(8 * np.sin(2 * np.pi * (t - delay) / 40) + random.normal(0, 2)) for t in range(100)]
+
+    right, late = (velocity_agreement(seen(delay), seen(0), fps=25) for delay in (0, 6))
+    assert right.agreement is not None
+    assert right.agreement < 0.7
+    assert right.delay == pytest.approx(0, abs=0.06)
+    assert late.delay == pytest.approx(6 / 25, abs=0.06)
+
+
+def test_who_stands_still_comes_neither_late_nor_early() -> None:
+    still = velocity_agreement([_at(0)] * 8, WALK, fps=5)
+    assert (still.agreement, still.delay) == (0, None)
+
+
+def test_speed_is_that_of_the_wanted_joints_in_statures_a_second() -> None:
+    walking = velocity_agreement([_at(0)] * 8, WALK, fps=5)
+    assert walking.speed == pytest.approx(5 * 5 / 200, rel=1e-3)
+    assert velocity_agreement(WALK, [NOBODY] * 8, fps=5).speed is None

@@ -1,0 +1,40 @@
+"""Checksums of what people name: the bytes that were read, wherever they lie."""
+
+from __future__ import annotations
+
+import hashlib
+
+import pyarrow as pa
+import pyarrow.fs as pafs
+
+from stableanimator.errors import DecodeError
+
+_CHUNK = 1 << 20
+
+
+def uri_sha256(uri: str) -> str:
+    """SHA-256 (hex) of a file by path or URI; of a folder that of its files' names and checksums, in their order. What
+    follows a `#` names a part of the file.
+
+    Raises:
+        DecodeError: not_found.
+    """
+    whole = uri.partition("#frame=")[0]
+    try:
+        filesystem, path = pafs.FileSystem.from_uri(whole) if "://" in whole else (pafs.LocalFileSystem(), whole)
+        if filesystem.get_file_info(path).type == pafs.FileType.Directory:
+            found = filesystem.get_file_info(pafs.FileSelector(path, recursive=True))
+            files = sorted(each.path for each in found if each.type == pafs.FileType.File)
+            listed = "".join(f"{_sha256(filesystem, each)}  {each[len(path) :]}\n" for each in files)
+            return hashlib.sha256(listed.encode()).hexdigest()
+        return _sha256(filesystem, path)
+    except (OSError, ValueError, pa.ArrowException) as error:
+        raise DecodeError("not_found", f"{whole} cannot be read ({' '.join(str(error).split())})") from error
+
+
+def _sha256(filesystem: pafs.FileSystem, path: str) -> str:
+    digest = hashlib.sha256()
+    with filesystem.open_input_stream(path) as stream:
+        while chunk := stream.read(_CHUNK):
+            digest.update(chunk)
+    return digest.hexdigest()
