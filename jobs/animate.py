@@ -26,8 +26,8 @@ from jobs.running import entry
 from jobs.running.config import Config
 from jobs.tracking.run import Run
 from pipelines.actor_pool import require_resources, run_actors
+from pipelines.storage.pair_tables import PREDICTIONS, TIMINGS
 from pipelines.storage.store import Collection, Store, parquet_bytes
-from pipelines.storage.tables import PREDICTIONS, TIMINGS
 from stableanimator.errors import PersonError
 from stableanimator.models.settings import EncoderSettings
 

@@ -14,7 +14,7 @@ from jobs.animate_one.request import Request
 from jobs.pairs.drives import Drive
 from jobs.pairs.inputs import PairReader, assign
 from pipelines.progress import duration_text, track
-from pipelines.storage.tables import PAIRS
+from pipelines.storage.pair_tables import PAIRS
 from stableanimator.alignment.aligner import Aligner
 from stableanimator.alignment.aligner_folder import load_aligner_folder
 from stableanimator.animate import Driven, Driving, Reference, aligned, sampled

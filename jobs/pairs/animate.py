@@ -20,8 +20,8 @@ from jobs.pairs.pairs_table import Pair, check_pair
 from jobs.pairs.settings import AnimateJobSettings
 from jobs.pairs.verdicts import require_enough
 from pipelines.storage.checksums import uri_sha256
+from pipelines.storage.pair_tables import PREDICTIONS, TIMINGS
 from pipelines.storage.store import Store, fingerprint, parquet_bytes
-from pipelines.storage.tables import PREDICTIONS, TIMINGS
 from stableanimator.alignment.aligner import Aligner
 from stableanimator.animate import Animation, Driven, Reference, aligned, animate
 from stableanimator.diffusion.hjb import FaceOptimisationReport

@@ -20,8 +20,8 @@ from jobs.running.config import Config
 from jobs.running.resources import animate_reserves
 from jobs.tracking.run import Run
 from pipelines.actor_pool import require_resources, run_actors
+from pipelines.storage.pair_tables import PREVIEWS
 from pipelines.storage.store import Collection, Store
-from pipelines.storage.tables import PREVIEWS
 
 _SHEETS_LOGGED = 50
 """Pictures in a run's artifacts, those with most warnings first; the page and the table have all."""

@@ -14,8 +14,8 @@ from jobs.pairs.animate import AnimateJob, require_aligner
 from jobs.pairs.drives import Drive
 from jobs.pairs.inputs import PairReader, assign
 from jobs.pairs.pairs_table import Pair, check_pair
+from pipelines.storage.pair_tables import PREVIEWS
 from pipelines.storage.store import Store, fingerprint
-from pipelines.storage.tables import PREVIEWS
 from stableanimator.animate import Driven, Driving, Reference, aligned
 from stableanimator.animate_settings import AnimateSettings
 from stableanimator.errors import RowError

@@ -21,8 +21,8 @@ from jobs.pairs.settings import AnimateJobSettings, EvaluateSettings
 from jobs.running import entry
 from jobs.running.config import Config
 from jobs.tracking.runs import Job, job_run, job_runs
+from pipelines.storage.pair_tables import METRICS, PAIRS, PREDICTIONS, TIMINGS
 from pipelines.storage.store import Store
-from pipelines.storage.tables import METRICS, PAIRS, PREDICTIONS, TIMINGS
 from stableanimator.animate_settings import AnimateSettings
 from stableanimator.diffusion.settings import FaceOptimisationSettings, SamplerSettings
 from stableanimator.errors import CheckpointError, InputError, WeightsError

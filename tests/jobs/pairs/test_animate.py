@@ -16,7 +16,7 @@ from PIL import Image
 from jobs.pairs.animate import AnimateJob, AnimatePair
 from jobs.pairs.drives import read_keypoints
 from jobs.pairs.settings import AnimateJobSettings
-from pipelines.storage.tables import PAIRS
+from pipelines.storage.pair_tables import PAIRS
 from stableanimator.animate_settings import AnimateSettings
 from stableanimator.diffusion.settings import SamplerSettings
 from stableanimator.media.video import VideoReader

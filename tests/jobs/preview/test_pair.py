@@ -18,8 +18,8 @@ from jobs.pairs.drives import keypoint_table
 from jobs.pairs.settings import AnimateJobSettings
 from jobs.preview.page import preview_page, sheet_of
 from jobs.preview.pair import PreviewPair, alike, failed_row
+from pipelines.storage.pair_tables import PAIRS, PREVIEWS
 from pipelines.storage.store import Store, parquet_bytes
-from pipelines.storage.tables import PAIRS, PREVIEWS
 from stableanimator.animate_settings import AnimateSettings
 from stableanimator.errors import CheckpointError, PersonError
 from stableanimator.media.video import write_mp4
