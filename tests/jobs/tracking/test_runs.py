@@ -247,9 +247,9 @@ def assert_four_runs(client: MlflowClient) -> None:
     assert {run.info.status for run in runs} == {"FINISHED"}
 
 
-def test_experiments_of_earlier_versions_are_left_as_they_are(client: MlflowClient) -> None:
+def test_experiments_of_earlier_versions_are_left_as_they_are(client: MlflowClient, tmp_path: Path) -> None:
     """They had a run that was the parent of all others."""
-    experiment = client.create_experiment("dance")
+    experiment = client.create_experiment("dance", artifact_location=str(tmp_path / "artifacts"))
     parent = client.create_run(experiment, tags={"sa.role": "parent"})
     old = client.create_run(experiment, tags={"mlflow.parentRunId": parent.info.run_id, "sa.key": "key"})
     before = [client.get_run(each.info.run_id).to_dictionary() for each in (parent, old)]
