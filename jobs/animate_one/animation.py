@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import cv2
+from diffusers.utils import logging as diffusers_logging
+from transformers.utils import logging as transformers_logging
 
 from jobs.animate_one.request import Request
 from jobs.pairs.drives import Drive
@@ -51,6 +53,8 @@ def animate_one(request: Request) -> list[str]:
         UserError: model, weights and settings do not fit together.
     """
     started = time.monotonic()
+    diffusers_logging.set_verbosity_error()  # it tells of keys in configurations that it leaves out
+    transformers_logging.disable_progress_bar()  # of files that are mapped in milliseconds
     reader = PairReader(request.perception)
     aligner, rates = load_alignment(request.model)
     inputs = _look(request, reader, aligner or load_aligner_folder(local_path(_ALIGNER)), rates)
