@@ -10,5 +10,6 @@ latency                        seconds and memory of an animation
 releases, export               look after releases; a model in other formats
 submit                         `ray job submit` with care
 
-`rebuild` (several as one job, as far as something changed), `doctor`, `demo` and `weights` are folders beside them.
+`rebuild` (several as one job, as far as something changed), `doctor`, `demo`, `weights` and `animate_one` (one picture
+and one video, without Ray) are folders beside them.
 """

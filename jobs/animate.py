@@ -1,4 +1,7 @@
-"""Animate pairs: reads a pairs table and a trained model, writes an mp4 for each pair and variant, and their table."""
+"""Animate pairs: reads a pairs table and a trained model, writes an mp4 for each pair and variant, and their table.
+
+With `--preview` it looks at the pairs and animates nothing (`jobs.preview`).
+"""
 
 from __future__ import annotations
 
@@ -18,12 +21,13 @@ from jobs.pairs.model import NamedModel, animate_job, named_model
 from jobs.pairs.pairs_table import NamedPairs, Pair, named_pairs
 from jobs.pairs.settings import AnimateJobSettings
 from jobs.pairs.verdicts import require_enough, require_some, summary
+from jobs.preview.job import preview
 from jobs.running import entry
 from jobs.running.config import Config
 from jobs.tracking.run import Run
 from pipelines.actor_pool import require_resources, run_actors
+from pipelines.storage.pair_tables import PREDICTIONS, TIMINGS
 from pipelines.storage.store import Collection, Store, parquet_bytes
-from pipelines.storage.tables import PREDICTIONS, TIMINGS
 from stableanimator.errors import PersonError
 from stableanimator.models.settings import EncoderSettings
 
@@ -39,6 +43,8 @@ def run(config: Config, run: Run) -> str:
         InputError: pairs or model do not exist, a table cannot be read, or every pair failed.
         ConfigError: a relative path, no perception models, or no node has what an actor reserves.
     """
+    if config.animate.preview:
+        return preview(config, run)
     started = time.monotonic()
     settings = config.animate
     require_resources("animate", settings.cpus_per_actor, settings.gpus_per_actor, labels=settings.node_labels)

@@ -29,8 +29,8 @@ from jobs.running.parameters import changed_first, parameters
 from jobs.tracking.run import Run
 from jobs.tracking.runs import JobRuns
 from pipelines.actor_pool import DIED, require_resources, run_actors
+from pipelines.storage.pair_tables import PREDICTIONS, metrics_schema
 from pipelines.storage.store import Collection, Store
-from pipelines.storage.tables import PREDICTIONS, metrics_schema
 from stableanimator.errors import ConfigError, InputError, RowError
 from stableanimator.media.pictures import WHITE, Colour
 from stableanimator.metrics.scoring import weight_of

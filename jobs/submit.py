@@ -56,6 +56,7 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     result.add_argument(
         "--dry-run", action="store_true", help="check and print the settings, and what a named cluster has for them"
     )
+    entry.add_short_forms(result)
     result.add_argument("overrides", nargs="*", metavar="a.b=value", help="settings that replace those of the file")
     return result.parse_intermixed_args(argv)
 
@@ -208,7 +209,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Returns the exit code; a user's mistake is one line on stderr."""
     arguments = _arguments(argv)
     try:
-        config = load(arguments.config, arguments.overrides)
+        if arguments.preview and arguments.verb != "animate":
+            raise ConfigError(f"--preview looks at what animate would make; {arguments.verb} has no such thing")
+        config = load(arguments.config, entry.overrides(arguments))
         if arguments.dry_run:
             return _dry_run(arguments.verb, config, arguments.address)
         address = job_server_address(arguments.address)

@@ -7,5 +7,7 @@ seams                          frame differences at windows' borders over elsewh
 closed_form                    the same around a denoiser that is known in closed form and mixes frames: which windows
 drift                          errors along a drive of ten thousand frames, and a plot of them
 memory                         peak memory and time of a frame, of long drives over short ones
+preview                        how often the warnings of a look are right
+preview_cases, preview_people    drawn cases of each warning, and near misses; the people in them
 verdicts                       which drawn results of known truth are accepted: right ones, and six ways to be wrong
 """

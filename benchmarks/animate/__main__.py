@@ -18,7 +18,7 @@ from benchmarks.drawn.clips import FIRST_SEED
 from benchmarks.harness import RESULTS, Figure, report
 
 NAME = "animate"
-FRAMES = 10_000
+FRAMES, PEOPLE = 10_000, 3
 SEED = FIRST_SEED + 700_000
 
 PARTS: dict[str, Callable[[argparse.Namespace], list[Figure]]] = {
@@ -36,7 +36,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Returns 0, or 1 where a bar is missed."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--parts", default=",".join(PARTS), help="what is measured (default: %(default)s)")
-    parser.add_argument("--people", type=int, default=6, help="of the part seams (default: %(default)s)")
+    parser.add_argument("--people", type=int, default=PEOPLE, help="of the part seams (default: %(default)s)")
     parser.add_argument("--frames", type=int, default=FRAMES, help="of the parts drift (default: %(default)s)")
     parser.add_argument("--workers", type=int, default=1, help="processes of the part verdicts (default: %(default)s)")
     parser.add_argument("--plot", type=Path, help="write a picture of the errors along the drive")
@@ -44,7 +44,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parts = arguments.parts.split(",")
     if unknown := set(parts) - set(PARTS):
         parser.error(f"no such part: {', '.join(sorted(unknown))}; there are {', '.join(PARTS)}")
-    usual = (arguments.people, arguments.frames) == (6, FRAMES)
+    usual = (arguments.people, arguments.frames) == (PEOPLE, FRAMES)
     figures = [_named(part, figure) for part in parts for figure in PARTS[part](arguments)]
     if not usual:
         return report(NAME, figures, folder=None)

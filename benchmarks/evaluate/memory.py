@@ -19,7 +19,7 @@ from benchmarks.drawn.clips import drawn_perception
 from benchmarks.harness import Figure
 from jobs.evaluation.metrics import MeasurePairs
 from pipelines.progress import track
-from pipelines.storage.tables import PREDICTIONS
+from pipelines.storage.pair_tables import PREDICTIONS
 from stableanimator.media.video import write_lossless
 from stableanimator.metrics.settings import MetricNetworkSettings
 from stableanimator.synthetic.clips import write_clip

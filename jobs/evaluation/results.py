@@ -11,7 +11,7 @@ import numpy as np
 from jobs.pairs.pairs_table import Pair
 from jobs.pairs.settings import REPEAT, VARIANT_NAME
 from pipelines.measures.frames import frame_period, nearest_indices
-from pipelines.storage.tables import PREDICTIONS, RESULTS
+from pipelines.storage.pair_tables import PREDICTIONS, RESULTS
 from pipelines.storage.user_tables import read_user_table
 from stableanimator.errors import InputError, RowError
 from stableanimator.media.frame_folder import FolderReader, open_frames

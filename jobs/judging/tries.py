@@ -16,8 +16,8 @@ from jobs.judging.judge import Judge, Judged, figures_key, found
 from jobs.pairs.animate import TIMES, AnimateJob, AnimatePair, Ready
 from jobs.pairs.pairs_table import Pair
 from pipelines.actor_pool import UNEXPECTED
+from pipelines.storage.pair_tables import TIMINGS
 from pipelines.storage.store import Store
-from pipelines.storage.tables import TIMINGS
 from stableanimator.errors import row_error
 from stableanimator.metrics.verdict import Verdict, best, judged
 from stableanimator.perception.settings import PerceptionSettings

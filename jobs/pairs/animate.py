@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import torch
 
 from jobs.pairs.cost import Cost
 from jobs.pairs.drives import Drive, keypoint_table
@@ -21,22 +20,21 @@ from jobs.pairs.pairs_table import Pair, check_pair
 from jobs.pairs.settings import AnimateJobSettings
 from jobs.pairs.verdicts import require_enough
 from pipelines.storage.checksums import uri_sha256
+from pipelines.storage.pair_tables import PREDICTIONS, TIMINGS
 from pipelines.storage.store import Store, fingerprint, parquet_bytes
-from pipelines.storage.tables import PREDICTIONS, TIMINGS
-from stableanimator.animate import Animation, Driven, Models, Reference, aligned, animate
+from stableanimator.alignment.aligner import Aligner
+from stableanimator.animate import Animation, Driven, Reference, aligned, animate
 from stableanimator.diffusion.hjb import FaceOptimisationReport
 from stableanimator.diffusion.settings import FaceOptimisationSettings
 from stableanimator.driving import BODY
 from stableanimator.errors import CheckpointError, RowError
+from stableanimator.inference.loading import load_models
 from stableanimator.media.audio import add_sound, has_sound
 from stableanimator.media.video import write_lossless, write_mp4
-from stableanimator.models.checkpoints import load_model_folder
-from stableanimator.models.encoders import Encoders
 from stableanimator.models.settings import EncoderSettings, FrameRates
-from stableanimator.models.unet import speed_up
-from stableanimator.perception.arcface import ArcFace
 from stableanimator.perception.person_boxes import in_picture, visible
 from stableanimator.perception.settings import PerceptionSettings
+from stableanimator.preview.look import look, usual_people
 
 FAMILY, TIMES = "predictions", "timings"
 """Of the parts that hold finished rows, and what they took."""
@@ -102,6 +100,16 @@ class AnimateJob:
         return self.row(pair, variant, status="failed", reason=error.reason, detail=error.detail)
 
 
+def require_aligner(job: AnimateJob, aligner: Aligner | None) -> None:
+    """Raises CheckpointError where a variant needs an aligner and there is none."""
+    learned = [name for name, each in job.settings.variants.items() if each.alignment == "learned"]
+    if learned and aligner is None:
+        raise CheckpointError(
+            f"{job.model_folder} has no aligner, which the variant {learned[0]} needs; train with train.aligner, "
+            "or set animate.settings.alignment to svd"
+        )
+
+
 def timing_table(row: Mapping[str, Any], number: int, work: str, cost: Cost) -> pa.Table:
     """A row of TIMINGS."""
     known = {"pair_id": row["pair_id"], "variant": row["variant"], "try": number, "work": work}
@@ -120,6 +128,8 @@ class Ready:
     driven: Driven
     row: dict[str, Any]
     """Of PREDICTIONS, as far as no try decides."""
+    warnings: tuple[str, ...]
+    """Of a look at it."""
 
 
 class AnimatePair:
@@ -139,36 +149,17 @@ class AnimatePair:
         self._checksums: dict[str, str] = {}
         settings = job.settings
         self.reader = PairReader(job.perception)
-        loaded = load_model_folder(job.model_folder)
-        learned = [name for name, each in settings.variants.items() if each.alignment == "learned"]
-        if learned and loaded.aligner is None:
-            raise CheckpointError(
-                f"{job.model_folder} has no aligner, which the variant {learned[0]} needs; train with train.aligner, "
-                "or set animate.settings.alignment to svd"
-            )
-        width = loaded.animator.settings.face_encoder.embedding_width
-        if width != self.reader.faces.embedding_width:
-            raise CheckpointError(
-                f"the model reads face embeddings of {width} values, perception.faces gives "
-                f"{self.reader.faces.embedding_width}; use the pack that it was trained with"
-            )
-        encoders = Encoders(job.encoders)
-        trained_on = loaded.config.get("encoders")  # absent from a folder of released weights
-        if trained_on not in (None, encoders.fingerprint):
-            raise CheckpointError(
-                f"{job.model_folder} was trained on latents of other encoders; use the section encoders of its shards"
-            )
-        animator = loaded.animator.to(settings.device, getattr(torch, settings.precision))
-        speed_up(animator.unet, compiled=settings.compile, channels_last=settings.channels_last)
-        with_hjb = any(each.face_optimisation for each in settings.variants.values())
-        arcface = ArcFace.from_onnx(self.reader.faces.recogniser_path).to(settings.device) if with_hjb else None
-        self.models = Models(
-            animator=animator,
-            rates=loaded.rates,
-            encoders=encoders.to(settings.device),
-            aligner=loaded.aligner,
-            arcface=arcface,
+        self.models = load_models(
+            job.model_folder,
+            job.encoders,
+            self.reader.faces,
+            device=settings.device,
+            precision=settings.precision,
+            face_optimisation=any(each.face_optimisation for each in settings.variants.values()),
+            compiled=settings.compile,
+            channels_last=settings.channels_last,
         )
+        require_aligner(job, self.models.aligner)
 
     def __call__(self, item: dict[str, Any]) -> dict[str, Any]:
         """Raises RowError where something is wrong with the pair."""
@@ -204,7 +195,12 @@ class AnimatePair:
             cut_middle=list(driven.framing.middle),
         )
         require_enough(row, self.job.settings)
-        return Ready(pair=pair, whole=whole, reference=reference, drive=drive, driven=driven, row=row)
+        people, drivers = len(whole.keypoints), usual_people(drive.poses)
+        shown = look(reference, driving, driven, reference_people=people, driving_people=drivers)
+        return Ready(
+            pair=pair, whole=whole, reference=reference, drive=drive, driven=driven, row=row,
+            warnings=tuple(map(str, shown.warnings)),
+        )  # fmt: skip
 
     def made(self, ready: Ready, number: int = 1) -> dict[str, Any]:
         """The videos of a try, and its row. The first has the pair's seed, each other the next one."""
@@ -215,6 +211,7 @@ class AnimatePair:
         row = row | {"seed": seed} | _face_columns(animation.face_optimisation)
         people = (len(ready.reference.keypoints), len(ready.whole.keypoints))
         remarks = [*_remarks(row, ready.drive, driven, people, animation, self.models.rates)]
+        remarks += ready.warnings
         heard = None
         if self.job.settings.audio:
             heard = (pair["driving_uri"], ready.drive.begins) if has_sound(pair["driving_uri"]) else None

@@ -10,8 +10,8 @@ from typing import Any
 import pyarrow as pa
 import torch
 
+from pipelines.storage.pair_tables import PAIRS
 from pipelines.storage.store import Store, parquet_bytes
-from pipelines.storage.tables import PAIRS
 from pipelines.storage.user_tables import read_user_table
 from stableanimator.alignment.similarity import Similarity
 from stableanimator.errors import ConfigError, InputError, RowError

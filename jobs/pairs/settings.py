@@ -37,6 +37,9 @@ class AnimateJobSettings:
     """What is made of every pair, with the same seed, by name (letters, digits, `_` and `-`). A configuration says of
     each what differs from `settings`: any of them, or nothing. Where none is named there are two: `plain` without HJB
     face optimisation and `hjb` with it."""
+    preview: bool = False
+    """Whether the job only looks: a sheet and a row of figures and warnings for each pair (`docs/animate.md`), with
+    no U-Net and nothing animated. `--preview` for short."""
     audio: bool = False
     """Whether results have the sound of the part of the driving video that drives them."""
     require_reference_face: bool = False

@@ -22,6 +22,8 @@ from stableanimator.paths import local_path
 def animate_plan(config: Config) -> str:
     """The variants; and of the first that optimises faces, memory and operations of every mode at the largest size."""
     variants = config.animate.variants
+    if config.animate.preview:
+        return "animate looks at every pair: a sheet and a row of figures and warnings; nothing is animated"
     lines = [f"animate makes of every pair: {', '.join(variants)}", *_lossless(config), *_judged(config)]
     optimised = next((name for name, each in variants.items() if each.face_optimisation), None)
     if optimised is None:

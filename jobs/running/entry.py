@@ -28,6 +28,7 @@ Work = Callable[[Config, Any], str]
 """A job's own work: reads the settings, logs into a `Run` or into several of a `JobRuns`, and says what it made."""
 
 EXIT_OK, EXIT_FAILED, EXIT_USER = 0, 1, 2
+_PREVIEW = "animate.preview=true"
 _OF_SEVERAL_RUNS = {"evaluate"}
 """Verbs whose work is given a `JobRuns` and begins its runs itself; that of others is given a `Run`."""
 
@@ -37,8 +38,20 @@ def parser(verb: str) -> argparse.ArgumentParser:
     result = argparse.ArgumentParser(prog=f"python -m jobs.{verb}", description=f"Run the {verb} job.")
     result.add_argument("--config", required=True, help="a YAML file; see jobs/configs")
     result.add_argument("--dry-run", action="store_true", help="print the resolved settings and resources, then stop")
+    if verb == "animate":
+        add_short_forms(result)
     result.add_argument("overrides", nargs="*", metavar="a.b=value", help="settings that replace those of the file")
     return result
+
+
+def add_short_forms(parser: argparse.ArgumentParser) -> None:
+    """Options that stand for settings."""
+    parser.add_argument("--preview", action="store_true", help=f"animate only looks at the pairs: {_PREVIEW} for short")
+
+
+def overrides(arguments: argparse.Namespace) -> list[str]:
+    """Of a command line: those that its options stand for, and those that it spells out."""
+    return [*([_PREVIEW] if getattr(arguments, "preview", False) else []), *arguments.overrides]
 
 
 def user_error(error: BaseException | None) -> UserError | None:
@@ -71,7 +84,7 @@ def main(verb: str, work: Work, argv: Sequence[str] | None = None) -> int:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s: %(message)s", datefmt="%H:%M:%S")
     arguments = parser(verb).parse_intermixed_args(argv)
     try:
-        config = load(arguments.config, arguments.overrides)
+        config = load(arguments.config, overrides(arguments))
         if arguments.dry_run:
             print_plan(verb, config)
             return EXIT_OK

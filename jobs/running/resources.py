@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from jobs.pairs.settings import AnimateJobSettings, EvaluateSettings
 from jobs.running.config import Config
@@ -50,7 +50,7 @@ def demand(verb: str, config: Config) -> Demand | None:
     sections: dict[str, CurateSettings | EncodeSettings | AnimateJobSettings | EvaluateSettings] = {
         "curate": config.curate or CurateSettings(),
         "encode": config.encode,
-        "animate": config.animate,
+        "animate": animate_reserves(config),
         "evaluate": config.evaluate,
     }
     if verb == "latency":  # one after another, where animations are made
@@ -64,6 +64,12 @@ def demand(verb: str, config: Config) -> Demand | None:
         section=verb, what="actors", count=settings.actors, cpus=settings.cpus_per_actor,
         gpus=settings.gpus_per_actor, memory=memory,
     )  # fmt: skip
+
+
+def animate_reserves(config: Config) -> AnimateJobSettings:
+    """A preview has no use for a GPU but for the perception."""
+    on_gpu = config.perception is not None and config.perception.device == "cuda"
+    return replace(config.animate, gpus_per_actor=0.0) if config.animate.preview and not on_gpu else config.animate
 
 
 def resources(verb: str, config: Config) -> str:

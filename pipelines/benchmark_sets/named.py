@@ -24,8 +24,8 @@ from numpy.typing import NDArray
 from pipelines.benchmark_sets.frame_folders import SUFFIX, frame_folders, store_frames
 from pipelines.benchmark_sets.named_settings import LEVELS, NamedSetSettings, numbers_of
 from pipelines.benchmark_sets.self_driven import ALIGNED, draw_of, drawn_among, misaligned, pair_row, part_of
+from pipelines.storage.pair_tables import BENCHMARK_FILES, PAIRS
 from pipelines.storage.store import Collection, Store, media_path
-from pipelines.storage.tables import BENCHMARK_FILES, PAIRS
 from stableanimator.errors import InputError, RowError, row_error
 from stableanimator.media.pictures import read_image
 from stableanimator.media.video import VideoReader

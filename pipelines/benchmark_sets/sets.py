@@ -16,8 +16,8 @@ import pyarrow.compute as pc
 
 from pipelines.benchmark_sets.self_driven import ALIGNED, draw_of, drawn_among, misaligned, pair_row
 from pipelines.benchmark_sets.settings import BenchmarkSettings
+from pipelines.storage.pair_tables import PAIRS
 from pipelines.storage.store import Collection
-from pipelines.storage.tables import PAIRS
 
 log = logging.getLogger(__name__)
 

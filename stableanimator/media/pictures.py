@@ -1,8 +1,9 @@
 """Still pictures of any usual kind to upright RGB, as a viewer shows them.
 
-Read by Pillow: JPEG (grey and CMYK too), PNG (palettes and 16 bits too), HEIC, AVIF, WebP, TIFF, GIF, BMP, JPEG 2000
-and PNM. The orientation of EXIF is applied, colours go through an embedded ICC profile to sRGB, 16 bits become 8, and
-of several pictures in a file the first (of a HEIC the main one) is read.
+Read by Pillow: JPEG (grey and CMYK too), PNG (palettes and 16 bits too), HEIC, AVIF, WebP, TIFF, GIF, BMP, JPEG 2000,
+PNM, and rarer ones (PSD, DDS, ICO, ICNS, PCX, QOI, SGI, TGA); by OpenCV: Radiance HDR, PFM in colour and Sun raster,
+in which light above white is white. The orientation of EXIF is applied, colours go through an embedded ICC profile to
+sRGB, 16 bits become 8, and of several pictures in a file the first (of a HEIC the main one) is read.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import re
 import warnings
 from pathlib import Path
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageCms, ImageOps
@@ -31,8 +33,20 @@ register_heif_opener(thumbnails=False, depth_images=False, aux_images=False)
 # Twice the size of which Pillow warns it refuses: 179 million pixels.
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
 
-_FORMATS = ("JPEG", "PNG", "HEIF", "AVIF", "WEBP", "TIFF", "GIF", "BMP", "JPEG2000", "PPM")
+_FORMATS = ("JPEG", "PNG", "HEIF", "AVIF", "WEBP", "TIFF", "GIF", "BMP", "JPEG2000", "PPM",
+            "PSD", "DDS", "ICO", "ICNS", "PCX", "QOI", "SGI")  # fmt: skip
 """Pillow's other formats are left out: some start programs, some have no mark by which a file is known."""
+_BY_NAME = {".tga": "TGA"}
+"""Formats without a mark, which a file's name tells."""
+_OPENCV = {
+    rb"#\?(?:RADIANCE|RGBE)\n[^\0]{0,900}?\n\n-Y (\d{1,9}) \+X (\d{1,9})\n": lambda found: (
+        int(found[2]),
+        int(found[1]),
+    ),
+    rb"PF\s(\d{1,9})\s(\d{1,9})\s": lambda found: (int(found[1]), int(found[2])),
+    rb"\x59\xa6\x6a\x95(.{4})(.{4})": lambda found: (int.from_bytes(found[1]), int.from_bytes(found[2])),
+}
+"""Beginnings of Radiance HDR, PFM in colour and Sun raster, which OpenCV reads; width and height that they state."""
 
 _MODES = {"RGB": "RGB", "GRAY": "L", "CMYK": "CMYK"}
 """Pillow's mode for a profile's colour space."""
@@ -62,7 +76,7 @@ def read_image(uri: str | Path, background: Colour = WHITE) -> NDArray[np.uint8]
     try:
         if not os.path.isfile(path):
             raise DecodeError("not_found", f"{text} is not a file")
-        return np.asarray(_decoded(path, background), np.uint8)
+        return np.array(_decoded(path, background), np.uint8)  # one that may be written to
     except Image.DecompressionBombError as error:
         raise DecodeError("too_large", f"{text}: {error}; make it smaller") from error
     except Image.UnidentifiedImageError as error:
@@ -79,11 +93,15 @@ def read_image(uri: str | Path, background: Colour = WHITE) -> NDArray[np.uint8]
 
 
 def _decoded(path: str, background: Colour) -> Image.Image:
-    with Image.open(path, formats=_FORMATS) as image:
+    by_opencv = _by_opencv(path)
+    if by_opencv is not None:
+        return by_opencv
+    formats = (*_FORMATS, *(kind for suffix, kind in _BY_NAME.items() if path.lower().endswith(suffix)))
+    with Image.open(path, formats=formats) as image:
         image.verify()  # a PNG's checksums, which loading passes over
         if image.format == "HEIF":
             _check_boxes(path)
-    with Image.open(path, formats=_FORMATS) as image:
+    with Image.open(path, formats=formats) as image:
         upright = ImageOps.exif_transpose(image)
         profile = upright.info.get("icc_profile")
         if upright.mode.startswith(("I", "F")):
@@ -93,6 +111,34 @@ def _decoded(path: str, background: Colour) -> Image.Image:
         whole = upright.convert("RGBA")
         under = Image.new("RGB", whole.size, background)
         return Image.composite(_srgb(whole.convert("RGB"), profile), under, whole.getchannel("A"))
+
+
+def _by_opencv(path: str) -> Image.Image | None:
+    """A picture of the kinds that only OpenCV reads; None: it is of another kind.
+
+    Raises:
+        DecompressionBombError: it states too large a size.
+        ValueError: it cannot be decoded.
+    """
+    with open(path, "rb") as file:
+        begin = file.read(1024)
+    matches = ((re.match(mark, begin, re.DOTALL), size) for mark, size in _OPENCV.items())
+    stated = next((size(found) for found, size in matches if found), None)
+    if stated is None:
+        return None
+    if stated[0] * stated[1] > 2 * (Image.MAX_IMAGE_PIXELS or 0):
+        raise Image.DecompressionBombError(f"Image size ({stated[0] * stated[1]} pixels) exceeds the limit")
+    picture = cv2.imread(path, cv2.IMREAD_ANYDEPTH | cv2.IMREAD_COLOR_RGB)
+    if picture is None:
+        raise ValueError("it cannot be decoded; is it whole?")
+    return Image.fromarray(_srgb_curve(picture) if picture.dtype == np.float32 else np.asarray(picture, np.uint8))
+
+
+def _srgb_curve(light: NDArray) -> NDArray[np.uint8]:
+    """Linear light, white at 1, to the 8 bits of sRGB (IEC 61966-2-1)."""
+    light = np.clip(np.nan_to_num(light), 0, 1)
+    curved = np.where(light <= 0.0031308, 12.92 * light, 1.055 * light ** (1 / 2.4) - 0.055)
+    return np.round(255 * curved).astype(np.uint8)
 
 
 def _check_boxes(path: str) -> None:

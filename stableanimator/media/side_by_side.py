@@ -16,6 +16,8 @@ _TITLE = 24
 _GAP = 4
 _BACKGROUND = 32
 _FONT_SCALE = 0.45
+_MARGIN = 6
+_INDENT = "    "
 _INK = (230, 230, 230)
 
 
@@ -44,6 +46,28 @@ def sheet(strips: Sequence[Image], note: str = "") -> Image:
         cv2.putText(foot, note, (2, _TITLE - 8), cv2.FONT_HERSHEY_SIMPLEX, _FONT_SCALE, _INK, 1, cv2.LINE_AA)
         rows.append(foot)
     return np.concatenate(rows)
+
+
+def words(lines: Sequence[str], width: int) -> Image:
+    """Lines of ASCII text as a picture so many pixels wide; what has no room goes on below, indented."""
+    fitting = [piece for line in lines for piece in _wrapped(line, width)]
+    page = np.full((_TITLE * len(fitting) + _GAP, width, 3), _BACKGROUND, np.uint8)
+    for number, line in enumerate(fitting, 1):
+        place = (_MARGIN, _TITLE * number - 8)
+        cv2.putText(page, line, place, cv2.FONT_HERSHEY_SIMPLEX, _FONT_SCALE, _INK, 1, cv2.LINE_AA)
+    return page
+
+
+def _wrapped(line: str, width: int) -> list[str]:
+    lines: list[str] = []
+    for word in line.split():
+        longer = f"{lines[-1]} {word}" if lines else word
+        (needed, _), _ = cv2.getTextSize(longer, cv2.FONT_HERSHEY_SIMPLEX, _FONT_SCALE, 1)
+        if lines and needed <= width - 2 * _MARGIN:
+            lines[-1] = longer
+        else:
+            lines.append(f"{_INDENT}{word}" if lines else word)
+    return lines
 
 
 def _width(picture: Image, height: int) -> int:

@@ -32,7 +32,7 @@ NEAR, NEARER = 0.1, 0.05
 MOVED = 0.1
 """How far from its place in the first frame a joint must be to be one that moved, in statures."""
 
-_LENGTHS: tuple[tuple[float, tuple[tuple[str, ...], ...]], ...] = (
+LENGTHS: tuple[tuple[float, tuple[tuple[str, ...], ...]], ...] = (
     (
         0.871,
         (("nose", "neck", "hips", "right_knee", "right_ankle"), ("nose", "neck", "hips", "left_knee", "left_ankle")),
@@ -137,7 +137,7 @@ def stature(poses: Array) -> float | None:
 
     Measured along the joints from the nose to the ankles, so that who sits or bends is as tall as who stands; where
     fewer than half of the frames show that, by the trunk, by the width of the shoulders, or by the eyes, each with an
-    adult's share of the stature (`_LENGTHS`). One number for all frames: their 90th percentile.
+    adult's share of the stature (`LENGTHS`). One number for all frames: their 90th percentile.
 
     Args:
         poses: [F, 18, 3] of one person.
@@ -146,7 +146,7 @@ def stature(poses: Array) -> float | None:
         None where no frame shows any of these lengths.
     """
     people = int(visible(poses).any(-1).sum())
-    measured = [(share, _lengths(poses, chains)) for share, chains in _LENGTHS]
+    measured = [(share, lengths_along(poses, chains)) for share, chains in LENGTHS]
     for least in (_OFTEN * people, 1):
         for share, lengths in measured:
             if len(lengths) >= max(least, 1):
@@ -154,8 +154,8 @@ def stature(poses: Array) -> float | None:
     return None
 
 
-def _lengths(poses: Array, chains: Sequence[Sequence[str]]) -> npt.NDArray[np.float64]:
-    """Of the longer chain in each frame that shows one, above 0."""
+def lengths_along(poses: Array, chains: Sequence[Sequence[str]]) -> npt.NDArray[np.float64]:
+    """[n] lengths above 0 along the longest of the chains, of each of poses [F, 18, 3] that shows one of them."""
     places = np.where(visible(poses)[..., None], poses[..., :2], np.nan).astype(np.float64)
     by_name = {name: places[:, number] for number, name in enumerate(OPENPOSE_JOINTS)}
     by_name["hips"] = (by_name["right_hip"] + by_name["left_hip"]) / 2

@@ -108,23 +108,46 @@ def load_model_folder(folder: str | Path) -> LoadedModel:
         WeightsError: the folder or one of its files is missing or unreadable.
         CheckpointError: names, shapes or settings do not fit.
     """
-    root = Path(folder)
-    if not root.is_dir():
-        raise WeightsError(f"model folder {root} is missing; train one, or give the folder of a checkpoint")
+    root = _folder(folder)
     description = _read_description(root)
     settings = settings_from_dict(ModelSettings, description["model"], f"{root / 'config.json'}: model")
     with torch.device("meta"):
         animator = Animator(settings)
     for part in PARTS:
         load_weights(getattr(animator, part), _weights_file(root, part))
-    aligner = None
-    if description["aligner"] is not None:
-        where = f"{root / 'config.json'}: aligner"
-        aligner = Aligner(settings_from_dict(AlignerSettings, description["aligner"], where))
-        load_weights(aligner, _weights_file(root, "aligner"))
-        aligner.eval()
-    rates = settings_from_dict(FrameRates, description["rates"], f"{root / 'config.json'}: rates")
+    aligner, rates = _aligner(root, description), _rates(root, description)
     return LoadedModel(animator=animator.eval(), aligner=aligner, rates=rates, config=description["config"])
+
+
+def load_alignment(folder: str | Path) -> tuple[Aligner | None, FrameRates]:
+    """Of a model folder what poses need: its aligner, where it has one, and its frame rates; no network is loaded.
+
+    Raises:
+        WeightsError, CheckpointError: as `load_model_folder`.
+    """
+    root = _folder(folder)
+    description = _read_description(root)
+    return _aligner(root, description), _rates(root, description)
+
+
+def _folder(folder: str | Path) -> Path:
+    root = Path(folder)
+    if not root.is_dir():
+        raise WeightsError(f"model folder {root} is missing; train one, or give the folder of a checkpoint")
+    return root
+
+
+def _aligner(root: Path, description: dict[str, Any]) -> Aligner | None:
+    if description["aligner"] is None:
+        return None
+    where = f"{root / 'config.json'}: aligner"
+    aligner = Aligner(settings_from_dict(AlignerSettings, description["aligner"], where))
+    load_weights(aligner, _weights_file(root, "aligner"))
+    return aligner.eval()
+
+
+def _rates(root: Path, description: dict[str, Any]) -> FrameRates:
+    return settings_from_dict(FrameRates, description["rates"], f"{root / 'config.json'}: rates")
 
 
 def start_from(animator: Animator, folder: str | Path) -> None:

@@ -16,8 +16,8 @@ from jobs.alignment_table import benchmark_drives, run
 from jobs.running.config import Config, load
 from jobs.tracking.runs import Job, job_run
 from jobs.training import run_folder
+from pipelines.storage.pair_tables import PAIRS
 from pipelines.storage.store import Collection, Store
-from pipelines.storage.tables import PAIRS
 from stableanimator.alignment.aligner import Aligner
 from stableanimator.alignment.aligner_folder import save_aligner_folder
 from stableanimator.alignment.scoring.drives import Drive

@@ -21,8 +21,8 @@ from jobs.pairs.settings import AnimateJobSettings, EvaluateSettings
 from jobs.running import entry
 from jobs.running.config import Config
 from jobs.tracking.runs import Job, job_run, job_runs
+from pipelines.storage.pair_tables import METRICS, PAIRS, PREDICTIONS, TIMINGS
 from pipelines.storage.store import Store
-from pipelines.storage.tables import METRICS, PAIRS, PREDICTIONS, TIMINGS
 from stableanimator.animate_settings import AnimateSettings
 from stableanimator.diffusion.settings import FaceOptimisationSettings, SamplerSettings
 from stableanimator.errors import CheckpointError, InputError, WeightsError
@@ -301,6 +301,49 @@ def test_evaluate_logs_both_variants_and_the_dataset(config: Config, animated: s
     ]
 
 
+def test_other_systems_are_measured_in_the_same_tables(
+    config: Config, animated: str, tracking_server: str, tmp_path: Path
+) -> None:
+    """One system gave back our own video, another a folder with the true frames, of one of the pairs."""
+    store = Store(config.root)
+    predictions = {
+        (row["pair_id"], row["variant"]): row for row in store.open("predictions").table("predictions").to_pylist()
+    }
+    ours = predictions["good", "plain"]
+    (tmp_path / "truth").mkdir()
+    with VideoReader(ours["truth_uri"]) as video:
+        for number, frame in enumerate(video.read(ours["frame_index"])):
+            Image.fromarray(frame).save(tmp_path / "truth" / f"{number}.png")
+    every = ours["frame_index"][1] - ours["frame_index"][0]
+    lines = ["pair_id,variant,uri,every", f"good,MRAA,{ours['frames_uri']},", f"good,Champ,truth,{every}"]
+    (tmp_path / "results.csv").write_text("\n".join(lines))
+    settings = replace(config.evaluate, results=str(tmp_path / "results.csv"), repeat=False, videos=1)
+    both = config.model_copy(update={"evaluate": settings})
+    with job_runs(Job(verb="evaluate", experiment="test", key="others")) as runs:
+        evaluate.run(both, runs)
+    rows = {(row["pair_id"], row["variant"]): row for row in store.open("metrics").table("metrics").to_pylist()}
+    again, plain, true = rows["good", "MRAA"], rows["good", "plain"], rows["good", "Champ"]
+    same = [name for name, value in plain.items() if isinstance(value, float) and "drive" not in name and name != "dis"]
+    assert {name: again[name] for name in same} == pytest.approx({name: plain[name] for name in same}, nan_ok=True)
+    assert again["pck_drive_10"] is None  # what it was driven by is not known
+    assert plain["pck_drive_10"] is not None
+    assert (true["standard/psnr"], true["pck_10"]) == (100, 1)
+    assert rows["side", "Champ"]["reason"] == "no_result"
+    client = mlflow.tracking.MlflowClient(tracking_server)
+    experiment = client.get_experiment_by_name("test")
+    assert experiment is not None
+    variants = {
+        run.data.tags["variant"]: run.data.metrics
+        for run in client.search_runs([experiment.experiment_id], "tags.job = 'others'")
+    }
+    assert set(variants) == {"plain", "hjb", "MRAA", "Champ"}
+    assert variants["Champ"]["standard/psnr"] == 100
+    only = replace(settings, predictions=None, pairs=str(config.animate.pairs))
+    with job_runs(Job(verb="evaluate", experiment="test", key="only others")) as runs:
+        line = evaluate.run(config.model_copy(update={"evaluate": only}), runs)
+    assert line.startswith("2 results measured, 12 without metrics; in ")
+
+
 def test_a_job_of_which_every_row_failed_does_not_say_that_it_went_well(
     config: Config, animated: str, tmp_path: Path, tracking_server: str
 ) -> None:
@@ -337,7 +380,7 @@ def test_another_variant_or_judge_makes_no_other_anew(config: Config, animated: 
     after = {path: path.stat().st_mtime_ns for path in Path(config.root, "predictions/videos").rglob("*.mp4")}
     assert before.items() <= after.items()
     new = [path.name for path in after.keys() - before.keys()]
-    assert len(new) == 4
+    assert len(new) == 6  # of two pairs: the video, its frames without loss, its skeletons
     assert all("-face_off" in name for name in new)
     assert [each["name"] for each in Store(config.root).open("predictions").manifest["variants"]] == list(variants)
 

@@ -10,8 +10,8 @@ from mlflow.tracking import MlflowClient
 from jobs import benchmark
 from jobs.doctor.files import needed_files
 from jobs.rebuild import receipts
-from jobs.running import tracking
 from jobs.running.config import Config, load
+from jobs.tracking.runs import Job, job_run
 from pipelines.benchmark_sets.named_settings import NamedSetSettings
 from pipelines.crawling.settings import CrawlSettings
 from pipelines.storage.store import Store
@@ -52,7 +52,7 @@ def test_videos_become_a_set_in_the_store_and_a_run_in_mlflow(
 ) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow.db")
     config = _config(tmp_path, clips)
-    with tracking.job_run("benchmark", config.experiment, "key") as run:
+    with job_run(Job(verb="benchmark", experiment=config.experiment, key="key")) as run:
         line = benchmark.run(config, run)
     made = Store(config.root).open("benchmarks")
     assert line == f"MisAlign100: 1 pairs of 3 files, 2 without use: {made.uri}"

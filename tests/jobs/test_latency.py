@@ -6,11 +6,12 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from mlflow.tracking import MlflowClient
 
 from jobs import latency
 from jobs.pairs.settings import LatencySettings
-from jobs.running import tracking
 from jobs.running.config import Config, load
+from jobs.tracking.runs import Job, job_run
 from stableanimator.errors import CheckpointError
 from stableanimator.paths import local_path
 
@@ -28,11 +29,10 @@ def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Config:
 
 
 def test_every_variant_is_timed_and_face_optimisation_costs_time(config: Config) -> None:
-    with tracking.job_run("latency", "test", "key") as run:
+    with job_run(Job(verb="latency", experiment="test", key="key")) as run:
         told = latency.run(config, run)
     assert "2 frames of 96x96: " in told
-    client = tracking.MlflowClient(tracking_uri=run.uri)
-    logged = client.get_run(run.run_id).data
+    logged = MlflowClient(tracking_uri=run.uri).get_run(run.run_id).data
     for name in ("plain", "hjb"):
         least, median, most = (logged.metrics[f"{name}/latency_seconds{end}"] for end in ("_low", "", "_high"))
         assert 0 < least <= median <= most
@@ -45,5 +45,8 @@ def test_every_variant_is_timed_and_face_optimisation_costs_time(config: Config)
 def test_a_model_without_what_a_variant_needs_is_one_line(config: Config) -> None:
     variants = {"learned": replace(config.animate.settings, alignment="learned")}
     animate = replace(config.animate, variants=variants)
-    with tracking.job_run("latency", "test", "key") as run, pytest.raises(CheckpointError, match="has no aligner"):
+    with (
+        job_run(Job(verb="latency", experiment="test", key="key")) as run,
+        pytest.raises(CheckpointError, match="has no aligner"),
+    ):
         latency.run(config.model_copy(update={"animate": animate}), run)

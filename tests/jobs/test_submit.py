@@ -44,6 +44,13 @@ def test_a_typo_is_refused_before_anything_is_sent(head: str, config: Path, caps
     assert lines == ["error: unknown setting 'encode.bacth'; did you mean 'batch'?"]
 
 
+def test_only_animate_has_a_preview(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["encode", "--config", str(config), "--preview", "--dry-run"]) == 2
+    assert "encode has no such thing" in capsys.readouterr().err
+    assert main(["animate", "--config", str(config), "--preview", "--dry-run"]) == 0
+    assert "preview: true" in capsys.readouterr().out
+
+
 def test_no_head_is_one_line(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["encode", "--config", str(config), "--address", "http://127.0.0.1:9"]) == 2
     error = capsys.readouterr().err.strip()

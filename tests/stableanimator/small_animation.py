@@ -121,6 +121,23 @@ def small_driving() -> Driving:
     return Driving(keypoints=poses[:, None], height=80, width=80, fps=7.0)
 
 
+def person_at(x: float, y: float, scale: float = 1.0) -> np.ndarray:
+    """The person of `small_pose` with the middle of the body at a place."""
+    pose = small_pose()
+    pose[:, :2] = (pose[:, :2] - [20, 23.5]) * scale + [x, y]
+    return pose
+
+
+def picture_of(height: int, width: int, *people: np.ndarray) -> Reference:
+    nose = people[0][0, :2]
+    return Reference(
+        picture=np.zeros((height, width, 3), np.uint8),
+        keypoints=np.stack(people),
+        face_box=(nose[[0, 1, 0, 1]] + np.array([-6, -8, 6, 4])).astype(np.float32),
+        face_embedding=np.ones(EMBEDDING, np.float32),
+    )
+
+
 PLAIN = AnimateSettings(
     sizes=((32, 32),),
     sampler=SamplerSettings(steps=3, sigma_max=20.0, s_churn=1.0),

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import pytest
 
-from pipelines.storage.tables import PREDICTIONS
+from pipelines.storage.pair_tables import PREDICTIONS
 from stableanimator.media.video import write_lossless, write_mp4
 from stableanimator.metrics.seen import Judges
 from stableanimator.perception.faces import Face

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from jobs.evaluation.results import located, read_results
-from pipelines.storage.tables import PAIRS
+from pipelines.storage.pair_tables import PAIRS
 from stableanimator.errors import InputError, RowError
 from stableanimator.media.video import write_mp4
 

@@ -14,7 +14,7 @@ from PIL import Image
 from jobs.judging.tries import JudgedJob
 from jobs.pairs.animate import AnimateJob
 from jobs.pairs.settings import AnimateJobSettings
-from pipelines.storage.tables import PAIRS
+from pipelines.storage.pair_tables import PAIRS
 from stableanimator.animate_settings import AnimateSettings
 from stableanimator.diffusion.settings import SamplerSettings
 from stableanimator.media.video import write_lossless

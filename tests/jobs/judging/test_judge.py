@@ -12,8 +12,8 @@ from jobs.judging.judge import Judge, found
 from jobs.pairs.animate import TIMES
 from jobs.pairs.drives import keypoint_table
 from jobs.pairs.people import People
+from pipelines.storage.pair_tables import PREDICTIONS, TIMINGS
 from pipelines.storage.store import Store, parquet_bytes
-from pipelines.storage.tables import PREDICTIONS, TIMINGS
 from pipelines.storage.verdict_columns import JUDGED
 from stableanimator.errors import RowError
 from stableanimator.media.video import VideoReader, write_lossless

@@ -8,8 +8,8 @@ import pytest
 import yaml
 
 from jobs.judging.propose import main
+from pipelines.storage.pair_tables import PREDICTIONS
 from pipelines.storage.store import Store
-from pipelines.storage.tables import PREDICTIONS
 from pipelines.storage.verdict_columns import JUDGED
 
 FIGURES: dict[str, Any] = {field.name: None for field in JUDGED}

@@ -16,7 +16,7 @@ from PIL import Image
 from jobs.pairs.animate import AnimateJob, AnimatePair
 from jobs.pairs.drives import read_keypoints
 from jobs.pairs.settings import AnimateJobSettings
-from pipelines.storage.tables import PAIRS
+from pipelines.storage.pair_tables import PAIRS
 from stableanimator.animate_settings import AnimateSettings
 from stableanimator.diffusion.settings import SamplerSettings
 from stableanimator.media.video import VideoReader
@@ -235,3 +235,8 @@ def test_a_result_has_the_sound_of_its_part_on_request_and_says_where_there_is_n
     assert np.argmax(np.abs(heard)) / 48_000 == pytest.approx(0.6, abs=0.03)
     assert row["detail"] is None or "sound" not in row["detail"]
     assert "no sound: the drive has none" in _animate(actor, person, mute, start=10, end=50)["detail"]
+
+
+def test_a_row_says_what_a_look_would_have(actor: AnimatePair, person: Path, tmp_path: Path) -> None:
+    row = _animate(actor, person, _drive(tmp_path / "a.mp4", STAMPS["12"][:8], np.asarray(Image.open(person))))
+    assert "face_too_small: the face will be" in row["detail"]  # in 32 pixels

@@ -13,7 +13,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from jobs.pairs.drives import keypoint_table, read_keypoints
-from pipelines.storage.tables import FRAMES, PAIRS
+from pipelines.storage.pair_tables import PAIRS
+from pipelines.storage.tables import FRAMES
 from stableanimator.errors import RowError
 
 EMPTY: dict[str, Any] = dict.fromkeys(PAIRS.names)

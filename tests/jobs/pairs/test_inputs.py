@@ -10,7 +10,7 @@ import pytest
 
 from jobs.pairs.drives import Drive
 from jobs.pairs.inputs import PairReader, assign, faces_of, owner_first
-from pipelines.storage.tables import PAIRS
+from pipelines.storage.pair_tables import PAIRS
 from stableanimator.animate import Reference, ReferenceFace
 from stableanimator.errors import PersonError, RowError
 from stableanimator.media.pictures import WHITE

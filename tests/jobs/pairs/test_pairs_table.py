@@ -17,7 +17,7 @@ import pytest
 import torch
 
 from jobs.pairs.pairs_table import check_pair, misalignment, read_pairs
-from pipelines.storage.tables import PAIRS
+from pipelines.storage.pair_tables import PAIRS
 from stableanimator.errors import InputError, RowError
 
 EMPTY: dict[str, Any] = dict.fromkeys(PAIRS.names)

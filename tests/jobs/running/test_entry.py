@@ -94,3 +94,12 @@ def test_missing_weights_of_the_weights_folder_are_told_where_they_come_from(
     elsewhere = WeightsError("/models/dance is missing; train one")
     assert entry.one_line(elsewhere) == str(elsewhere)
     assert entry.one_line(InputError(str(missing))) == str(missing)
+
+
+def test_a_preview_is_a_setting_of_animate_for_short() -> None:
+    arguments = entry.parser("animate").parse_intermixed_args(["--config", "a.yaml", "--preview", "animate.limit=3"])
+    assert entry.overrides(arguments) == ["animate.preview=true", "animate.limit=3"]
+    plain = entry.parser("encode").parse_intermixed_args(["--config", "a.yaml", "encode.batch=3"])
+    assert entry.overrides(plain) == ["encode.batch=3"]
+    with pytest.raises(SystemExit):
+        entry.parser("encode").parse_intermixed_args(["--config", "a.yaml", "--preview"])

@@ -3,11 +3,11 @@ from __future__ import annotations
 import pyarrow as pa
 import pytest
 
-from pipelines.storage import tables
+from pipelines.storage import pair_tables, tables
 from pipelines.storage.tables import CLIPS, FRAMES, MEASURES, SAMPLES, SHOTS, VERDICTS, scalar_columns
 
 BETWEEN_SHOTS = ["near_duplicate_of", "near_duplicate_distance"]
-SCHEMAS = {name: value for name, value in vars(tables).items() if isinstance(value, pa.Schema)}
+SCHEMAS = {name: value for name, value in (vars(tables) | vars(pair_tables)).items() if isinstance(value, pa.Schema)}
 
 
 @pytest.mark.parametrize("name", sorted(SCHEMAS))

@@ -287,3 +287,40 @@ def test_levels_whose_white_is_not_known_are_refused(tmp_path: Path, dtype: Any)
     Image.fromarray(np.full((4, 4), 70_000, dtype)).save(tmp_path / "a.tif")
     with pytest.raises(DecodeError, match=r"unreadable: .*save it as a usual picture"):
         read_image(tmp_path / "a.tif")
+
+
+@pytest.mark.parametrize("suffix", ["dds", "icns", "ico", "pcx", "qoi", "sgi", "tga"])
+def test_rarer_kinds_are_read_by_pillow(tmp_path: Path, suffix: str) -> None:
+    picture = np.full((64, 64, 3), (200, 30, 90), np.uint8)
+    Image.fromarray(picture).save(tmp_path / f"a.{suffix}", **({"sizes": [(64, 64)]} if suffix == "ico" else {}))
+    assert (read_image(tmp_path / f"a.{suffix}")[8, 8] == (200, 30, 90)).all()
+
+
+@pytest.mark.parametrize(("suffix", "off"), [("hdr", 2.0), ("pfm", 1.0), ("ras", 0.0)])
+def test_what_opencv_alone_reads(tmp_path: Path, suffix: str, off: float) -> None:
+    """Light of HDR and PFM is linear: 0.214 is half of sRGB's range, 0.0031308 the end of its straight part (at
+    12.92 * 255 * 0.0031308 = 10.3), and what is above white is white."""
+    columns = np.repeat([0, 1, 2, 3], 4)
+    light = np.array([0.2140, 0.0031308, 1.0, 5.0], np.float32)[columns]
+    greys = np.array([127, 10, 255, 255], np.uint8)[columns]
+    stored = np.broadcast_to((greys if suffix == "ras" else light)[None, :, None], (16, 16, 3))
+    cv2.imwrite(str(tmp_path / f"a.{suffix}"), np.ascontiguousarray(stored))
+    np.testing.assert_allclose(read_image(tmp_path / f"a.{suffix}")[8, :, 1], greys, atol=off)
+    whole = (tmp_path / f"a.{suffix}").read_bytes()
+    (tmp_path / f"a.{suffix}").write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(DecodeError, match="unreadable"):
+        read_image(tmp_path / f"a.{suffix}")
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        b"#?RADIANCE\nFORMAT=32-bit_rle_rgbe\n\n-Y 99999 +X 99999\n",
+        b"PF\n99999 99999\n-1.0\n",
+        b"\x59\xa6\x6a\x95" + struct.pack(">II", 99_999, 99_999),
+    ],
+)
+def test_a_bomb_for_opencv_is_refused_by_its_head(tmp_path: Path, head: bytes) -> None:
+    (tmp_path / "a.hdr").write_bytes(head + bytes(99))
+    with pytest.raises(DecodeError, match="too_large"):
+        read_image(tmp_path / "a.hdr")

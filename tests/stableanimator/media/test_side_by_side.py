@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from stableanimator.media.side_by_side import SMALLEST_HEIGHT, sheet, strip
+from stableanimator.media.side_by_side import SMALLEST_HEIGHT, sheet, strip, words
 
 
 def _flat(height: int, width: int, value: int) -> np.ndarray:
@@ -30,3 +30,11 @@ def test_a_sheet_has_all_strips_at_the_widest_one() -> None:
     assert both.shape == (38, 50, 3)
     assert (both[:10, :30] == 200).all()
     assert (both[14:34] == 100).all()
+
+
+def test_words_go_on_below_where_they_have_no_room() -> None:
+    short, long = words(["one"], 200), words(["one and another and a third and a fourth and a fifth"], 200)
+    assert short.shape[1] == long.shape[1] == 200
+    assert long.shape[0] > short.shape[0]
+    assert (long[:, -6:] == long[-1, -1]).all()  # nothing is written over the edge
+    assert long[24:48].max() > 200

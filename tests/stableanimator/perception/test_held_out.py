@@ -102,7 +102,9 @@ def test_the_setting_is_read_where_it_judges_and_nowhere_else() -> None:
                     readers.append(path.relative_to(ROOT).as_posix())
     assert sorted(set(readers)) == [
         "jobs/doctor/files.py",  # whether its file is there
-        "stableanimator/metrics/protocol.py",  # the judge itself, and what it finds
+        "jobs/evaluation/metrics.py",
+        "stableanimator/metrics/scoring.py",  # the judge itself, and what it finds
+        "stableanimator/metrics/seen.py",
         "stableanimator/perception/held_out.py",
     ]
 
