@@ -226,16 +226,16 @@ def test_times_lie_beside_the_predictions_and_no_id_depends_on_them(config: Conf
     assert list(collection.manifest["tables"]) == ["predictions"]
 
 
-def test_results_are_judged_tried_again_and_told(config: Config, animated: str, tracking_server: str) -> None:
+def test_results_are_judged_tried_again_and_told(config: Config, tmp_path: Path, tracking_server: str) -> None:
     """Results of a random denoiser have noise, and the drive shows a face."""
     variants = {"plain": config.animate.variants["plain"]}
     accept = AcceptSettings(max_flicker=0.0, min_csim_held_out=0.5)
     job = replace(config.animate, variants=variants, limit=1, accept=accept, tries=2)
-    judged = config.model_copy(update={"animate": job})
+    judged = config.model_copy(update={"animate": job, "root": str(tmp_path)})
     with job_run(Job(verb="animate", experiment="test", key="j")) as run:
         line = animate.run(judged, run)
     assert line.startswith("1 videos of 1 pairs, 0% accepted, missed: 1 flicker, 1 driven by their first frames only")
-    (row,) = Store(config.root).open("predictions").table("predictions").to_pylist()
+    (row,) = Store(judged.root).open("predictions").table("predictions").to_pylist()
     assert (row["accepted"], [each["seed"] for each in row["tries"]]) == (False, [1, 2])
     assert "csim_held_out is not judged: perception.faces.held_out names no recogniser" in row["detail"]
     assert row["prediction_uri"].endswith("-plain.mp4")
