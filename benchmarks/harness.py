@@ -129,6 +129,20 @@ def report(name: str, figures: Sequence[Figure], *, folder: Path | None = RESULT
     return 1 if missed else 0
 
 
+def kept(name: str, measured: Sequence[str], folder: Path) -> list[Figure]:
+    """What an earlier run wrote of the parts that were not measured now, in benchmarks whose figures are called
+    `<part>: …`; some parts take an hour."""
+    path = folder / f"{name}.json"
+    if not path.exists():
+        return []
+    record = json.loads(path.read_text())
+    return [
+        Figure(each_name, each["value"], each["bar"], each["better"], each["unit"], each["spread"], "of an earlier run")
+        for each_name, each in record["figures"].items()
+        if each_name.partition(":")[0] not in measured and each["value"] is not None
+    ]
+
+
 def _entry(figure: Figure) -> dict[str, Any]:
     """A figure as the results file holds it; JSON has no NaN."""
     value = figure.value if math.isfinite(figure.value) else None

@@ -8,14 +8,13 @@ python -m benchmarks.animate --parts drift --frames 1000 --plot drift.png      #
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from benchmarks.animate import closed_form, drift, memory, seams, verdicts
 from benchmarks.drawn.clips import FIRST_SEED
-from benchmarks.harness import RESULTS, Figure, report
+from benchmarks.harness import RESULTS, Figure, kept, report
 
 NAME = "animate"
 FRAMES, PEOPLE = 10_000, 3
@@ -48,25 +47,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     figures = [_named(part, figure) for part in parts for figure in PARTS[part](arguments)]
     if not usual:
         return report(NAME, figures, folder=None)
-    return report(NAME, [*_kept(parts), *figures])
+    return report(NAME, [*kept(NAME, parts, RESULTS), *figures])
 
 
 def _named(part: str, figure: Figure) -> Figure:
     return replace(figure, name=f"{part}: {figure.name}")
-
-
-def _kept(measured: Sequence[str]) -> list[Figure]:
-    """What an earlier run found of the parts that were not measured now, some of which take an hour."""
-    path = RESULTS / f"{NAME}.json"
-    if not path.exists():
-        return []
-    record = json.loads(path.read_text())
-    others = {name: each for name, each in record["figures"].items() if name.split(":")[0] not in measured}
-    return [
-        Figure(name, each["value"], each["bar"], each["better"], each["unit"], each["spread"], "of an earlier run")
-        for name, each in others.items()
-        if each["value"] is not None
-    ]
 
 
 if __name__ == "__main__":

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import argparse
 import importlib
+from dataclasses import replace
 
-from benchmarks.harness import RESULTS, report
+from benchmarks.harness import RESULTS, kept, report
 
 PARTS = ("image", "agreement", "wrongness", "people", "duplicates", "memory")
 """Modules of the package, each with `figures(arguments)`."""
@@ -26,10 +27,13 @@ def main() -> int:
     if unknown := set(parts) - set(PARTS):
         parser.error(f"no such part: {', '.join(sorted(unknown))}; there are {', '.join(PARTS)}")
     figures = [
-        figure for part in parts for figure in importlib.import_module(f"benchmarks.evaluate.{part}").figures(arguments)
+        replace(figure, name=f"{part}: {figure.name.removeprefix(f'{part}: ')}")
+        for part in parts
+        for figure in importlib.import_module(f"benchmarks.evaluate.{part}").figures(arguments)
     ]
-    reported = (arguments.clips, arguments.seed, set(parts)) == (_CLIPS, _SEED, set(PARTS))
-    return report("evaluate", figures, folder=RESULTS if reported else None)
+    if (arguments.clips, arguments.seed) != (_CLIPS, _SEED):
+        return report("evaluate", figures, folder=None)
+    return report("evaluate", [*kept("evaluate", parts, RESULTS), *figures])
 
 
 if __name__ == "__main__":

@@ -181,7 +181,8 @@ def test_every_pair_and_variant_is_a_row_and_what_worked_is_a_video(config: Conf
     assert side["cut_middle"] == [pytest.approx(5 / 6, abs=0.01), 0.5]
     assert side["joints_in_picture"] > 0.9
     assert (side["frames_with_person"], side["frames_left_out"]) == (2, 0)
-    assert side["detail"] == "the driving person is found in 2 of 3 frames"
+    assert side["detail"].startswith("the driving person is found in 2 of 3 frames; ")
+    assert "face_too_small: " in side["detail"]  # what a look would have warned of
     assert "1 of 3 frames" in rows["seldom", "hjb"]["detail"]
     for row in (good, optimised):
         for uri in (row["prediction_uri"], row["skeleton_uri"]):
