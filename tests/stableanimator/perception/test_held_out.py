@@ -103,6 +103,7 @@ def test_the_setting_is_read_where_it_judges_and_nowhere_else() -> None:
     assert sorted(set(readers)) == [
         "jobs/doctor/files.py",  # whether its file is there
         "jobs/evaluation/metrics.py",
+        "jobs/judging/judge.py",  # which chooses what is kept for people, and nothing that is measured
         "stableanimator/metrics/scoring.py",  # the judge itself, and what it finds
         "stableanimator/metrics/seen.py",
         "stableanimator/perception/held_out.py",
