@@ -54,7 +54,7 @@ def test_misalign100_by_three_commands_and_by_one(tmp_path: Path) -> None:
     assert predictions.manifest["pairs"]["sha256"] == made.id
     assert metrics.manifest["predictions"] == predictions.id
     pairs = set(made.table("pairs")["pair_id"].to_pylist())
-    measured = [row for row in metrics.table("metrics").to_pylist() if row["ssim"] is not None]
+    measured = [row for row in metrics.table("metrics").to_pylist() if row["standard/ssim"] is not None]
     assert {row["pair_id"] for row in measured} == pairs
 
     one = _run(tmp_path, "jobs.rebuild", "rebuild.verbs=[benchmark,animate,evaluate]", *videos)
