@@ -91,7 +91,8 @@ def run(config: Config, runs: JobRuns) -> str:
         of_variant = [row for row in rows if row["variant"] == name]
         run.table("metrics", [{key: each for key, each in row.items() if key != "variant"} for row in of_variant])
     print_figures(figures)
-    print(*rank_flips(figures), sep="\n")
+    for line in rank_flips(figures):
+        print(line)
     collection = _commit(store, wanted, settings, measured, figures, begun)
     of_results = [one for one in measured if one.prediction["variant"] != REPEAT]
     failed = [one.row() for one in of_results if one.metrics is None]
@@ -167,14 +168,16 @@ def _measure(wanted: _Wanted, settings: EvaluateSettings, config: Config) -> lis
     found = list(measured(items, "measuring pairs"))
     # One result that kills its process must not take the others of its pair with it.
     died = [one for one in found if one.error is not None and one.error.reason == DIED]
-    alone = [{"predictions": [one.prediction], "repeat": False} for one in died]
+    alone = [{"predictions": [one.prediction], "repeat": settings.repeat} for one in died]
     retried = list(measured(alone, "measuring results one by one"))
     for column, why in remarks.items():
         log.info("no %s: %s", column, why)
     order = {name: place for place, name in enumerate([*wanted.variants, REPEAT])}
     pairs = {name: place for place, name in enumerate(by_pair)}
-    everything = [one for one in found if one not in died] + retried
-    return sorted(everything, key=lambda one: (pairs[one.prediction["pair_id"]], order[one.prediction["variant"]]))
+    rows: dict[tuple[str, str], Measured] = {}
+    for one in [*(each for each in found if each not in died), *retried]:
+        rows.setdefault((one.prediction["pair_id"], one.prediction["variant"]), one)  # one repeated reference a pair
+    return [rows[name] for name in sorted(rows, key=lambda name: (pairs[name[0]], order[name[1]]))]
 
 
 def _lost(item: dict[str, Any], error: RowError) -> dict[str, Any]:

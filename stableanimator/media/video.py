@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import tempfile
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -52,11 +53,12 @@ class VideoInfo:
     """The container speaks of more frames than the file holds; `frame_count` counts those that are there."""
 
 
-class FrameReader:
+class FrameReader(ABC):
     """Frames of a clip by index: what videos and folders of pictures have in common."""
 
     info: VideoInfo
 
+    @abstractmethod
     def frames(self, indices: Iterable[int] | NDArray[np.integer]) -> Iterator[tuple[int, Image]]:
         """(index, frame [H, W, 3]) in the order asked for, decoded on another thread while the caller works on the last
         one. A new call ends the one before.
@@ -65,7 +67,6 @@ class FrameReader:
             IndexError: an index is not in 0..frame_count-1.
             DecodeError: undecodable_frame, size_changes.
         """
-        raise NotImplementedError
 
     def _wanted(self, indices: Iterable[int] | NDArray[np.integer]) -> NDArray[np.int64]:
         wanted = np.asarray(indices, dtype=np.int64).reshape(-1)
@@ -73,6 +74,7 @@ class FrameReader:
             raise IndexError(f"frames {wanted.min()}..{wanted.max()} of a clip with {self.info.frame_count} frames")
         return wanted
 
+    @abstractmethod
     def close(self) -> None:
         """Give back what reading took."""
 
