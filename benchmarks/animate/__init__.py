@@ -9,5 +9,6 @@ drift                          errors along a drive of ten thousand frames, and 
 memory                         peak memory and time of a frame, of long drives over short ones
 preview                        how often the warnings of a look are right
 preview_cases, preview_people    drawn cases of each warning, and near misses; the people in them
+whole_jobs                     coverage of a MisAlign set by the jobs, and what `jobs.animate` takes over the library
 verdicts                       which drawn results of known truth are accepted: right ones, and six ways to be wrong
 """

@@ -69,12 +69,11 @@ def draw(long: Sequence[Errors], short: Sequence[Errors], path: Path) -> None:
     """Each error along the clip, and that of the short one as a line."""
     figure, axes = plt.subplots(len(ERRORS), 1, figsize=(8, 6), sharex=True)
     for axis, name in zip(axes, ERRORS, strict=True):
-        axis.plot(
-            STRETCH * np.arange(len(long)), [getattr(each, name) for each in long], label=f"each {STRETCH} frames"
-        )
+        along = [getattr(each, name) for each in long]
+        axis.plot(STRETCH * np.arange(len(long)), along, label=f"each {STRETCH} frames")
         axis.axhline(mean_error(short, name), color="grey", linestyle="--", label=f"a clip of {SHORT}")
         axis.set_ylabel(f"{name} error")
-        axis.set_ylim(bottom=0)
+        axis.set_ylim(0, 1.3 * np.nanmax(along))
     axes[0].legend()
     axes[-1].set_xlabel("frame")
     figure.tight_layout()

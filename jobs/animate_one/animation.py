@@ -73,7 +73,8 @@ def _look(request: Request, reader: PairReader, aligner: Aligner, rates: FrameRa
         "driving_uri": str(request.driving),
     }
     whole = reader.reference(pair["reference_uri"], settings.background)
-    drive = reader.drive(pair, request.config.animate.fps or rates.fps[0], settings.max_frames)
+    fps = request.config.animate.fps or rates.fps[0]
+    drive = reader.drive(pair, fps, settings.max_frames, lambda frames, count: track(frames, "finding people", count))
     reference, driving = assign(pair, whole, drive)
     driven = aligned(reference, driving, settings, aligner)
     people = {"reference_people": len(whole.keypoints), "driving_people": usual_people(drive.poses)}

@@ -5,7 +5,7 @@ What a pair lacks (a face, a person, a readable file) raises a RowError, which b
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -25,9 +25,18 @@ from stableanimator.perception.person_boxes import in_picture, visible
 from stableanimator.perception.settings import PerceptionSettings
 
 Array = npt.NDArray[np.float32]
+Frame = npt.NDArray[np.uint8]
 
 _WINDOW = 32
 """Driving frames in memory at a time."""
+
+
+FrameProgress = Callable[[Iterator[Frame], int], Iterable[Frame]]
+"""Passes on frames, of which there are so many, and shows how far it is."""
+
+
+def _silent(frames: Iterator[Frame], count: int) -> Iterable[Frame]:
+    return frames
 
 
 class PairReader:
@@ -71,13 +80,14 @@ class PairReader:
             other_faces=tuple(others),
         )
 
-    def drive(self, pair: Pair, fps: float, most: int | None) -> Drive:
+    def drive(self, pair: Pair, fps: float, most: int | None, progress: FrameProgress = _silent) -> Drive:
         """The driving poses of a pair: from its table of keypoints, or by running DWPose on its video.
 
         Args:
             pair: a row of PAIRS.
             fps: frames a second to take, as `pipelines.measures.frames.steady_indices` does.
             most: frames at most, from the start; null: all.
+            progress: is given the frames in which people are looked for, and how many there are, and passes them on.
 
         Raises:
             PersonError: `no_driving_person`, in none of the frames.
@@ -85,12 +95,12 @@ class PairReader:
             DecodeError: the video cannot be read.
         """
         from_table = pair["driving_keypoints_uri"] is not None
-        drive = read_keypoints(pair, fps, most) if from_table else self._read_video(pair, fps, most)
+        drive = read_keypoints(pair, fps, most) if from_table else self._read_video(pair, fps, most, progress)
         if not any(len(people) for people in drive.poses):
             raise PersonError("no_driving_person", f"in none of {len(drive.poses)} frames")
         return drive
 
-    def _read_video(self, pair: Pair, fps: float, most: int | None) -> Drive:
+    def _read_video(self, pair: Pair, fps: float, most: int | None, progress: FrameProgress) -> Drive:
         with VideoReader(pair["driving_uri"]) as video:
             info = video.info
             start = pair["start"] or 0
@@ -99,7 +109,8 @@ class PairReader:
                 raise RowError("no_driving_frames", f"{start} to {pair['end']} of {info.frame_count} frames")
             indices, steady = steady_indices(info.times, start, end, fps)
             taken, places = np.unique(indices[:most], return_inverse=True)
-            seen = [self.people(frame) for _, frames in video.windows(taken, _WINDOW) for frame in frames]
+            read = (frame for _, frames in video.windows(taken, _WINDOW) for frame in frames)
+            seen = [self.people(frame) for frame in progress(read, len(taken))]
             return Drive(
                 frame_index=indices[:most].tolist(),
                 poses=[seen[place] for place in places],

@@ -101,14 +101,16 @@ def turned(poses: Array, size: Size) -> float | None:
 def thighs_down(poses: Array) -> float | None:
     """How far the knees are below the hips, along the trunk and in its lengths: the median over the frames [F, 133, 3]
     of the leg that is straighter. 0.8 of who stands, around 0 of who sits, seen from any side. None where no frame
-    shows trunk and thigh.
+    shows a shoulder, a hip and a knee.
     """
     joints = _places(to_openpose18(poses))
-    hips = [joints[:, _JOINT[f"{side}_hip"]] for side in ("right", "left")]
-    knees = [joints[:, _JOINT[f"{side}_knee"]] for side in ("right", "left")]
+    right, left = _either(joints, "right_hip", "left_hip")
     trunk = _trunks(joints)
     with np.errstate(invalid="ignore", divide="ignore"):
-        down = [((knee - hip) * trunk).sum(-1) / (trunk * trunk).sum(-1) for hip, knee in zip(hips, knees, strict=True)]
+        down = [
+            ((joints[:, _JOINT[knee]] - hip) * trunk).sum(-1) / (trunk * trunk).sum(-1)
+            for hip, knee in ((right, "right_knee"), (left, "left_knee"))
+        ]
     return _median(np.fmax(*down))
 
 
@@ -138,10 +140,19 @@ def _places(joints: Array) -> Values:
 
 
 def _trunks(joints: Values) -> Values:
-    """[F, 2] from the neck to the hips, of joints [F, 18, 2]; one hip stands for both where the other is missing."""
-    right, left = joints[:, _JOINT["right_hip"]], joints[:, _JOINT["left_hip"]]
-    hips = (np.where(np.isnan(right), left, right) + np.where(np.isnan(left), right, left)) / 2
-    return np.asarray(hips - joints[:, _JOINT["neck"]])
+    """[F, 2] from the neck to the middle of the hips, of joints [F, 18, 2]. One hip stands for both where the other is
+    missing; where a shoulder is, and the neck with it, the trunk is that of the other shoulder's side."""
+    right, left = _either(joints, "right_hip", "left_hip")
+    trunk = (right + left) / 2 - joints[:, _JOINT["neck"]]
+    for hip, shoulder in ((right, "right_shoulder"), (left, "left_shoulder")):
+        trunk = np.where(np.isnan(trunk), hip - joints[:, _JOINT[shoulder]], trunk)
+    return np.asarray(trunk)
+
+
+def _either(joints: Values, first: str, second: str) -> tuple[Values, Values]:
+    """[F, 2] of two joints that are alike far along the body, each standing for the other where that is missing."""
+    one, other = joints[:, _JOINT[first]], joints[:, _JOINT[second]]
+    return np.where(np.isnan(one), other, one), np.where(np.isnan(other), one, other)
 
 
 def _median(values: Values) -> float | None:

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from stableanimator.preview import figures
+from stableanimator.preview.warnings import SEATED, STANDING
 
 from .conftest import Person
 
@@ -77,6 +78,13 @@ def test_thighs_hang_of_who_stands_and_not_of_who_sits(person: Person) -> None:
     one_up[0, 13, 1] = one_up[0, 11, 1]
     assert figures.thighs_down(one_up) == pytest.approx(0.245 / 0.288, abs=0.01)
     assert figures.thighs_down(person(100, missing=(13, 14))) is None
+
+
+@pytest.mark.parametrize("missing", [(5,), (6, 11), (11, 14), (12, 13)])
+def test_one_shoulder_one_hip_and_one_knee_tell_whether_somebody_sits(person: Person, missing: tuple[int, ...]) -> None:
+    standing, sitting = person(100, missing=missing), person(100, seated=True, missing=missing)
+    assert (figures.thighs_down(standing) or 0) > STANDING
+    assert (figures.thighs_down(sitting) or 0) < SEATED
 
 
 @pytest.mark.parametrize(("ground", "shown"), [(299.0, True), (301.0, False), (305.0, False)])
