@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import logging
-import sys
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from jobs.running import entry
+from jobs.running import ending, entry
 from jobs.running.config import Config
 from jobs.tracking.run import Run
 from jobs.training import dis_report, run_folder
@@ -81,4 +80,4 @@ def _poses(release: Collection, split: str, folder: Path) -> Path:
 
 
 if __name__ == "__main__":
-    sys.exit(entry.main("align", run))
+    ending.leave(entry.main("align", run))

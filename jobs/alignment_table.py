@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -10,7 +9,7 @@ import numpy as np
 import pyarrow.compute as pc
 
 from jobs.pairs.pairs_table import misalignment
-from jobs.running import entry
+from jobs.running import ending, entry
 from jobs.running.config import Config
 from jobs.tracking.run import Run
 from jobs.training import dis_report
@@ -105,4 +104,4 @@ def _drive(pair: dict[str, Any], poses: ClipPoses, person: str, moving: bool) ->
 
 
 if __name__ == "__main__":
-    sys.exit(entry.main("alignment_table", run))
+    ending.leave(entry.main("alignment_table", run))

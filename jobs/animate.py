@@ -6,7 +6,6 @@ With `--preview` it looks at the pairs and animates nothing (`jobs.preview`).
 from __future__ import annotations
 
 import platform
-import sys
 import time
 from collections import Counter
 from dataclasses import asdict
@@ -22,7 +21,7 @@ from jobs.pairs.pairs_table import NamedPairs, Pair, named_pairs
 from jobs.pairs.settings import AnimateJobSettings
 from jobs.pairs.verdicts import require_enough, require_some, summary
 from jobs.preview.job import preview
-from jobs.running import entry
+from jobs.running import ending, entry
 from jobs.running.config import Config
 from jobs.tracking.run import Run
 from pipelines.actor_pool import require_resources, run_actors
@@ -177,4 +176,4 @@ def face_losses(rows: list[dict[str, Any]]) -> dict[str, float]:
 
 
 if __name__ == "__main__":
-    sys.exit(entry.main("animate", run))
+    ending.leave(entry.main("animate", run))

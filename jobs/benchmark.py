@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import sys
-
-from jobs.running import entry
+from jobs.running import ending, entry
 from jobs.running.config import Config
 from jobs.tracking.run import Run
 from pipelines.benchmark_sets.named import HasFace, make_named_set
@@ -43,4 +41,4 @@ def _has_face(perception: PerceptionSettings | None) -> HasFace | None:
 
 
 if __name__ == "__main__":
-    sys.exit(entry.main("benchmark", run))
+    ending.leave(entry.main("benchmark", run))

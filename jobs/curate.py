@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import logging
 import platform
-import sys
 import time
 from dataclasses import asdict
 from typing import Any
 
 import pyarrow as pa
 
-from jobs.running import entry
+from jobs.running import ending, entry
 from jobs.running.config import Config
 from jobs.tracking.run import Run
 from jobs.tracking.tracker import git_commit
@@ -139,4 +138,4 @@ def _record(run: Run, release: Collection, benchmark: Collection, measured: Meas
 
 
 if __name__ == "__main__":
-    sys.exit(entry.main("curate", run))
+    ending.leave(entry.main("curate", run))

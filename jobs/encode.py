@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import replace
 
 import cv2
 import numpy as np
 
-from jobs.running import entry
+from jobs.running import ending, entry
 from jobs.running.config import Config
 from jobs.tracking.run import Run
 from pipelines.shards.encode import encode_release
@@ -45,4 +44,4 @@ def _log_sheet(run: Run, shards: Collection) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(entry.main("encode", run))
+    ending.leave(entry.main("encode", run))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import platform
-import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -23,7 +22,7 @@ from jobs.evaluation.results import read_results
 from jobs.pairs.pairs_table import named_pairs
 from jobs.pairs.settings import REPEAT, EvaluateSettings
 from jobs.pairs.verdicts import require_some
-from jobs.running import entry
+from jobs.running import ending, entry
 from jobs.running.config import Config
 from jobs.running.parameters import changed_first, parameters
 from jobs.tracking.run import Run
@@ -227,4 +226,4 @@ def _commit(
 
 
 if __name__ == "__main__":
-    sys.exit(entry.main("evaluate", run))
+    ending.leave(entry.main("evaluate", run))

@@ -8,21 +8,18 @@ after a user's mistake.
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from jobs.running import ending
 from jobs.running.config import load
 from jobs.training.run_folder import trained_folder
 from pipelines.storage.store import Store
-from stableanimator.errors import InputError, UserError
+from stableanimator.errors import InputError
 from stableanimator.models.checkpoints import LoadedModel, load_model_folder, save_model_folder, save_released_folder
 from stableanimator.models.settings import FrameRates, ModelSettings
-
-# Those of jobs.running.entry, whose imports take seconds.
-EXIT_OK, EXIT_USER = 0, 2
 
 
 def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
@@ -95,16 +92,16 @@ def _differences(released: dict[str, Any], ours: dict[str, Any], prefix: str = "
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command. Returns 0, or 2 for the user's mistake (one line on stderr)."""
+    """Run the command. Returns its exit code (`jobs.running.ending`)."""
     arguments = _arguments(argv)
-    try:
+
+    def write() -> int:
         model = load_model_folder(model_folder(arguments.model, arguments.config))
         print(export(model, arguments.out, arguments.to))
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return EXIT_USER
-    return EXIT_OK
+        return ending.EXIT_OK
+
+    return ending.ended(write, kept=f"what lies in {arguments.out} is not whole: delete it before the next export")
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    ending.leave(main())

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import statistics
-import sys
 from typing import Any
 
 from rich.console import Console
@@ -11,7 +10,7 @@ from rich.table import Table
 
 from jobs.pairs.latency import TimeAnimations
 from jobs.pairs.model import animate_job, named_model
-from jobs.running import entry
+from jobs.running import ending, entry
 from jobs.running.config import Config
 from jobs.tracking.run import Run
 from pipelines.actor_pool import require_resources, run_actors
@@ -87,4 +86,4 @@ def print_rows(rows: list[dict[str, Any]], title: str) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(entry.main("latency", run))
+    ending.leave(entry.main("latency", run))

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import asdict
 
-from jobs.running import entry
+from jobs.running import ending, entry
 from jobs.running.config import Config
 from jobs.tracking.run import Run
 from jobs.training import run_folder
@@ -62,4 +61,4 @@ def _check_crop(config: Config) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(entry.main("pretrain_encoders", run))
+    ending.leave(entry.main("pretrain_encoders", run))

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import argparse
 import csv
-import sys
 from collections.abc import Sequence
 from dataclasses import asdict, fields
 from pathlib import Path
@@ -16,13 +15,13 @@ import jinja2
 from rich.console import Console
 from rich.table import Table
 
+from jobs.running import ending
 from jobs.running.config import load
-from jobs.running.entry import EXIT_OK, EXIT_USER
 from pipelines.progress import duration_text
 from pipelines.releases.diff import ReleaseDiff, ShotChange, diff_releases
 from pipelines.storage.compaction import compact
 from pipelines.storage.store import Store
-from stableanimator.errors import InputError, UserError
+from stableanimator.errors import InputError
 
 _MOST_SHOTS = 20  # of one kind of change, on the terminal
 
@@ -116,10 +115,11 @@ def _compact(store: Store, console: Console) -> None:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one of the commands. Returns 0, or 2 for the user's mistake (one line on stderr)."""
+    """Run one of the commands. Returns its exit code (`jobs.running.ending`)."""
     arguments = _arguments(argv)
     console = Console()
-    try:
+
+    def look() -> int:
         store = Store(load(arguments.config).root)
         if arguments.verb == "list":
             list_releases(store, console)
@@ -132,11 +132,10 @@ def main(argv: Sequence[str] | None = None) -> int:
             for path in (arguments.csv, arguments.html):
                 if path is not None:
                     _write(path, diff, f"Release {old.id[:12]} and release {new.id[:12]}")
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return EXIT_USER
-    return EXIT_OK
+        return ending.EXIT_OK
+
+    return ending.ended(look, kept="the root is whole, and the same command may be given again")
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    ending.leave(main())

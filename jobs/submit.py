@@ -24,7 +24,7 @@ import yaml
 
 from jobs.doctor.findings import require_none_wrong
 from jobs.doctor.preflight import own_versions, preflight
-from jobs.running import entry
+from jobs.running import ending, entry
 from jobs.running.addresses import job_server_address, named_address
 from jobs.running.config import Config, dump, load
 from jobs.running.job_server import SUBMITTER, job_client, short_reason
@@ -167,15 +167,13 @@ def submit(verb: str, config: Config, *, address: str, wait: bool = True) -> int
             _send(client, job_id, request)
             print(f"submitted {verb} as {job_id} to {address}", flush=True)
     if not wait:
-        return entry.EXIT_OK
+        return ending.EXIT_OK
     try:
         return follow(client, job_id)
-    except KeyboardInterrupt:
-        print(
-            f"\nstopped following; the job goes on. The same command follows it again; ray job stop {job_id} stops it",
-            file=sys.stderr,
-        )
-        return 130
+    except KeyboardInterrupt as stop:
+        raise ending.Stopped(
+            f"the job goes on, and the same command follows it again; ray job stop {job_id} stops it"
+        ) from stop
 
 
 def _reserving(verb: str, config: Config) -> Sequence[str]:
@@ -197,18 +195,19 @@ def _dry_run(verb: str, config: Config, address: str | None) -> int:
         print(f"what is missing cannot be told from this machine: {error}")
     if named_address(address) is None:
         print("no cluster is named (--address, RAY_ADDRESS), so nothing is compared with what it has")
-        return entry.EXIT_OK
+        return ending.EXIT_OK
     findings = preflight(_reserving(verb, config), config, job_server_address(address))
     for finding in findings:
         print(finding)
     require_none_wrong(findings)
-    return entry.EXIT_OK
+    return ending.EXIT_OK
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Returns the exit code; a user's mistake is one line on stderr."""
+    """Returns the exit code (`jobs.running.ending`), of a job that was followed the job's."""
     arguments = _arguments(argv)
-    try:
+
+    def send() -> int:
         if arguments.preview and arguments.verb != "animate":
             raise ConfigError(f"--preview looks at what animate would make; {arguments.verb} has no such thing")
         config = load(arguments.config, entry.overrides(arguments))
@@ -216,10 +215,9 @@ def main(argv: Sequence[str] | None = None) -> int:
             return _dry_run(arguments.verb, config, arguments.address)
         address = job_server_address(arguments.address)
         return submit(arguments.verb, config, address=address, wait=not arguments.no_wait)
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return entry.EXIT_USER
+
+    return ending.ended(send, kept="nothing was sent, or it runs there already: the same command goes on")
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    ending.leave(main())

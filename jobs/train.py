@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import asdict
 
-from jobs.running import entry
+from jobs.running import ending, entry
 from jobs.running.config import Config
 from jobs.tracking.run import Run
 from jobs.training import run_folder
@@ -101,4 +100,4 @@ def check_model(shapes: ShardShapes, model: ModelSettings, settings: TrainSettin
 
 
 if __name__ == "__main__":
-    sys.exit(entry.main("train", run))
+    ending.leave(entry.main("train", run))

@@ -88,12 +88,14 @@ class PoolActor:
             return RowError(DIED, f"the process that worked on it died {_TRIES} times; run the job again")
         try:
             return self._actor(row)
-        except UserError as error:
-            return error
         except Exception as error:
-            if not isinstance(error, RowError):
+            try:
+                failure = row_error(error, UNEXPECTED)
+            except UserError as mistake:  # also a full disk, whatever a library made of it
+                return mistake
+            if failure is not error:
                 log.exception("row %d", number)
-            return row_error(error, UNEXPECTED)
+            return failure
 
 
 def run_actors(

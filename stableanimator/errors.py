@@ -4,9 +4,10 @@
     ├── UserError            a user's mistake: one line on stderr, exit code 2, no traceback
     │   ├── ConfigError      a setting: unknown key, wrong type, relative path, missing variable
     │   ├── InputError       a list, table, picture or clip that the user named and that cannot be used
-    │   ├── StorageError     a disk that is full
+    │   ├── StorageError     a disk that is full (`storage_error` knows one by what libraries make of it)
     │   ├── WeightsError     a weights file that is missing or is not what its name says
-    │   └── CheckpointError  a checkpoint whose names or shapes do not fit the model
+    │   └── CheckpointError  a checkpoint that is damaged, or whose names or shapes do not fit the model
+    ├── DivergedError        a training whose losses or weights are no numbers any more: one line, exit code 1
     ├── RowError             one row is bad: it becomes a row with a reason, and the run goes on
     │   ├── FetchError       a source that could not be fetched
     │   ├── DecodeError      a file that holds no frames we can decode
@@ -17,6 +18,24 @@ Each message says what is wrong, where, and what to do.
 """
 
 from __future__ import annotations
+
+import errno
+
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+"""Error numbers of a disk that takes no more."""
+
+_FULL_WORDS = (
+    "No space left on device",
+    "Disk quota exceeded",
+    "File too large",
+    "database or disk is full",  # SQLite
+    "disk I/O error",  # the same, where its journal has no room
+    "PytorchStreamWriter failed writing file",
+    "basic_ios::clear: iostream error",  # PyTorch
+    "inline_container.cc",
+    "OutOfDiskError",  # Ray's object store, while it spills
+)
+"""Of libraries that keep no error number."""
 
 
 class StableAnimatorError(Exception):
@@ -44,7 +63,12 @@ class WeightsError(UserError):
 
 
 class CheckpointError(UserError):
-    """A checkpoint whose names or shapes do not fit the model."""
+    """A checkpoint that is damaged, or whose names or shapes do not fit the model."""
+
+
+class DivergedError(StableAnimatorError):
+    """A training that came to a loss, a gradient or weights that are no finite numbers. Jobs print its message as one
+    line and exit with code 1."""
 
 
 class RowError(StableAnimatorError):
@@ -83,11 +107,29 @@ def row_error(error: Exception, unexpected: str) -> RowError:
     trouble, named `unexpected`, with the error's own words.
 
     Raises:
-        UserError: the error is a user's mistake, and no row's.
+        UserError: the error is a user's mistake, or a full disk, and no row's.
     """
     if isinstance(error, UserError):
         raise error
     if isinstance(error, RowError):
         return error
+    if (full := storage_error(error)) is not None:
+        raise full from error
     reason = "decode_timeout" if isinstance(error, DecodeTimeout) else unexpected
     return RowError(reason, " ".join(f"{type(error).__name__}: {error}".split())[:300])
+
+
+def storage_error(error: BaseException, place: object = None) -> StorageError | None:
+    """What a full disk makes of a library's call, in words for people; None of any other error.
+
+    Args:
+        place: what was being written, where the error may not say it.
+    """
+    number = getattr(error, "errno", None)
+    text = " ".join(f"{type(error).__name__}: {error}".split())
+    word = next((each for each in _FULL_WORDS if each in text), None)
+    if number not in FULL and word is None:
+        return None
+    place = place or getattr(error, "filename", None)
+    where = f"while writing {place}" if place else text[max(0, text.find(word or "") - 60) :][:160]
+    return StorageError(f"a disk is full ({where}); free some space and run the job again: what was committed is kept")

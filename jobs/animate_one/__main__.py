@@ -9,17 +9,13 @@ from __future__ import annotations
 
 import argparse
 import logging
-import signal
-import sys
 from collections.abc import Sequence
 
 from jobs.animate_one.request import SMALL, request
-from jobs.running import entry
+from jobs.running import ending
 from stableanimator.errors import InputError, RowError
 
 log = logging.getLogger(__name__)
-
-EXIT_INTERRUPTED = 130
 
 
 def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
@@ -38,10 +34,11 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Returns the exit code; a user's mistake is one line on stderr."""
+    """Returns the exit code (`jobs.running.ending`)."""
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     given = _arguments(argv)
-    try:
+
+    def make() -> int:
         asked = request(
             given.reference,
             given.driving,
@@ -54,18 +51,15 @@ def main(argv: Sequence[str] | None = None) -> int:
         from jobs.animate_one.animation import animate_one  # here: its libraries take seconds, a mistake none
 
         log.info("looking at %s and %s", asked.reference, asked.driving)
-        for line in animate_one(asked):
-            print(line)
-        return entry.EXIT_OK
-    except KeyboardInterrupt:
-        print("\nstopped; no video was written", file=sys.stderr)
-        return EXIT_INTERRUPTED
-    except RowError as error:
-        return entry.failed(InputError(str(error)))
-    except Exception as error:
-        return entry.failed(error)
+        try:
+            for line in animate_one(asked):
+                print(line)
+        except RowError as error:
+            raise InputError(str(error)) from error
+        return ending.EXIT_OK
+
+    return ending.ended(make, kept="no video was written")
 
 
 if __name__ == "__main__":
-    signal.signal(signal.SIGINT, signal.default_int_handler)  # a script's shell lets what it starts beside ignore it
-    sys.exit(main())
+    ending.leave(main())

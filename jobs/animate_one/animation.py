@@ -6,6 +6,7 @@ import logging
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import cv2
@@ -89,7 +90,8 @@ def _write_sheet(request: Request, inputs: Inputs) -> None:
     pictures = dict(zip(wanted, read, strict=True))
     page = preview_sheet(inputs.reference, inputs.driving, inputs.driven, inputs.seen, pictures)
     with written_whole(request.sheet) as temporary:
-        cv2.imwrite(temporary, page[..., ::-1])
+        # Not `imwrite`, which says nothing of a full disk.
+        Path(temporary).write_bytes(cv2.imencode(request.sheet.suffix, page[..., ::-1])[1].tobytes())
 
 
 def _animate(request: Request, reader: PairReader, inputs: Inputs) -> bool:

@@ -8,25 +8,23 @@ from __future__ import annotations
 import argparse
 import contextlib
 import os
-import signal
-import sys
 from collections.abc import Sequence
 from importlib.resources import files
 from pathlib import Path
-from typing import IO, NoReturn
+from typing import IO
 
 from rich.console import Console
 
 from jobs.demo.sources import draw_sources, served, write_list
 from jobs.demo.steps import Step, Terminal, run_step
+from jobs.running import ending
 from jobs.running.config import Config, load
 from jobs.running.local_ray import local_head
 from jobs.submit import LINE
 from jobs.tracking.tracker import tracking_uri
-from stableanimator.errors import UserError
+from stableanimator.errors import InputError
 
 LOGICAL_CPUS = 4  # training workers, a driver and actors share the cores of a small machine
-_INTERRUPTED = 130  # what shells return of a program that Ctrl-C ended
 
 
 def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
@@ -40,10 +38,14 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Returns 0, 2 for the user's mistake (one line on stderr), a failed job's exit code, or 130 after Ctrl-C."""
+    """Returns a failed job's exit code, else its own (`jobs.running.ending`)."""
     arguments = _arguments(argv)
     folder = arguments.folder.resolve()
-    signal.signal(signal.SIGTERM, _interrupt)
+    kept = f"what is done is kept in {folder}, and the same command goes on from there"
+    return ending.ended(lambda: _line(arguments, folder), kept)
+
+
+def _line(arguments: argparse.Namespace, folder: Path) -> int:
     try:
         (folder / "sources").mkdir(parents=True, exist_ok=True)
         (folder / "index.html").unlink(missing_ok=True)  # of an earlier run
@@ -53,21 +55,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         with open(folder / "demo.log", "w") as log:
             config = load(config_path, arguments.overrides)
             steps = _run(config, ["--config", config_path, *arguments.overrides], folder, log, drawn=not arguments.real)
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
     except OSError as error:
-        print(f"error: {folder} cannot be written ({error}); give another --folder", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print(f"\nstopped. What is done is kept in {folder}; the same command goes on from there", file=sys.stderr)
-        return _INTERRUPTED
+        raise InputError(f"{folder} cannot be written ({error}); give another --folder") from error
     _say(Console(), folder, config, steps[-1])
     return steps[-1].code
-
-
-def _interrupt(*_: object) -> NoReturn:
-    raise KeyboardInterrupt
 
 
 def _run(config: Config, arguments: Sequence[str], folder: Path, log: IO[str], *, drawn: bool) -> list[Step]:
@@ -109,4 +100,4 @@ def _say(console: Console, folder: Path, config: Config, last: Step) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    ending.leave(main())

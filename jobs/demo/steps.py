@@ -106,8 +106,10 @@ def run_step(verb: str, arguments: Sequence[str], log: IO[str], terminal: Termin
     with (
         terminal.step(verb) as shown,
         subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process,
+        contextlib.ExitStack() as stack,
     ):
         assert process.stdout is not None
+        stack.callback(process.terminate)  # of one that a stop finds at work; nothing of one that has ended
         for line in process.stdout:
             log.write(line)
             log.flush()

@@ -7,18 +7,17 @@ where it looks at every machine of the cluster. Ends with 0, or 2 where somethin
 from __future__ import annotations
 
 import argparse
-import logging
 import os
 import sys
 from collections.abc import Iterator, Sequence
 
 from jobs.doctor.findings import Finding
 from jobs.doctor.preflight import cluster_line, fit_findings, own_versions, version_findings
+from jobs.running import ending, entry
 from jobs.running.config import Config, load
-from jobs.running.entry import EXIT_OK, EXIT_USER
 from jobs.running.environment import variables
 from jobs.running.job_server import SUBMITTER, Versions
-from stableanimator.errors import ConfigError, UserError
+from stableanimator.errors import ConfigError
 
 
 def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
@@ -74,36 +73,26 @@ def _tracker(machines: int) -> Iterator[Finding]:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Print a line for each finding. Returns 0, or 2 where something is wrong."""
+    """Print a line for each finding. Returns 0, 2 where something is wrong, or as `jobs.running.ending` says."""
     arguments = _arguments(argv)
-    try:
-        config = load(arguments.config, arguments.overrides)
-        wrong, count = [], 0
-        import ray
+    return ending.ended(lambda: _look(load(arguments.config, arguments.overrides)), kept="it has changed nothing")
 
-        inside = ray.is_initialized()
-        if not inside:
-            os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
-            # The address of a job server, as submissions want it, is none that a process can join.
-            here = os.environ.get("RAY_ADDRESS", "").startswith("http")
-            ray.init(address="local" if here else None, logging_level=logging.WARNING)
-        try:
-            for finding in examine(config):
-                count += 1
-                wrong += [finding] if finding.state == "wrong" else []
-                print(finding, flush=True)
-        finally:
-            if not inside:
-                ray.shutdown()
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return EXIT_USER
+
+def _look(config: Config) -> int:
+    wrong, count = [], 0
+    # The address of a job server, as submissions want it, is none that a process can join.
+    here = os.environ.get("RAY_ADDRESS", "").startswith("http")
+    with entry.connected("local" if here else None):
+        for finding in examine(config):
+            count += 1
+            wrong += [finding] if finding.state == "wrong" else []
+            print(finding, flush=True)
     if wrong:
         print(f"error: {len(wrong)} of {count} things are wrong; the lines above say what to do", file=sys.stderr)
-        return EXIT_USER
+        return ending.EXIT_USER
     print(f"doctor: nothing is wrong of {count} things that {', '.join(config.doctor.verbs)} need")
-    return EXIT_OK
+    return ending.EXIT_OK
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    ending.leave(main())

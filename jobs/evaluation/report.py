@@ -59,5 +59,6 @@ def write_videos(
         strips.append(frames[len(frames) // 2])
     if strips:
         files.append(folder / "contact_sheet.png")
-        cv2.imwrite(str(files[-1]), np.ascontiguousarray(sheet(strips, note)[..., ::-1]))
+        # Not `imwrite`, which says nothing of a full disk.
+        files[-1].write_bytes(cv2.imencode(".png", np.ascontiguousarray(sheet(strips, note)[..., ::-1]))[1].tobytes())
     return files

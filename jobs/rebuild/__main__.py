@@ -9,12 +9,10 @@ from __future__ import annotations
 
 import argparse
 import logging
-import os
 import sys
 import time
 from collections.abc import Sequence
 from dataclasses import asdict
-from typing import NoReturn
 
 from rich.console import Console
 
@@ -22,7 +20,7 @@ from jobs import releases
 from jobs.rebuild.differences import difference, last_release, newest, record
 from jobs.rebuild.line import Step, rebuild
 from jobs.rebuild.receipts import KINDS, Outputs
-from jobs.running import entry
+from jobs.running import ending, entry
 from jobs.running.config import Config, load
 from pipelines.releases.diff import ReleaseDiff
 from pipelines.storage.store import Collection, Store
@@ -90,10 +88,11 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Returns 0, 2 for the user's mistake (one line on stderr), or 1 (with a traceback)."""
+    """Returns the exit code (`jobs.running.ending`)."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s: %(message)s", datefmt="%H:%M:%S")
     arguments = _arguments(argv)
-    try:
+
+    def job() -> int:
         config = load(arguments.config, arguments.overrides)
         if arguments.dry_run:
             from jobs.rebuild.plan import print_rebuild_plan  # here: it knows every job, which takes seconds to import
@@ -101,19 +100,10 @@ def main(argv: Sequence[str] | None = None) -> int:
             print_rebuild_plan(config)
         else:
             print(run(config))
-        return entry.EXIT_OK
-    except Exception as error:
-        return entry.failed(error)
+        return ending.EXIT_OK
 
-
-def _leave(code: int) -> NoReturn:
-    """End at once. While an interpreter is torn down a library's threads may abort the process (seen once, under load),
-    which would call a rebuild failed that is done."""
-    logging.shutdown()
-    for stream in (sys.stdout, sys.stderr):
-        stream.flush()
-    os._exit(code)
+    return ending.ended(job)
 
 
 if __name__ == "__main__":
-    _leave(main())
+    ending.leave(main())

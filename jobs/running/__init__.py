@@ -1,6 +1,7 @@
 """What every verb does around its work.
 
-entry                          parse, start Ray, open the run, end with an exit code
+entry                          parse, start Ray, open the run
+ending                         a line and an exit code for whatever a command ends in, signals included
 config                         the one place that parses: YAML and `a.b=value`
 parameters                     settings as MLflow's parameters: flat, those first that a user changed
 curate_plan, encode_plan, animate_plan    what a dry run prints

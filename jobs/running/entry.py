@@ -1,4 +1,4 @@
-"""What every job does around its own work: parse, start Ray, open the MLflow run, end with a line and an exit code."""
+"""What every job does around its own work: parse, start Ray, open the MLflow run; `ending` does the rest."""
 
 from __future__ import annotations
 
@@ -6,20 +6,19 @@ import argparse
 import contextlib
 import logging
 import os
-import sys
+import signal
 import time
-import traceback
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import yaml
 
+from jobs.running import ending
 from jobs.running.config import Config, dump, load
 from jobs.running.parameters import parameters
 from jobs.running.resources import resources
 from pipelines import telemetry
 from pipelines.storage.store import fingerprint
-from stableanimator.errors import UserError, WeightsError
 
 if TYPE_CHECKING:
     from jobs.tracking.runs import Job
@@ -27,7 +26,6 @@ if TYPE_CHECKING:
 Work = Callable[[Config, Any], str]
 """A job's own work: reads the settings, logs into a `Run` or into several of a `JobRuns`, and says what it made."""
 
-EXIT_OK, EXIT_FAILED, EXIT_USER = 0, 1, 2
 _PREVIEW = "animate.preview=true"
 _OF_SEVERAL_RUNS = {"evaluate"}
 """Verbs whose work is given a `JobRuns` and begins its runs itself; that of others is given a `Run`."""
@@ -54,54 +52,20 @@ def overrides(arguments: argparse.Namespace) -> list[str]:
     return [*([_PREVIEW] if getattr(arguments, "preview", False) else []), *arguments.overrides]
 
 
-def user_error(error: BaseException | None) -> UserError | None:
-    """The user's mistake inside an error that Ray, Ray Data or Ray Train wrapped, if it is one."""
-    seen: set[int] = set()
-    pending = [error]
-    while pending:
-        current = pending.pop()
-        if current is None or id(current) in seen:
-            continue
-        # Ray's wrapper of a task's error is also of the error's own class, with a traceback for a message.
-        if isinstance(current, UserError) and getattr(current, "cause", None) is None:
-            return current
-        seen.add(id(current))
-        pending += [current.__cause__, current.__context__, getattr(current, "cause", None)]
-        pending += list(getattr(current, "worker_failures", {}).values())
-    return None
-
-
-def one_line(mistake: UserError) -> str:
-    """What is wrong, where, what to do; of weights that should lie below SA_WEIGHTS also how they get there."""
-    folder = os.environ.get("SA_WEIGHTS")
-    if isinstance(mistake, WeightsError) and folder and os.path.abspath(folder) in str(mistake):
-        return f"{mistake}; python -m jobs.weights list shows what belongs where, fetch brings it"
-    return str(mistake)
-
-
 def main(verb: str, work: Work, argv: Sequence[str] | None = None) -> int:
-    """Run one job. Returns 0, 2 for the user's mistake (one line on stderr), or 1 (with a traceback)."""
+    """Run one job. Returns its exit code (`jobs.running.ending`)."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s: %(message)s", datefmt="%H:%M:%S")
     arguments = parser(verb).parse_intermixed_args(argv)
-    try:
+
+    def job() -> int:
         config = load(arguments.config, overrides(arguments))
         if arguments.dry_run:
             print_plan(verb, config)
-            return EXIT_OK
-        print(run_job(verb, work, config))
-        return EXIT_OK
-    except Exception as error:
-        return failed(error)
+        else:
+            print(run_job(verb, work, config))
+        return ending.EXIT_OK
 
-
-def failed(error: Exception) -> int:
-    """Say what went wrong and return the exit code: a line and 2 for the user's mistake, else a traceback and 1."""
-    mistake = user_error(error)
-    if mistake is None:
-        traceback.print_exception(error)
-        return EXIT_FAILED
-    print(f"error: {one_line(mistake)}", file=sys.stderr)
-    return EXIT_USER
+    return ending.ended(job)
 
 
 def print_plan(verb: str, config: Config) -> None:
@@ -127,19 +91,32 @@ def print_plan(verb: str, config: Config) -> None:
 
 
 @contextlib.contextmanager
-def connected() -> Iterator[None]:
-    """Ray, started or joined where this process has not done so yet, and left again then."""
+def connected(address: str | None = None) -> Iterator[None]:
+    """Ray, started or joined where this process has not done so yet, and left again then.
+
+    Args:
+        address: of Ray; None: RAY_ADDRESS, else a Ray of this process's own.
+    """
     import ray  # here: a typo in a configuration must be answered at once, and it takes seconds
 
     if ray.is_initialized():
         yield
         return
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
-    ray.init(logging_level=logging.WARNING)
+    try:
+        ray.init(address, logging_level=logging.WARNING)
+    except SystemExit as error:  # how Ray answers SIGTERM until it is connected
+        raise ending.Stopped(ending.KEPT, signal.SIGTERM) from error
+    ending.arm()  # from then on Ray's own handler would abort
+    stopped = False
     try:
         yield
+    except KeyboardInterrupt:
+        stopped = True
+        raise
     finally:
-        ray.shutdown()
+        if not stopped:  # else it ends with this process: work that was interrupted would abort under a shutdown
+            ray.shutdown()
 
 
 def run_job(verb: str, work: Work, config: Config) -> str:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import aiohttp
 from ray.exceptions import AuthenticationError
 
-from jobs.running.entry import EXIT_FAILED, EXIT_OK, EXIT_USER
+from jobs.running.ending import EXIT_FAILED, EXIT_OK, EXIT_USER
 from jobs.running.job_server import short_reason
 
 if TYPE_CHECKING:

@@ -9,38 +9,38 @@ from the step. So a training that was killed and started again goes on with the 
 
 from __future__ import annotations
 
+import itertools
 import logging
 import os
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import ray
 import ray.train
 import torch
 import torch.distributed as dist
-from ray.train import FailureConfig, RunConfig, ScalingConfig
+from ray.actor import ActorHandle
+from ray.train import FailureConfig, LoggingConfig, RunConfig, ScalingConfig
 from ray.train.torch import TorchConfig, TorchTrainer, get_device
-from torch import Tensor, nn
+from torch import nn
 from torch.utils.data import DataLoader, Dataset
 
+from jobs.running.ending import Stopped, told
 from jobs.training.deepspeed_config import deepspeed_config, learning_rate
+from jobs.training.keeping import deepspeed_files, soundness
+from jobs.training.keeping.stopping import Listener, new_wish, until_stopped
 from jobs.training.progress import Progress
 from jobs.training.run_folder import Checkpoint, RunFolder
 from jobs.training.sample_order import Pass, SampleOrder, validation_passes
 from jobs.training.settings import LoopSettings
 from jobs.training.task import TrainingTask
-from jobs.training.weight_average import TAG as MEAN
 from jobs.training.weight_average import WeightAverage
 from pipelines.machines import Need, room
-from stableanimator.errors import ConfigError
+from stableanimator.errors import ConfigError, DivergedError
 
 log = logging.getLogger(__name__)
-
-_TAG = "state"  # DeepSpeed's name for what it saves below deepspeed/
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -79,26 +79,50 @@ def run_training(task: TrainingTask, loop: LoopSettings, folder: RunFolder, trac
 
     Raises:
         ConfigError: the cluster cannot hold the workers.
+        CheckpointError: there are checkpoints, and all are damaged.
+        StorageError: the disk is full.
+        DivergedError: loss, gradient or weights are no finite numbers any more. The checkpoint before is kept.
+        Stopped: the driver was; the workers have written a checkpoint, where a step was done.
         ray.train.TrainingFailedError: a worker failed more often than allowed.
     """
     started = time.monotonic()
     before = folder.newest()
     if before is None or not before.finished:
         _require_resources(loop)
-        _trainer(task, loop, folder, tracking).fit()
+        try:
+            _fit(task, loop, folder, tracking)
+        except KeyboardInterrupt as stop:
+            raise Stopped(f"{folder.kept()}; the same command goes on") from stop
     after = folder.newest()
     assert after is not None, "a training that ends makes a checkpoint"
     resumed_from = None if before is None else before.step
     return Outcome(checkpoint=after, resumed_from=resumed_from, seconds=time.monotonic() - started)
 
 
-def _trainer(task: TrainingTask, loop: LoopSettings, folder: RunFolder, tracking: tuple[str, str]) -> TorchTrainer:
+def _fit(task: TrainingTask, loop: LoopSettings, folder: RunFolder, tracking: tuple[str, str]) -> None:
+    """Start the workers, again where one died. What can be told in a line is no accident, and is not tried again."""
+    wish = new_wish()
+    for failures in itertools.count(1):
+        try:
+            until_stopped(_trainer(task, loop, folder, tracking, wish).fit, wish)
+            return
+        except ray.train.TrainingFailedError as error:
+            if (mistake := told(error)) is not None:
+                raise mistake from error
+            if 0 <= loop.engine.max_failures < failures:
+                raise
+            log.warning("a worker died (%s); starting all again", " ".join(str(error).split())[:200])
+
+
+def _trainer(
+    task: TrainingTask, loop: LoopSettings, folder: RunFolder, tracking: tuple[str, str], wish: ActorHandle
+) -> TorchTrainer:
     engine = loop.engine
     on_gpu = engine.gpus_per_worker > 0
     resources = {"CPU": engine.cpus_per_worker, **({"GPU": engine.gpus_per_worker} if on_gpu else {})}
     return TorchTrainer(
         _worker,
-        train_loop_config={"task": task, "loop": loop, "folder": folder, "tracking": tracking},
+        train_loop_config={"task": task, "loop": loop, "folder": folder, "tracking": tracking, "wish": wish},
         torch_config=TorchConfig(backend="nccl" if on_gpu else "gloo"),
         scaling_config=ScalingConfig(
             num_workers=engine.workers,
@@ -110,7 +134,8 @@ def _trainer(task: TrainingTask, loop: LoopSettings, folder: RunFolder, tracking
             # Ray continues a run of the same name; our checkpoints say where to go on, so every start is a new one.
             name=f"{folder.name}-{time.time_ns()}",
             storage_path=str(folder.path / "ray"),
-            failure_config=FailureConfig(max_failures=engine.max_failures),
+            failure_config=FailureConfig(max_failures=0),  # Ray would try again whatever was wrong
+            logging_config=LoggingConfig(log_level="CRITICAL"),  # what fails is told by the driver, once
         ),
     )
 
@@ -135,7 +160,7 @@ def _worker(config: dict[str, Any]) -> None:
     session = _Session(
         config["task"], loop, config["folder"], config["tracking"], context.get_world_rank(), context.get_world_size()
     )
-    session.train()
+    session.train(Listener(config["wish"]) if session.rank == 0 else None)
 
 
 def _prepare_process(loop: LoopSettings) -> None:
@@ -159,6 +184,23 @@ class _Passes(Dataset[Any]):
 
     def __getitem__(self, piece: Pass) -> tuple[Pass, Any]:
         return piece, self.task.load(piece)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Taken:
+    """An optimiser step."""
+
+    loss: float
+    """Mean of all workers."""
+    norm: float
+    """Of the gradient, before clipping."""
+    fault: str | None
+    """What is wrong with it, in words; the same on all workers."""
+    stop: bool
+    """Whether no other shall follow; the same on all workers."""
+    piece: Pass
+    """Its last pass, and the batch of it."""
+    batch: Any
 
 
 class _Session:
@@ -188,28 +230,39 @@ class _Session:
         )
         self.mean = WeightAverage(self.engine, loop.ema_decay) if loop.ema_decay > 0 else None
         self.first_step = self._resume()
-        self.progress = self._progress(tracking) if rank == 0 else None
+        self.progress = None
+        if rank == 0:
+            self.progress = Progress(loop, self.order.steps, self.first_step, tracking, folder.name)
 
-    def _progress(self, tracking: tuple[str, str]) -> Progress:
-        return Progress(self.loop, self.order.steps, self.first_step, tracking, self.folder.name)
+    def train(self, listener: Listener | None) -> None:
+        """From the first step to the last, or until the first worker hears that it is enough.
 
-    def train(self) -> None:
-        """From the first step to the last."""
+        Raises:
+            DivergedError: on all workers, after a step whose loss or gradient is no finite number.
+        """
         engine = self.loop.engine
         pieces = self._load(self.order.passes(self.first_step, self.rank, self.workers, engine.batch_per_pass))
         for step in range(self.first_step, self.order.steps):
             started = time.monotonic()
-            loss, norm = self._step(step, pieces)
+            taken = self._step(step, pieces, stop=listener is not None and listener.stopped())
+            if taken.fault is not None:
+                self._diverge(step + 1, taken.fault)
             if self.mean is not None:
                 self.mean.update(step)
             if self.progress is not None:
                 rate = learning_rate(self.loop, step, self.order.steps)
-                self.progress.step(step + 1, loss, rate, norm, time.monotonic() - started)
+                self.progress.step(step + 1, taken.loss, rate, taken.norm, time.monotonic() - started)
             last = step + 1 == self.order.steps
-            if last or (step + 1) % engine.validate_every == 0:
+            examine = last or (step + 1) % engine.validate_every == 0
+            keep = last or taken.stop or (step + 1) % engine.checkpoint_every == 0
+            if examine or keep:
+                self._require_sound(step + 1, taken)
+            if examine:
                 self._validate(step + 1)
-            if last or (step + 1) % engine.checkpoint_every == 0:
+            if keep:
                 self._save(step + 1)
+            if taken.stop:
+                return
 
     def _load(self, pieces: Iterator[Pass] | Sequence[Pass]) -> Iterator[tuple[Pass, Any]]:
         """Batches in order, prepared by loader processes while the worker computes."""
@@ -224,8 +277,8 @@ class _Session:
         )
         return iter(loader)
 
-    def _step(self, step: int, pieces: Iterator[tuple[Pass, Any]]) -> tuple[float, float]:
-        """One optimiser step. Returns the mean loss of all workers and the norm of the gradient before clipping."""
+    def _step(self, step: int, pieces: Iterator[tuple[Pass, Any]], *, stop: bool) -> _Taken:
+        """One optimiser step, and whether it is the last by the word of the first worker."""
         rate = learning_rate(self.loop, step, self.order.steps)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
@@ -239,11 +292,20 @@ class _Session:
             total += loss.detach() / self.loop.accumulation
             if count == self.loop.accumulation and self.loop.engine.zero_stage == 0:
                 norm = self._plain_norm()
-            self.engine.step()
-        dist.all_reduce(total)
+            try:
+                self.engine.step()
+            except Exception as error:
+                if soundness.SCALE_SPENT not in str(error):
+                    raise
+                self._diverge(step + 1, "no scale of the loss keeps the gradients within fp16")
+        shared = torch.stack([total, total.new_tensor(float(stop))])
+        dist.all_reduce(shared)
+        loss, stopped = float(shared[0]) / self.workers, bool(shared[1] > 0)
         if self.loop.engine.zero_stage > 0:
             norm = float(self.engine.get_global_grad_norm())
-        return float(total) / self.workers, norm
+        scaled, applied = self.loop.engine.precision == "fp16", self.engine.was_step_applied()
+        fault = soundness.fault(loss, norm, applied=applied, scaled=scaled)
+        return _Taken(loss=loss, norm=norm, fault=fault, stop=stopped, piece=piece, batch=batch)
 
     def _plain_norm(self) -> float:
         """DeepSpeed computes none without ZeRO. The gradients are those of all workers by now."""
@@ -270,37 +332,61 @@ class _Session:
             self.progress.validation(step, float(sums[0] / sums[1]), findings)
 
     def _resume(self) -> int:
-        """Load the newest complete checkpoint. Returns the steps done."""
-        newest = self.folder.newest()
-        if newest is None:
+        """Load the newest whole checkpoint, which the first worker checks. Returns the steps done."""
+        newest = self.folder.newest() if self.rank == 0 else None
+        agreed = torch.tensor(0 if newest is None else newest.step, device=self.device)
+        dist.broadcast(agreed, src=0)
+        if (step := int(agreed)) == 0:
             return 0
-        for tag in (_TAG,) if self.mean is None else (MEAN, _TAG):
-            loaded, _ = self.engine.load_checkpoint(str(newest.folder / "deepspeed"), tag=tag)
-            if loaded is None:
-                raise ConfigError(
-                    f"{newest.folder}/deepspeed cannot be read; delete {newest.folder} to resume before it"
-                )
-            if self.mean is not None and tag == MEAN:
-                self.mean.take_weights()
+        folder = self.folder.step_folder(step)
+        deepspeed_files.load(self.engine, self.mean, folder)
         if self.rank == 0:
-            log.info("resumed after step %d from %s", newest.step, newest.folder)
-        return newest.step
+            log.info("resumed after step %d from %s", step, folder)
+        return step
+
+    def _diverge(self, step: int, what: str) -> NoReturn:
+        """On all workers, of which one says it."""
+        if self.progress is not None:
+            self.progress.diverged(step, what)
+        raise DivergedError(
+            f"{self.folder.name} diverged at step {step} of {self.order.steps}: {what}; {self.folder.kept()}. Train "
+            "under another name with a lower learning_rate, more warmup_steps or a lower gradient_clipping"
+        )
+
+    @torch.no_grad()
+    def _require_sound(self, step: int, taken: _Taken) -> None:
+        """Refuse to keep what could not be gone on from: the last step's loss was that of the weights before it.
+
+        Raises:
+            DivergedError: on all workers.
+        """
+        self.engine.eval()
+        loss = self.task.loss(self.engine, taken.batch, taken.piece, self.device)
+        self.engine.train()
+        means = [] if self.mean is None else self.mean.mean
+        bad = not soundness.all_finite([*soundness.kept_by(self.engine), *means])
+        shared = torch.stack([loss.float(), loss.new_tensor(float(bad)).float()])
+        dist.all_reduce(shared)
+        if shared[1] > 0:
+            self._diverge(step, "weights, or what the optimiser keeps of them, are no finite numbers")
+        if not torch.isfinite(shared[0]):
+            self._diverge(step, f"with the weights of this step the loss is {float(shared[0]):.4g}")
 
     def _save(self, step: int) -> None:
-        """One checkpoint: DeepSpeed's, the exported weights, and at the end the state."""
+        """One checkpoint: DeepSpeed's, the exported weights, and at the end the state.
+
+        Raises:
+            StorageError: the disk is full.
+        """
         if self.rank == 0:
             self.folder.begin(step)
         dist.barrier()
         folder = self.folder.step_folder(step)
-        self.engine.save_checkpoint(str(folder / "deepspeed"), tag=_TAG)
-        exported = _TAG
-        if self.mean is not None:
-            with self.mean.in_place_of_weights():
-                self.engine.save_checkpoint(str(folder / "deepspeed"), tag=MEAN)
-            exported = MEAN
+        deepspeed_files.write(self.engine, self.mean, folder)
         dist.barrier()
         if self.rank == 0:
-            self.task.export(folder, self._consolidated(folder, exported))
+            weights = deepspeed_files.exported(folder, self.loop.engine.zero_stage, mean=self.mean is not None)
+            self.task.export(folder, weights)
             state = {
                 "step": step,
                 "total_steps": self.order.steps,
@@ -312,17 +398,3 @@ class _Session:
             self.folder.complete(state, self.loop.engine.keep_last)
             log.info("checkpoint %s", folder)
         dist.barrier()
-
-    def _consolidated(self, folder: Path, tag: str) -> dict[str, Tensor]:
-        """The fp32 weights of all workers together, on the CPU."""
-        stage, whole = self.loop.engine.zero_stage, dict[str, Tensor]()
-        if stage <= 1:  # below ZeRO 2 what does not learn is nowhere else
-            file = folder / "deepspeed" / tag / "mp_rank_00_model_states.pt"
-            whole = torch.load(file, map_location="cpu", weights_only=False)["module"]  # our own file
-        if stage == 0:
-            return whole
-        from deepspeed.utils.zero_to_fp32 import get_fp32_state_dict_from_zero_checkpoint
-
-        # From the files: with ZeRO 3 no worker's memory holds the whole. It talks much and to no purpose.
-        with open(os.devnull, "w") as nowhere, redirect_stdout(nowhere), redirect_stderr(nowhere):
-            return whole | get_fp32_state_dict_from_zero_checkpoint(str(folder / "deepspeed"), tag=tag)

@@ -44,8 +44,7 @@ class Progress:
         telemetry.add("sa_samples", self._batch_size, training=self._name)
         if done % self._every and done != self._total:
             return
-        mean_loss, mean_norm, seconds = (sum(values) / len(self._steps) for values in zip(*self._steps, strict=True))
-        self._steps.clear()
+        mean_loss, mean_norm, seconds = self._means()
         left = (time.monotonic() - self._started) / (done - self._first) * (self._total - done)
         log.info(
             "step %d of %d (%.0f %%): loss %.4g, gradient %.3g, rate %.3g, %.2f s a step, %.1f samples/s, %s left",
@@ -55,7 +54,7 @@ class Progress:
         self._run.metrics(
             {
                 "loss": mean_loss,
-                "gradient_norm": mean_norm if math.isfinite(mean_norm) else math.nan,
+                "gradient_norm": mean_norm,
                 "learning_rate": rate,
                 "seconds_per_step": seconds,
                 "samples_per_second": self._batch_size / seconds,
@@ -69,6 +68,22 @@ class Progress:
         telemetry.show("sa_seconds_per_step", seconds, training=self._name)
         if torch.cuda.is_available():
             telemetry.show("sa_gpu_peak_bytes", torch.cuda.max_memory_allocated(), training=self._name)
+
+    def _means(self) -> tuple[float, float, float]:
+        """Since the last line, without those that the scaler of fp16 skipped; NaN where none is a number."""
+        columns = [[value for value in values if math.isfinite(value)] for values in zip(*self._steps, strict=True)]
+        self._steps.clear()
+        loss, norm, seconds = (sum(values) / len(values) if values else math.nan for values in columns)
+        return loss, norm, seconds
+
+    def diverged(self, step: int, what: str) -> None:
+        """The run says at which step, and has the losses of the steps before."""
+        log.error("step %d of %d: %s", step, self._total, what)
+        if self._steps:
+            loss, norm, _ = self._means()
+            self._run.metrics({"loss": loss, "gradient_norm": norm}, step=step - 1)
+        self._run.metrics({"diverged_at_step": step}, step=step)
+        self._run.tag("diverged", f"step {step}: {what}")
 
     def validation(self, done: int, loss: float, findings: Findings) -> None:
         """After a validation. Tables and pictures carry the step in their names."""

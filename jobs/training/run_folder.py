@@ -4,20 +4,26 @@
     <root>/models/<name>/step_500/*.safetensors, config.json, deepspeed/, state.json
     <root>/models/<id>/manifest.json              a finished training as a collection: where its last checkpoint is
 
-`state.json` is written last, whole or not at all: a checkpoint without one was interrupted and does not exist.
+`state.json` is written last, whole or not at all: a checkpoint without one was interrupted and does not exist. It has
+the checksums of all other files, and one of itself: where they do not hold, a checkpoint is damaged, and the one before
+counts.
 """
 
 from __future__ import annotations
 
 import json
+import logging
 import os
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from jobs.training.keeping.checksums import checksums, damage
 from pipelines.storage.store import Collection, Store, canonical_json, file_sha256, fingerprint
-from stableanimator.errors import ConfigError, InputError
+from stableanimator.errors import CheckpointError, ConfigError, InputError
+
+log = logging.getLogger(__name__)
 
 STATE = "state.json"
 _SHOWN = 3
@@ -25,18 +31,25 @@ _SHOWN = 3
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Checkpoint:
-    """A complete checkpoint."""
+    """A checkpoint that was completed."""
 
     folder: Path
     step: int
     """Optimiser steps done."""
     state: dict[str, Any]
-    """Contents of state.json."""
+    """Contents of state.json; nothing where it is damaged."""
 
     @property
     def finished(self) -> bool:
         """Whether it is the training's last."""
-        return bool(self.state["step"] == self.state["total_steps"])
+        return bool(self.state and self.state["step"] == self.state["total_steps"])
+
+    def damage(self) -> str | None:
+        """What is not as it was written, in words; None of a whole one. Of a finished training, which nobody resumes,
+        what it made is asked for alone."""
+        if not self.state:
+            return f"{STATE} is damaged, or of an earlier version that kept no checksums"
+        return damage(self.folder, self.state["files"], resume=not self.finished)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,18 +67,39 @@ class RunFolder:
         return self.path / f"step_{step}"
 
     def checkpoints(self) -> list[Checkpoint]:
-        """Complete ones, oldest first."""
+        """Complete ones, damaged or not, oldest first."""
         found = []
         for folder in self.path.glob("step_*"):
-            if (folder / STATE).exists():
-                state = json.loads((folder / STATE).read_text())
-                found.append(Checkpoint(folder=folder, step=state["step"], state=state))
+            step = folder.name.removeprefix("step_")
+            if step.isdecimal() and (folder / STATE).exists():
+                found.append(Checkpoint(folder=folder, step=int(step), state=_read_state(folder / STATE, int(step))))
         return sorted(found, key=lambda checkpoint: checkpoint.step)
 
     def newest(self) -> Checkpoint | None:
-        """The complete checkpoint of most steps."""
-        checkpoints = self.checkpoints()
-        return checkpoints[-1] if checkpoints else None
+        """The whole checkpoint of most steps; None where there is none at all. The log has a line for each damaged one
+        that is passed over.
+
+        Raises:
+            CheckpointError: all are damaged.
+        """
+        passed = ""
+        for checkpoint in reversed(self.checkpoints()):
+            found = checkpoint.damage()
+            if found is None:
+                return checkpoint
+            log.warning("%s is damaged (%s); the checkpoint before it counts", checkpoint.folder, found)
+            passed = passed or f"{checkpoint.folder} is damaged ({found})"
+        if passed:
+            raise CheckpointError(
+                f"{passed}, and so is every checkpoint before it; bring it back from a copy, or delete {self.path} to "
+                "begin anew"
+            )
+        return None
+
+    def kept(self) -> str:
+        """What a training that ends before its time leaves, in words."""
+        kept = self.checkpoints()[-1:]
+        return f"{kept[0].folder} is kept" if kept else f"{self.path} has no checkpoint yet"
 
     def begin(self, step: int) -> Path:
         """An empty folder for a checkpoint; what an interrupted one left there is removed."""
@@ -76,9 +110,13 @@ class RunFolder:
 
     def complete(self, state: dict[str, Any], keep_last: int) -> None:
         """Declare the checkpoint of `state["step"]` complete, then delete all but the newest `keep_last`, and what
-        interrupted ones left."""
-        _write_json(self.step_folder(state["step"]) / STATE, state)
-        kept = {checkpoint.folder for checkpoint in self.checkpoints()[-keep_last:]}
+        interrupted and damaged ones left."""
+        folder = self.step_folder(state["step"])
+        state = {**state, "files": checksums(folder, left_out=STATE)}
+        _write_json(folder / STATE, {**state, "sha256": fingerprint(state)})
+        # One of more steps is damaged: else the training would have gone on from there.
+        done = [checkpoint for checkpoint in self.checkpoints() if checkpoint.step <= state["step"]]
+        kept = {checkpoint.folder for checkpoint in done[-keep_last:]}
         for folder in self.path.glob("step_*"):
             if folder not in kept:
                 (folder / STATE).unlink(missing_ok=True)  # first, so that a deletion cut short leaves no checkpoint
@@ -121,13 +159,18 @@ def commit(store: Store, kind: str, run: RunFolder, content: dict[str, Any], bui
 
     Raises:
         InputError: there is no complete checkpoint.
+        CheckpointError: it is damaged.
+        DivergedError: its weights are no finite numbers.
     """
+    from jobs.training.keeping.soundness import require_finite  # here: torch takes seconds
+
     newest = run.newest()
     if newest is None:
         raise InputError(f"{run.path} has no complete checkpoint")
-    weights = {
-        str(path.relative_to(newest.folder)): file_sha256(path) for path in sorted(newest.folder.rglob("*.safetensors"))
-    }
+    files = sorted(newest.folder.rglob("*.safetensors"))
+    for path in files:
+        require_finite(path)
+    weights = {str(path.relative_to(newest.folder)): file_sha256(path) for path in files}
     described = {
         "name": run.name,
         "folder": f"{kind}/{run.name}/{newest.folder.name}",
@@ -152,6 +195,16 @@ def trained_folder(store: Store, kind: str, which: str) -> tuple[Collection, Pat
     if not (folder / STATE).exists():
         raise InputError(f"{collection.uri} names the checkpoint {folder}, which is gone; train again")
     return collection, folder
+
+
+def _read_state(path: Path, step: int) -> dict[str, Any]:
+    """Nothing where it is not what was written."""
+    try:
+        state = json.loads(path.read_bytes())
+        whole = state.pop("sha256") == fingerprint(state) and state["step"] == step
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return {}
+    return state if whole else {}
 
 
 def _write_json(path: Path, value: Any) -> None:

@@ -69,7 +69,8 @@ class EngineSettings:
     loader_processes: int = 4
     """Processes of each worker that prepare batches; 0: the worker does it itself."""
     max_failures: int = 3
-    """How often Ray Train starts the workers again, from the newest checkpoint, after one died."""
+    """How often the workers are started again, from the newest checkpoint, after one died; -1: always. A full disk, a
+    divergence or a mistake in the settings ends the training at once."""
 
     def __post_init__(self) -> None:
         for name in ("workers", "batch_per_pass", "checkpoint_every", "keep_last", "log_every", "validate_every"):

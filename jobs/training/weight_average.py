@@ -12,14 +12,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from jobs.training.keeping.soundness import fp32_weights
+
 TAG = "ema"
 """DeepSpeed's name for a checkpoint with the mean in place of the weights."""
-
-_SHARES = (
-    "single_partition_of_fp32_groups",  # ZeRO 1 and 2
-    "fp32_partitioned_groups_flat",  # ZeRO 3
-    "fp32_groups_flat_partition",  # its optimiser for bf16
-)
 
 
 class WeightAverage:
@@ -33,20 +29,17 @@ class WeightAverage:
 
     def __init__(self, engine: Any, decay: float) -> None:
         self._engine, self._decay = engine, decay
-        self._mean = [weight.detach().clone() for weight in self._weights()]
+        self.mean = [weight.detach().clone() for weight in self._weights()]
+        """Of this worker's share."""
 
     def _weights(self) -> list[Tensor]:
-        """This worker's share of the fp32 weights."""
-        for name in _SHARES:
-            if hasattr(self._engine.optimizer, name):
-                return list(getattr(self._engine.optimizer, name))
-        return [parameter for parameter in self._engine.module.parameters() if parameter.requires_grad]
+        return fp32_weights(self._engine)
 
     @torch.no_grad()
     def update(self, step: int) -> None:
         """After optimiser step `step`, from 0."""
         decay = min(self._decay, (1 + step) / (10 + step))
-        torch._foreach_lerp_(self._mean, [weight.detach() for weight in self._weights()], 1 - decay)
+        torch._foreach_lerp_(self.mean, [weight.detach() for weight in self._weights()], 1 - decay)
 
     @contextmanager
     def in_place_of_weights(self) -> Iterator[None]:
@@ -60,12 +53,12 @@ class WeightAverage:
     @torch.no_grad()
     def take_weights(self) -> None:
         """The mean becomes what the weights are: after a checkpoint of the mean was loaded."""
-        for mean, weight in zip(self._mean, self._weights(), strict=True):
+        for mean, weight in zip(self.mean, self._weights(), strict=True):
             mean.copy_(weight)
 
     @torch.no_grad()
     def _exchange(self) -> None:
-        for mean, weight in zip(self._mean, self._weights(), strict=True):
+        for mean, weight in zip(self.mean, self._weights(), strict=True):
             held = weight.detach().clone()
             weight.copy_(mean)
             mean.copy_(held)

@@ -11,16 +11,16 @@ import argparse
 import difflib
 import logging
 import os
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from rich.filesize import decimal
 
+from jobs.running import ending
 from jobs.weights.catalogue import CATALOGUE, Entry, WeightsFile
 from jobs.weights.fetch import Mirrors, by_hand, fetch
 from jobs.weights.folder import RIGHT, size_of, state
-from stableanimator.errors import ConfigError, InputError, UserError, WeightsError
+from stableanimator.errors import ConfigError, InputError, WeightsError
 
 _NAMES = "names of `list`, `full` for all that jobs/configs/full.yaml names, or `all`"
 _MIRROR = "ask this mirror: URL/host/path for all but Hugging Face (HF_ENDPOINT), or another place for a prefix"
@@ -75,11 +75,12 @@ def _verify(root: Path, files: Sequence[tuple[Entry, WeightsFile]]) -> None:
 
 
 def main(argv: Sequence[str] | None = None, catalogue: Sequence[Entry] = CATALOGUE) -> int:
-    """Run one of the commands. Returns 0; 2 for the user's mistake, with one line on stderr; 130 when interrupted."""
+    """Run one of the commands. Returns its exit code (`jobs.running.ending`)."""
     arguments = _arguments(argv)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
     logging.getLogger("pipelines.crawling.fetch").setLevel(logging.DEBUG)  # why it waits
-    try:
+
+    def look() -> int:
         if not arguments.root:
             raise ConfigError("no weights folder is named; set SA_WEIGHTS to a folder, or give --root FOLDER")
         root = Path(arguments.root).expanduser().absolute()
@@ -95,14 +96,10 @@ def main(argv: Sequence[str] | None = None, catalogue: Sequence[Entry] = CATALOG
             _verify(root, [(entry, file) for entry, file in files if arguments.names or (root / file.path).is_file()])
         else:
             print(*(root / entry.path for entry in entries), sep="\n")
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("stopped; the same command goes on where it stopped", file=sys.stderr)
-        return 130
-    return 0
+        return ending.EXIT_OK
+
+    return ending.ended(look)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    ending.leave(main())

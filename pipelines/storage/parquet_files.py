@@ -7,7 +7,6 @@ know that they are what was written.
 from __future__ import annotations
 
 import contextlib
-import errno
 import hashlib
 import io
 import tempfile
@@ -18,16 +17,13 @@ from typing import IO, Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from stableanimator.errors import StorageError
+from stableanimator.errors import FULL, StorageError
 
 ROWS_PER_GROUP = 4096
 """Of a table whose rows are small."""
 
 DAMAGE = (OSError, ValueError, KeyError, pa.ArrowException)
 """What reading a Parquet file whose bytes were changed may raise; some of it an unreadable disk raises too."""
-
-FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-"""Error numbers of a disk that takes no more."""
 
 _IN_MEMORY = 64 << 20  # bytes of a streamed file that are kept in memory; more goes to the machine's temporary folder
 _CHUNK = 1 << 20

@@ -30,8 +30,8 @@ import pyarrow as pa
 import pyarrow.fs as pafs
 import pyarrow.parquet as pq
 
-from pipelines.storage.parquet_files import FULL, ParquetFile, named_files, open_parquet, parquet_bytes
-from stableanimator.errors import ConfigError, InputError, StorageError
+from pipelines.storage.parquet_files import ParquetFile, named_files, open_parquet, parquet_bytes
+from stableanimator.errors import FULL, ConfigError, InputError, StorageError
 
 log = logging.getLogger(__name__)
 

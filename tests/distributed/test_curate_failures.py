@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -135,6 +136,25 @@ def test_after_a_kill_the_next_run_ends_with_the_same_rows(
     again = _run_here(config)
     assert again.id == undisturbed.id
     assert again.build()["videos_measured_now"] < CLIPS + 1  # what was committed was not made again
+
+
+def test_a_stop_in_the_midst_of_work_is_one_line_and_its_code(
+    clips: Path, undisturbed: Collection, tmp_path: Path
+) -> None:
+    config = _config(tmp_path, clips)
+    process = _start(config)
+    try:
+        _wait_for_parts(config, 1, process)
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(timeout=60) == 143
+        log = (tmp_path / "log").read_text()
+        (line,) = [line for line in log.splitlines() if line.startswith("stopped by ")]
+        assert line == "stopped by SIGTERM; what is done is kept, and the same command goes on from there"
+        assert "Traceback" not in log
+        assert "*** SIGTERM" not in log  # Ray's own words
+    finally:
+        _end(process)
+    assert _run_here(config).id == undisturbed.id
 
 
 def test_a_killed_actor_costs_nothing(clips: Path, undisturbed: Collection, tmp_path: Path):

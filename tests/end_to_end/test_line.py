@@ -191,7 +191,7 @@ def test_ctrl_c_ends_everything_and_keeps_what_is_done(tmp_path: Path) -> None:
         os.killpg(process.pid, signal.SIGINT)  # what a terminal does
         said, _ = process.communicate(timeout=120)
     assert process.returncode == 130, said
-    assert "stopped. What is done is kept in" in said
+    assert "stopped by SIGINT; what is done is kept in" in said
     assert "Traceback" not in said
     _wait_until_nothing_is_left(tmp_path)
     assert len(list((tmp_path / "media").rglob("*.mp4"))) == 25

@@ -18,7 +18,7 @@ from PIL import Image
 
 from jobs import animate, evaluate
 from jobs.pairs.settings import AnimateJobSettings, EvaluateSettings
-from jobs.running import entry
+from jobs.running import ending
 from jobs.running.config import Config
 from jobs.tracking.runs import Job, job_run, job_runs
 from pipelines.storage.pair_tables import METRICS, PAIRS, PREDICTIONS, TIMINGS
@@ -394,7 +394,7 @@ def test_a_model_without_aligner_is_one_line_for_the_user(config: Config, tracki
         pytest.raises(Exception, match="has no aligner, which the variant ours needs") as caught,
     ):
         animate.run(config.model_copy(update={"animate": job}), run)
-    assert isinstance(entry.user_error(caught.value), CheckpointError)
+    assert isinstance(ending.told(caught.value), CheckpointError)
 
 
 def test_face_models_that_are_missing_are_one_line_for_the_user(
@@ -407,4 +407,4 @@ def test_face_models_that_are_missing_are_one_line_for_the_user(
         pytest.raises(Exception, match=r"none has no \*\.onnx") as caught,
     ):
         evaluate.run(config.model_copy(update={"perception": perception}), runs)
-    assert isinstance(entry.user_error(caught.value), WeightsError)
+    assert isinstance(ending.told(caught.value), WeightsError)

@@ -12,7 +12,7 @@ import ray
 from jobs.running import entry
 from jobs.running.config import Config
 from jobs.tracking.run import Run
-from stableanimator.errors import InputError, UserError, WeightsError
+from stableanimator.errors import InputError
 
 pytestmark = pytest.mark.usefixtures("cluster")
 
@@ -64,36 +64,6 @@ def test_exit_codes(
         assert said.endswith(" s)")
         assert command == f"mlflow ui --backend-store-uri sqlite:///{tmp_path}/mlflow.db  shows it at"
         assert re.fullmatch(r"http://127.0.0.1:5000/#/experiments/1/runs/\w{32}\?workflowType=machine_learning", page)
-
-
-def test_a_users_mistake_is_found_wherever_it_was_wrapped() -> None:
-    mistake = UserError("give a folder")
-
-    class WorkerGroupError(Exception):
-        def __init__(self) -> None:
-            super().__init__("training failed")
-            self.worker_failures = {0: ValueError("side effect"), 1: mistake}
-
-    chained = RuntimeError("task failed")
-    chained.__cause__ = mistake
-    assert entry.user_error(chained) is mistake
-    assert entry.user_error(WorkerGroupError()) is mistake
-    assert entry.user_error(ValueError("ours")) is None
-
-
-def test_missing_weights_of_the_weights_folder_are_told_where_they_come_from(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    missing = WeightsError(f"{tmp_path}/dwpose/yolox_l.onnx is missing")
-    monkeypatch.delenv("SA_WEIGHTS", raising=False)
-    assert entry.one_line(missing) == str(missing)
-    monkeypatch.setenv("SA_WEIGHTS", str(tmp_path))
-    assert (
-        entry.one_line(missing) == f"{missing}; python -m jobs.weights list shows what belongs where, fetch brings it"
-    )
-    elsewhere = WeightsError("/models/dance is missing; train one")
-    assert entry.one_line(elsewhere) == str(elsewhere)
-    assert entry.one_line(InputError(str(missing))) == str(missing)
 
 
 def test_a_preview_is_a_setting_of_animate_for_short() -> None:

@@ -6,18 +6,20 @@ import hashlib
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
+from safetensors.numpy import save_file
 
 from jobs.training.run_folder import RunFolder, claim, commit, trained_folder
 from pipelines.storage.store import Store, fingerprint
-from stableanimator.errors import ConfigError, InputError
+from stableanimator.errors import CheckpointError, ConfigError, DivergedError, InputError
 
 CONTENT = {"train": {"rate": 1e-5, "frames": 16, "sizes": (1, 2)}, "shards": "abc"}
 
 
-def _checkpoint(run: RunFolder, step: int, total: int = 9, keep_last: int = 9) -> Path:
+def _checkpoint(run: RunFolder, step: int, total: int = 9, keep_last: int = 9, weight: float = 1.0) -> Path:
     folder = run.begin(step)
-    (folder / "unet.safetensors").write_bytes(b"weights %d" % step)
+    save_file({"weight": np.full(2, weight, np.float32)}, folder / "unet.safetensors")
     run.complete({"step": step, "total_steps": total}, keep_last)
     return folder
 
@@ -71,8 +73,9 @@ def test_a_finished_training_is_found_as_a_collection(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no complete checkpoint"):
         commit(store, "models", run, CONTENT, {})
     folder = _checkpoint(run, 9)
+    written = (folder / "unet.safetensors").read_bytes()
     committed = commit(store, "models", run, CONTENT, {"seconds": 1.0})
-    assert committed.manifest["weights"] == {"unet.safetensors": hashlib.sha256(b"weights 9").hexdigest()}
+    assert committed.manifest["weights"] == {"unet.safetensors": hashlib.sha256(written).hexdigest()}
     assert committed.manifest["run"] == json.loads(json.dumps(CONTENT))
     for which in ("latest", committed.id[:8]):
         found, weights = trained_folder(store, "models", which)
@@ -82,3 +85,41 @@ def test_a_finished_training_is_found_as_a_collection(tmp_path: Path) -> None:
         trained_folder(store, "models", "latest")
     with pytest.raises(InputError, match="no committed latest"):
         trained_folder(store, "aligners", "latest")
+
+
+def test_a_damaged_checkpoint_gives_way_to_the_one_before_and_is_deleted_by_the_next(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    run = RunFolder(tmp_path)
+    for step in (2, 4, 6):
+        _checkpoint(run, step)
+    state = tmp_path / "step_6" / "state.json"
+    state.write_text(state.read_text().replace('"total_steps": 9', '"total_steps": 6'))  # it would be finished
+    (tmp_path / "step_4" / "unet.safetensors").write_bytes(b"")
+    newest = run.newest()
+    assert newest is not None
+    assert newest.step == 2
+    assert caplog.messages == [
+        f"{tmp_path}/step_6 is damaged (state.json is damaged, or of an earlier version that kept no checksums); the "
+        "checkpoint before it counts",
+        f"{tmp_path}/step_4 is damaged (unet.safetensors is not what was written); the checkpoint before it counts",
+    ]
+    _checkpoint(run, 3, keep_last=2)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["step_2", "step_3"]  # nothing good left for what is bad
+
+
+def test_where_all_are_damaged_nothing_begins_anew_by_itself(tmp_path: Path) -> None:
+    run = RunFolder(tmp_path)
+    for step in (2, 4):
+        (_checkpoint(run, step) / "unet.safetensors").unlink()
+    with pytest.raises(CheckpointError, match=r"step_4 is damaged \(unet.safetensors is missing\), and so is every"):
+        run.newest()
+
+
+@pytest.mark.parametrize("weight", [float("nan"), float("inf")])
+def test_what_is_no_model_is_not_committed(tmp_path: Path, weight: float) -> None:
+    store, run = Store(str(tmp_path)), claim(str(tmp_path), "models", "mine", CONTENT)
+    _checkpoint(run, 9, weight=weight)
+    with pytest.raises(DivergedError, match=r"step_9/unet.safetensors holds NaN or infinity in weight"):
+        commit(store, "models", run, CONTENT, {})
+    assert store.collections("models") == []

@@ -236,6 +236,9 @@ def test_a_users_mistake_is_one_line_and_2(
     assert message in line
 
 
+STOPPED = "stopped by SIGINT; what is done is kept, and the same command goes on from there"
+
+
 @pytest.mark.parametrize(("signal_", "hub"), [(signal.SIGKILL, True), (signal.SIGINT, False)], ids=["hub", "url"])
 def test_a_killed_fetch_goes_on_where_it_was(
     command: Command, shelf: Any, entry: Any, file: Any, signal_: signal.Signals, hub: bool
@@ -260,7 +263,7 @@ def test_a_killed_fetch_goes_on_where_it_was(
         assert process.returncode == -signal.SIGKILL
     else:
         assert process.returncode == 130
-        assert errors[-1] == "stopped; the same command goes on where it stopped"
+        assert errors[-1] == STOPPED
     arrived = partial.stat().st_size
     assert 60_000 < arrived < len(BODY)
     assert not (command.root / "slow/slow.bin").exists()
@@ -276,7 +279,7 @@ def test_an_interruption_says_that_it_goes_on(command: Command, monkeypatch: pyt
 
     monkeypatch.setattr(weights, "fetch", interrupted)
     code, _, errors = command("fetch", "dwpose")
-    assert (code, errors) == (130, ["stopped; the same command goes on where it stopped"])
+    assert (code, errors) == (130, [STOPPED])
 
 
 def test_without_a_folder_the_command_says_what_to_set_and_loads_no_ray_mlflow_or_torch():

@@ -1,0 +1,7 @@
+"""What keeps a training from losing anything, and from keeping anything bad.
+
+soundness                      whether losses, gradients and weights are finite numbers
+deepspeed_files                DeepSpeed's part of a checkpoint
+checksums                      the files of a checkpoint, by what was written
+stopping                       a training ends after its step, with a checkpoint, when its driver is stopped
+"""
