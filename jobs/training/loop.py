@@ -68,14 +68,14 @@ class Outcome:
         return f"{step} steps{since}"
 
 
-def run_training(task: TrainingTask, loop: LoopSettings, folder: RunFolder, tracking: tuple[str, str]) -> Outcome:
+def run_training(task: TrainingTask, loop: LoopSettings, folder: RunFolder, tracking: str) -> Outcome:
     """Train until `loop` says so, from the newest complete checkpoint in `folder` where there is one.
 
     Args:
         task: what is trained.
         loop: how long and how.
         folder: from `jobs.training.run_folder.claim`.
-        tracking: URI of the tracking server and id of the run that the first worker logs into.
+        tracking: folder of the run that the first worker logs into (`jobs.tracking.run.Run.folder`).
 
     Raises:
         ConfigError: the cluster cannot hold the workers.
@@ -92,7 +92,7 @@ def run_training(task: TrainingTask, loop: LoopSettings, folder: RunFolder, trac
     return Outcome(checkpoint=after, resumed_from=resumed_from, seconds=time.monotonic() - started)
 
 
-def _trainer(task: TrainingTask, loop: LoopSettings, folder: RunFolder, tracking: tuple[str, str]) -> TorchTrainer:
+def _trainer(task: TrainingTask, loop: LoopSettings, folder: RunFolder, tracking: str) -> TorchTrainer:
     engine = loop.engine
     on_gpu = engine.gpus_per_worker > 0
     resources = {"CPU": engine.cpus_per_worker, **({"GPU": engine.gpus_per_worker} if on_gpu else {})}
@@ -169,7 +169,7 @@ class _Session:
         task: TrainingTask,
         loop: LoopSettings,
         folder: RunFolder,
-        tracking: tuple[str, str],
+        tracking: str,
         rank: int,
         workers: int,
     ) -> None:
@@ -190,7 +190,7 @@ class _Session:
         self.first_step = self._resume()
         self.progress = self._progress(tracking) if rank == 0 else None
 
-    def _progress(self, tracking: tuple[str, str]) -> Progress:
+    def _progress(self, tracking: str) -> Progress:
         return Progress(self.loop, self.order.steps, self.first_step, tracking, self.folder.name)
 
     def train(self) -> None:
