@@ -37,26 +37,28 @@ def run(config: Config, run: Run) -> str:
     run.dataset("release", release.uri, release.id)
     PoseClips(*settings.more_poses)  # raises where they are not whole
     content = {"align": deciding(settings), "release": release.id}
-    folder = run_folder.claim(config.root, "aligners", settings.name, content)
-    clips = PoseClips(_poses(release, "train", folder.path), *settings.more_poses)
-    held_out = PoseClips(_poses(release, "heldout", folder.path))
-    log.info("%d training clips, %d held-out clips", len(clips), len(held_out))
-    task = AlignTask(settings, clips, held_out, held_out.names, content)
-    run.params({"name": folder.name})
-    outcome = run_training(task, settings.loop(), folder, (run.uri, run.run_id))
+    with run_folder.claim(config.root, "aligners", settings.name, content) as folder:
+        clips = PoseClips(_poses(release, "train", folder.path), *settings.more_poses)
+        held_out = PoseClips(_poses(release, "heldout", folder.path))
+        log.info("%d training clips, %d held-out clips", len(clips), len(held_out))
+        task = AlignTask(settings, clips, held_out, held_out.names, content)
+        run.params({"name": folder.name})
+        outcome = run_training(task, settings.loop(), folder, run.folder)
 
-    aligner = load_aligner_folder(outcome.checkpoint.folder)
-    rows = dis_report.dis_rows(task.scores(aligner), task.drives)
-    what = dis_report.what_of(task.drives)
-    run.text(dis_report.print_tables(dis_report.tables_three(rows, what)), "dis.html")
-    run.table("dis", rows)
-    build = {"seconds": outcome.seconds, "dis": rows, "drives": what}
-    collection = run_folder.commit(store, "aligners", folder, content, build)
-    run.dataset("aligner", collection.uri, collection.id, context="output")
-    run.makes_model("aligner", folder.name, collection.id, str(outcome.checkpoint.folder), outcome.checkpoint.step)
-    means = {(row["alignment"], row["scope"]): row["dis"] for row in rows if row["group"] == "all"}
-    figures = ", ".join(f"{name} {means[name, 'clip']:.4f}" for name in ("learned", "svd") if (name, "clip") in means)
-    return f"{folder.name} {outcome.describe()}; Dis {figures} on {what}; aligner in {collection.uri}"
+        aligner = load_aligner_folder(outcome.checkpoint.folder)
+        rows = dis_report.dis_rows(task.scores(aligner), task.drives)
+        what = dis_report.what_of(task.drives)
+        run.text(dis_report.print_tables(dis_report.tables_three(rows, what)), "dis.html")
+        run.table("dis", rows)
+        build = {"seconds": outcome.seconds, "dis": rows, "drives": what}
+        collection = run_folder.commit(store, "aligners", folder, content, build)
+        run.dataset("aligner", collection.uri, collection.id, context="output")
+        run.makes_model("aligner", folder.name, collection.id, str(outcome.checkpoint.folder), outcome.checkpoint.step)
+        means = {(row["alignment"], row["scope"]): row["dis"] for row in rows if row["group"] == "all"}
+        figures = ", ".join(
+            f"{name} {means[name, 'clip']:.4f}" for name in ("learned", "svd") if (name, "clip") in means
+        )
+        return f"{folder.name} {outcome.describe()}; Dis {figures} on {what}; aligner in {collection.uri}"
 
 
 def deciding(settings: AlignJobSettings) -> dict[str, Any]:

@@ -55,9 +55,10 @@ def run(config: Config, run: Run) -> str:
     run.text(dis_report.print_tables(dis_report.tables_three(rows, dis_report.what_of(drives))), "table_3.html")
     run.table("table_3", rows)
     run.table("dis_by_clip", dis_report.clip_rows(scores, drives))
-    found, model_id = dis_report.metrics(rows), run.judges_model(identity, "aligner")
+    found = dis_report.metrics(rows)
+    run.judges_model(identity, "aligner")
     learned = {name: value for name, value in found.items() if name.startswith("dis_learned_")}
-    run.metrics(learned, model_id=model_id, dataset="benchmark")
+    run.metrics(learned, model=identity, dataset="benchmark")
     run.metrics({name: value for name, value in found.items() if name not in learned})
     if evaluation.worst:
         picture = worst_cases(drives, scores["learned", "clip"], evaluation.worst, "learned", "clip", aligner)

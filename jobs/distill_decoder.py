@@ -39,16 +39,18 @@ def run(config: Config, run: Run) -> str:
         "cuts": [asdict(config.encode)[name] for name in ("buckets", "crops", "max_enlargement", "frames_per_row")],
         "release": release.id,
     }
-    folder = run_folder.claim(config.root, "tiny_decoders", settings.name, content)
-    wanted = settings.pictures, settings.validation_pictures
-    training, held_out = write_both_splits(release, config.encode, *wanted, folder.path)
-    task = DistillTask(settings, teacher, encoders.factor, encoders.latent_channels, training, held_out)
-    run.params({"name": folder.name, "pictures": len(task.pictures), "steps": task.steps})
-    outcome = run_training(task, settings.loop, folder, (run.uri, run.run_id))
-    decoder = run_folder.commit(store, "tiny_decoders", folder, content, {"seconds": outcome.seconds})
-    run.dataset("tiny_decoder", decoder.uri, decoder.id, context="output")
-    run.makes_model("tiny_decoder", folder.name, decoder.id, str(outcome.checkpoint.folder), outcome.checkpoint.step)
-    return f"{folder.name} {outcome.describe()}; encoders.tiny_decoder: {outcome.checkpoint.folder}"
+    with run_folder.claim(config.root, "tiny_decoders", settings.name, content) as folder:
+        wanted = settings.pictures, settings.validation_pictures
+        training, held_out = write_both_splits(release, config.encode, *wanted, folder.path)
+        task = DistillTask(settings, teacher, encoders.factor, encoders.latent_channels, training, held_out)
+        run.params({"name": folder.name, "pictures": len(task.pictures), "steps": task.steps})
+        outcome = run_training(task, settings.loop, folder, run.folder)
+        decoder = run_folder.commit(store, "tiny_decoders", folder, content, {"seconds": outcome.seconds})
+        run.dataset("tiny_decoder", decoder.uri, decoder.id, context="output")
+        run.makes_model(
+            "tiny_decoder", folder.name, decoder.id, str(outcome.checkpoint.folder), outcome.checkpoint.step
+        )
+        return f"{folder.name} {outcome.describe()}; encoders.tiny_decoder: {outcome.checkpoint.folder}"
 
 
 def _check_crop(config: Config, factor: int) -> None:

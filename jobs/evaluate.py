@@ -85,8 +85,8 @@ def run(config: Config, runs: JobRuns) -> str:
     for each in gains(rows, wanted.variants):
         figures[each.variant] |= {f"{column}_gain": gain for column, gain in each.of.items()}
         print(each)
-    for name, (run, model_id) in begun.items():
-        run.metrics(flat_figures(figures[name]), model_id=model_id, dataset="benchmark")
+    for name, (run, model) in begun.items():
+        run.metrics(flat_figures(figures[name]), model=model, dataset="benchmark")
         of_variant = [row for row in rows if row["variant"] == name]
         run.table("metrics", [{key: each for key, each in row.items() if key != "variant"} for row in of_variant])
     print_figures(figures)
@@ -128,7 +128,7 @@ def _name_of(store: Store, pairs: Mapping[str, str]) -> str:
 
 
 def _begin(config: Config, runs: JobRuns, wanted: _Wanted, variant: str) -> tuple[Run, str | None]:
-    """The run of a variant, with all that decides its numbers, and the id in MLflow of the model that it judges.
+    """The run of a variant, with all that decides its numbers, and the id of the model that it judges.
 
     The repeated reference and other systems have neither settings nor a model of ours.
     """
@@ -143,7 +143,9 @@ def _begin(config: Config, runs: JobRuns, wanted: _Wanted, variant: str) -> tupl
     for name, collection in behind.collections.items():
         run.dataset(name, collection.uri, collection.id)
     run.params({"training": wanted.training})
-    return run, run.judges_model(predictions.manifest["model"])
+    model: str = predictions.manifest["model"]
+    run.judges_model(model)
+    return run, model
 
 
 def _measure(wanted: _Wanted, settings: EvaluateSettings, config: Config) -> list[Measured]:

@@ -36,16 +36,16 @@ def run(config: Config, run: Run) -> str:
         "cuts": [asdict(config.encode)[name] for name in ("buckets", "crops", "max_enlargement", "frames_per_row")],
         "release": release.id,
     }
-    folder = run_folder.claim(config.root, "encoders", settings.name, content)
-    wanted = settings.pictures, settings.validation_pictures
-    training, held_out = write_both_splits(release, config.encode, *wanted, folder.path)
-    task = EncoderTask(settings, config.encoders, training, held_out)
-    run.params({"name": folder.name, "pictures": len(task.pictures), "steps": task.steps})
-    outcome = run_training(task, settings.loop, folder, (run.uri, run.run_id))
-    encoders = run_folder.commit(store, "encoders", folder, content, {"seconds": outcome.seconds})
-    run.dataset("encoders", encoders.uri, encoders.id, context="output")
-    run.makes_model("encoders", folder.name, encoders.id, str(outcome.checkpoint.folder), outcome.checkpoint.step)
-    return f"{folder.name} {outcome.describe()}; encoders.svd: {outcome.checkpoint.folder}"
+    with run_folder.claim(config.root, "encoders", settings.name, content) as folder:
+        wanted = settings.pictures, settings.validation_pictures
+        training, held_out = write_both_splits(release, config.encode, *wanted, folder.path)
+        task = EncoderTask(settings, config.encoders, training, held_out)
+        run.params({"name": folder.name, "pictures": len(task.pictures), "steps": task.steps})
+        outcome = run_training(task, settings.loop, folder, run.folder)
+        encoders = run_folder.commit(store, "encoders", folder, content, {"seconds": outcome.seconds})
+        run.dataset("encoders", encoders.uri, encoders.id, context="output")
+        run.makes_model("encoders", folder.name, encoders.id, str(outcome.checkpoint.folder), outcome.checkpoint.step)
+        return f"{folder.name} {outcome.describe()}; encoders.svd: {outcome.checkpoint.folder}"
 
 
 def _check_crop(config: Config) -> None:

@@ -47,18 +47,18 @@ def run(config: Config, run: Run) -> str:
         "aligner": aligner_id,
         "start": start_weights(settings.start),
     }
-    folder = run_folder.claim(config.root, "models", settings.name, content)
-    task = DenoiserTask(settings, config.model, shards, folder_of_aligner, content)
-    run.params({"name": folder.name, "rows": len(task.rows), "held_out_rows": len(task.held_out)})
-    outcome = run_training(task, settings.loop, folder, (run.uri, run.run_id))
-    model = run_folder.commit(store, "models", folder, content, {"seconds": outcome.seconds})
-    run.dataset("model", model.uri, model.id, context="output")
-    run.makes_model("model", folder.name, model.id, str(outcome.checkpoint.folder), outcome.checkpoint.step)
-    epochs = outcome.checkpoint.state["samples"] / len(task.rows)
-    return (
-        f"{folder.name} {outcome.describe()} ({epochs:.1f} epochs of {len(task.rows)} rows); model {model.uri}, "
-        f"weights in {outcome.checkpoint.folder}"
-    )
+    with run_folder.claim(config.root, "models", settings.name, content) as folder:
+        task = DenoiserTask(settings, config.model, shards, folder_of_aligner, content)
+        run.params({"name": folder.name, "rows": len(task.rows), "held_out_rows": len(task.held_out)})
+        outcome = run_training(task, settings.loop, folder, run.folder)
+        model = run_folder.commit(store, "models", folder, content, {"seconds": outcome.seconds})
+        run.dataset("model", model.uri, model.id, context="output")
+        run.makes_model("model", folder.name, model.id, str(outcome.checkpoint.folder), outcome.checkpoint.step)
+        epochs = outcome.checkpoint.state["samples"] / len(task.rows)
+        return (
+            f"{folder.name} {outcome.describe()} ({epochs:.1f} epochs of {len(task.rows)} rows); model {model.uri}, "
+            f"weights in {outcome.checkpoint.folder}"
+        )
 
 
 def start_weights(folder: str | None) -> dict[str, str] | None:

@@ -39,6 +39,12 @@ def _same_draws() -> None:
     torch.manual_seed(0)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _own_state(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Jobs that name no root spool what they log among the user's state files."""
+    os.environ["XDG_STATE_HOME"] = str(tmp_path_factory.mktemp("state"))
+
+
 @pytest.fixture(scope="session")
 def real_data() -> Path:
     """Real clips and small weights: the folder that SA_REAL_DATA names, or `../shared` beside the repository."""

@@ -112,10 +112,12 @@ def train(root: Path, name: str, clips: Sequence[RealClip], settings: Any) -> tu
     from stableanimator.alignment.training_data.pose_clips import PoseClips, write_pose_clips
 
     content = {"name": name, "align": asdict(settings)}
-    folder = run_folder.claim(str(root), "aligners", name, content)
-    stem = write_pose_clips(folder.path / "poses", ((clip.name, clip.poses) for clip in clips))
-    task = AlignTask(settings, PoseClips(stem), [], [], content)
     os.environ["MLFLOW_TRACKING_URI"] = f"sqlite:///{root}/mlflow.db"
-    with job_run(Job(verb="align", experiment="benchmark", key=name)) as run:
-        outcome = run_training(task, settings.loop(), folder, (run.uri, run.run_id))
+    with (
+        run_folder.claim(str(root), "aligners", name, content) as folder,
+        job_run(Job(verb="align", experiment="benchmark", key=name, root=str(root))) as run,
+    ):
+        stem = write_pose_clips(folder.path / "poses", ((clip.name, clip.poses) for clip in clips))
+        task = AlignTask(settings, PoseClips(stem), [], [], content)
+        outcome = run_training(task, settings.loop(), folder, run.folder)
     return load_aligner_folder(outcome.checkpoint.folder), outcome.seconds / 60

@@ -20,11 +20,12 @@ from PIL import Image
 from jobs.demo.steps import Step
 from jobs.pairs.settings import REPEAT
 from jobs.running.config import Config
-from jobs.tracking.run import resume
+from jobs.tracking.stored import StoredRun
 from jobs.tracking.tracker import tracking_uri
 from pipelines.releases.report import funnel, summary
 from pipelines.releases.rule_columns import reason_text
 from pipelines.storage.store import Collection, Store
+from stableanimator.errors import InputError
 from stableanimator.media.side_by_side import sheet
 from stableanimator.media.video import VideoReader
 
@@ -51,10 +52,19 @@ _VARIANTS = {
 
 
 def write_page(config: Config, steps: Sequence[Step], path: Path) -> None:
-    """Write the page of a demo whose verbs have all ended well."""
+    """Write the page of a demo whose verbs have all ended well.
+
+    Raises:
+        InputError: the tracker has not taken all of it.
+    """
     store = Store(config.root)
     release, metrics = store.open("releases"), store.open("metrics")
     runs = {step.verb: step.run_id for step in steps if step.run_id is not None}
+    if lacking := [verb for verb in ("align", "alignment_table", "train") if verb not in runs]:
+        raise InputError(
+            f"MLflow does not have the runs of {', '.join(lacking)} yet, which the page shows; "
+            f"`python -m jobs.tracking {config.root}/tracking` sends them: do that, and start the demo again"
+        )
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("jobs.demo", "."), autoescape=True, undefined=jinja2.StrictUndefined,
         trim_blocks=True, lstrip_blocks=True,
@@ -68,7 +78,7 @@ def write_page(config: Config, steps: Sequence[Step], path: Path) -> None:
         funnel=funnel(counts),
         lost=_lost(counts),
         report=_beside(path, release, "report.html"),
-        alignments=_alignments(json.loads(resume(runs["alignment_table"]).artifact("table_3.json"))),
+        alignments=_alignments(json.loads(StoredRun(runs["alignment_table"]).artifact("table_3.json"))),
         worst=_worst(config, runs["alignment_table"]),
         videos=_videos(metrics),
         variants=[{"name": name, "what": _VARIANTS.get(name, "")} for name in variants],
@@ -123,7 +133,7 @@ def _worst(config: Config, run_id: str) -> str | None:
     """The picture of the worst cases; None where none was asked for."""
     if not config.align.evaluation.worst:
         return None
-    return _data_url(resume(run_id).artifact("worst_cases.png"), "image/png")
+    return _data_url(StoredRun(run_id).artifact("worst_cases.png"), "image/png")
 
 
 def _videos(metrics: Collection) -> list[str]:
@@ -160,7 +170,7 @@ def _curves(runs: Mapping[str, str]) -> str:
     """Losses of both trainings over their steps, as SVG."""
     figure = Figure(figsize=(9, 3), layout="constrained")
     for axes, verb in zip(figure.subplots(1, 2), ("align", "train"), strict=True):
-        run = resume(runs[verb])
+        run = StoredRun(runs[verb])
         for name, shown in (("loss", "training"), ("validation_loss", "held-out people")):
             points = run.curve(name)
             if points:

@@ -80,7 +80,7 @@ def _log(config: Config, store: Store, ended: Collection, diff: ReleaseDiff | No
             run.table("changed_shots", [asdict(shot) for shot in diff.shots[:1000]])
             changed = [{name: str(value) for name, value in asdict(one).items()} for one in diff.settings]
             run.table("changed_settings", changed)
-        return runs.page
+    return runs.page
 
 
 def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:

@@ -130,7 +130,8 @@ def run_job(verb: str, work: Work, config: Config) -> str:
             last_line = work(config, runs if verb in _OF_SEVERAL_RUNS else runs.open())
         finally:
             telemetry.show("sa_job_running", 0, verb=verb, experiment=config.experiment)
-        return f"{verb}: {last_line} ({time.monotonic() - started:.0f} s)\n{runs.page}"
+        seconds = time.monotonic() - started
+    return f"{verb}: {last_line} ({seconds:.0f} s)\n{runs.page}"  # after the end, when it is known what was sent
 
 
 def described(verb: str, config: Config) -> Job:
@@ -141,6 +142,7 @@ def described(verb: str, config: Config) -> Job:
     return Job(
         verb=verb,
         experiment=config.experiment,
+        root=config.root,
         line=config.line,
         key=fingerprint([verb, settings])[:12],
         params=parameters(verb, config),

@@ -14,23 +14,33 @@ from __future__ import annotations
 import contextlib
 import getpass
 import logging
+import os
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import mlflow
 import yaml
-from mlflow.entities import RunStatus
+from filelock import FileLock
 from mlflow.environment_variables import MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT
-from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
-from mlflow.tracking import MlflowClient
 
-from jobs.tracking.pages import experiment_page, run_page
+from jobs.tracking.delivery import FAILED, FINISHED
+from jobs.tracking.pages import experiment_page, run_page, without_password
 from jobs.tracking.run import Run
-from jobs.tracking.tracker import beginning, experiment_id, explained, git_commit, tracking_uri
+from jobs.tracking.sender import Sender
+from jobs.tracking.spool import Record, Spool, new_spool, spools_folder
+from jobs.tracking.system import SystemMetrics
+from jobs.tracking.tracker import git_commit, tracking_uri
+from stableanimator.errors import StorageError
 
-_SAMPLING_S = 5
+log = logging.getLogger(__name__)
+
+_ONCE = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0", "MLFLOW_HTTP_REQUEST_TIMEOUT": "60"}
+"""The sender asks again by itself; a minute is what a large file may take."""
+_QUIET = {"mlflow": logging.WARNING, "mlflow.system_metrics": logging.WARNING, "mlflow.store.db": logging.CRITICAL}
+"""Of a locked file MLflow writes a traceback for each try."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -41,6 +51,8 @@ class Job:
     experiment: str
     key: str
     """A fingerprint of verb and configuration."""
+    root: str = ""
+    """Of its datasets, below which its runs are spooled; without one they are among the user's state files."""
     line: str = "main"
     """The line of experiments that it belongs to."""
     params: Mapping[str, Any] = field(default_factory=dict)
@@ -52,73 +64,90 @@ class Job:
 class JobRuns:
     """The runs that a job has begun. Use `job_runs`."""
 
-    def __init__(self, job: Job, uri: str, experiment: str) -> None:
+    def __init__(self, job: Job, uri: str, sender: Sender, folder: Path) -> None:
         self.outputs: dict[str, str] = {}
         """Ids of what the job recorded as made, by name."""
-        self._job, self._uri, self._experiment = job, uri, experiment
-        self._client = MlflowClient(tracking_uri=uri)
+        self._job, self._uri, self._sender, self._folder = job, uri, sender, folder
         self._open: dict[str, Run] = {}
-        self._monitors: list[SystemMetricsMonitor] = []
+        self._monitor = SystemMetrics(lambda: list(self._open.values()))
         self._started = time.monotonic()
 
     def open(self, variant: str | None = None, params: Mapping[str, Any] | None = None) -> Run:
         """A run, which ends with the job.
 
         An unfinished run of the same job and variant is continued, so a job that was killed and started again has
-        the same runs; finished ones are left alone.
+        the same runs; finished ones are left alone, and so are those of an equal job that is at work.
 
         Args:
             variant: what tells it from the job's other runs.
             params: what decides its numbers, where that is more than the job's settings.
 
         Raises:
-            ConfigError: the tracker does not answer, or does not let us write.
+            ConfigError: the tracker does not let us write.
+            StorageError: the disk of the spool is full.
         """
         job, name = self._job, self._job.verb if variant is None else f"{self._job.verb} {variant}"
-        with explained(self._uri):
-            run_id, continued = self._begin(f"{name} ({job.line})", {} if variant is None else {"variant": variant})
-        run = self._open[run_id] = Run(self._uri, run_id, self.outputs)
-        monitor = SystemMetricsMonitor(run_id, _SAMPLING_S, resume_logging=continued, tracking_uri=self._uri)
-        monitor.start()
-        self._monitors.append(monitor)
+        tags = self._tags({} if variant is None else {"variant": variant})
+        described = {
+            "uri": without_password(self._uri), "experiment": job.experiment, "name": f"{name} ({job.line})",
+            "started": time.time_ns() // 1_000_000, "tags": tags,
+        }  # fmt: skip
+        spool, lock = _spooled(self._folder, described)
+        run = Run(spool.folder, self.outputs)
         run.params(job.params if params is None else params)
         run.text(yaml.safe_dump(dict(job.settings), sort_keys=False, allow_unicode=True), "config.yaml")
+        self._sender.own(spool, lock)
+        run.run_id = self._sender.runs.get(spool.name)
+        self._open[spool.name] = run
+        if not self._monitor.is_alive():
+            self._monitor.start()
         return run
 
-    def _begin(self, name: str, tags: dict[str, str]) -> tuple[str, bool]:
-        """Id of a run that goes on or is new, and whether it goes on."""
+    def _tags(self, tags: dict[str, str]) -> dict[str, str]:
         job, commit = self._job, git_commit()
-        tags = {"line": job.line, "verb": job.verb, "job": job.key, **tags, "commit": _short(commit)}
-        tags |= {
+        return {
+            "line": job.line,
+            "verb": job.verb,
+            "job": job.key,
+            **tags,
+            "commit": _short(commit),
             "mlflow.source.name": f"jobs.{job.verb}",
             "mlflow.source.type": "JOB",
             "mlflow.source.git.commit": commit,
             "mlflow.user": _user(),
         }
-        finished = RunStatus.to_string(RunStatus.FINISHED)
-        for run in self._client.search_runs([self._experiment], f"tags.job = '{job.key}'"):
-            if run.info.run_name == name and run.info.status != finished:
-                self._client.update_run(run.info.run_id, RunStatus.to_string(RunStatus.RUNNING))
-                for tag, value in tags.items():
-                    self._client.set_tag(run.info.run_id, tag, value)
-                return run.info.run_id, True
-        return self._client.create_run(self._experiment, tags=tags, run_name=name).info.run_id, False
 
     @property
     def page(self) -> str:
-        """Where MLflow shows what the job has begun: its run, or, where there are several, the experiment's runs."""
+        """Where MLflow shows what the job has begun: its run, or, where there are several, the experiment's runs. Where
+        MLflow does not have it yet, its spool."""
+        known = [self._sender.runs[name] for name in self._open if name in self._sender.runs]
+        if not known or self._sender.experiment_id is None:
+            return f"not in MLflow yet: {self._folder}"
         if len(self._open) == 1:
-            return run_page(self._uri, self._experiment, *self._open)
-        return experiment_page(self._uri, self._experiment)
+            return run_page(self._uri, self._sender.experiment_id, *known)
+        return experiment_page(self._uri, self._sender.experiment_id)
 
-    def end(self, status: int) -> None:
-        """End all runs that were begun; those of a job that succeeded know how long it took."""
-        for monitor in self._monitors:
-            monitor.finish()
-        for run_id, run in self._open.items():
-            if status == RunStatus.FINISHED:
+    def end(self, status: str) -> None:
+        """End all runs that were begun, and say what is not sent. Those of a job that succeeded know its seconds."""
+        if self._monitor.is_alive():
+            self._monitor.finish()
+        for run in self._open.values():
+            if status == FINISHED:
                 run.metrics({"job_seconds": time.monotonic() - self._started})
-            self._client.set_terminated(run_id, RunStatus.to_string(status))
+            run.end(status)
+        unsent = self._sender.drain()
+        for name, run in self._open.items():
+            run.run_id = self._sender.runs.get(name)
+        if unsent is not None:
+            log.warning("%s", unsent)
+
+
+def _spooled(folder: Path, described: Record) -> tuple[Spool, FileLock | None]:
+    try:
+        return new_spool(folder, described)
+    except OSError as error:
+        raise StorageError(f"{folder} cannot be written ({error}); a job notes there what it logs") from error
 
 
 def _short(commit: str) -> str:
@@ -134,26 +163,36 @@ def _user() -> str:
         return "unknown"
 
 
+def quietly(uri: str) -> None:
+    """Tell MLflow where runs go, to ask once, and to say no more than we do."""
+    mlflow.set_tracking_uri(uri)  # for what takes no client, as external models
+    MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT.set(True)  # it would show passwords and open another page than ours
+    for name, value in _ONCE.items():
+        os.environ.setdefault(name, value)
+    for name, level in _QUIET.items():
+        logging.getLogger(name).setLevel(level)
+
+
 @contextlib.contextmanager
 def job_runs(job: Job) -> Iterator[JobRuns]:
     """What a job's work begins its runs with. They are finished when the block is, and failed where it raises.
 
+    A tracker that does not answer is waited for some seconds at the start and at the end, and never in between.
+
     Raises:
-        ConfigError: the tracker does not answer or does not let us in, or the experiment was deleted.
+        ConfigError: the tracker does not let us in or is none, or the experiment was deleted.
     """
     uri = tracking_uri()
-    mlflow.set_tracking_uri(uri)  # for what takes no client, as external models
-    MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT.set(True)  # it would show passwords and open another page than ours
-    for name in ("mlflow", "mlflow.system_metrics"):
-        logging.getLogger(name).setLevel(logging.WARNING)
-    with beginning(uri) as client:
-        runs = JobRuns(job, uri, experiment_id(client, job.experiment))
-    ended = RunStatus.FAILED
-    try:
-        yield runs
-        ended = RunStatus.FINISHED
-    finally:
-        runs.end(ended)
+    quietly(uri)
+    folder = spools_folder(job.root)
+    with Sender(uri, folder, job.experiment) as sender:
+        sender.greet()
+        runs, ended = JobRuns(job, uri, sender, folder), FAILED
+        try:
+            yield runs
+            ended = FINISHED
+        finally:
+            runs.end(ended)
 
 
 @contextlib.contextmanager

@@ -1,4 +1,4 @@
-"""Where runs are kept: a SQLite file or a server, its experiments, and what is said where it does not answer."""
+"""Where runs are kept: a SQLite file or a server, its experiments, and whose mistake it is where it does not answer."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from filelock import FileLock, Timeout
 from mlflow.entities import LifecycleStage
 from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
+from sqlalchemy.exc import SQLAlchemyError
 
 from jobs.tracking.pages import without_password
 from stableanimator.errors import ConfigError
@@ -20,8 +21,9 @@ IMPATIENT = {"MLFLOW_HTTP_REQUEST_TIMEOUT": "10", "MLFLOW_HTTP_REQUEST_MAX_RETRI
 """Variables under which MLflow's client asks once, where it would else go on for minutes."""
 _EXISTS = "RESOURCE_ALREADY_EXISTS"
 _REFUSALS = ("UNAUTHENTICATED", "PERMISSION_DENIED")
+_TIMEOUT, _TOO_MANY = 408, 429
 _LOCK_S = 300.0
-"""Seconds for which a job waits for others that are beginning; each takes one or two."""
+"""Seconds for which a sender waits for others that are beginning; each takes one or two."""
 
 
 def default_root() -> str:
@@ -41,7 +43,7 @@ def tracker_answers() -> str:
         ConfigError: it does not answer, does not let us in, or its file cannot be written.
     """
     uri = tracking_uri()
-    with beginning(uri) as client:
+    with explained(uri), beginning(uri) as client:
         client.search_experiments(max_results=1)
     return without_password(uri)
 
@@ -70,46 +72,78 @@ def git_commit() -> str:
 
 @contextlib.contextmanager
 def beginning(uri: str) -> Iterator[MlflowClient]:
-    """A client for a job's first words with the tracker, whose mistakes are the user's.
+    """A client for the first words with the tracker.
 
     One process at a time where the runs are in a SQLite file, whose tables the first one makes: MLflow does not guard
     that. A server makes its own.
 
     Raises:
-        ConfigError: it does not answer, does not let us in, or its file cannot be written.
+        MlflowException, SQLAlchemyError, OSError, Timeout: it does not answer, does not let us in, or its file cannot
+            be written.
     """
     database = _database(uri)
-    with explained(uri):
-        if database is not None:
-            database.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(f"{database}.lock", timeout=_LOCK_S) if database is not None else contextlib.nullcontext():
-            yield MlflowClient(tracking_uri=uri)
+    if database is not None:
+        database.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(f"{database}.lock", timeout=_LOCK_S) if database is not None else contextlib.nullcontext():
+        yield MlflowClient(tracking_uri=uri)
+
+
+def is_refused(error: Exception) -> bool:
+    """Whether the tracker will never take it: a request is wrong, or what it is about is gone."""
+    if not isinstance(error, MlflowException) or _locked_out(error):
+        return False
+    status = error.get_http_status_code()
+    return 400 <= status < 500 and status not in (_TIMEOUT, _TOO_MANY)
+
+
+def users_mistake(uri: str, error: Exception) -> ConfigError | None:
+    """What is wrong with the tracker, in one line, where that is sure: it does not let us in, it is none, its file
+    cannot be used, the experiment was deleted. None where it may pass by itself, as with networks and busy servers."""
+    if isinstance(error, ConfigError):
+        return error
+    if isinstance(error, MlflowException) and (_locked_out(error) or is_refused(error)):
+        return _explained(uri, error)
+    return _explained(uri, error) if is_file(uri) and not _passes(error) else None
+
+
+def _passes(error: Exception) -> bool:
+    """Of errors about a file."""
+    return isinstance(error, Timeout) or any(word in str(error) for word in ("locked", "full", "No space"))
+
+
+def _locked_out(error: MlflowException) -> bool:
+    return error.error_code in _REFUSALS or "not authenticated" in str(error)
 
 
 @contextlib.contextmanager
 def explained(uri: str) -> Iterator[None]:
-    """What goes wrong while a job's runs begin is said in one line.
+    """Whatever goes wrong with the tracker is said in one line.
 
     Raises:
         ConfigError: in place of what MLflow, the network and the disk raise.
     """
     try:
         yield
-    except (MlflowException, OSError, Timeout) as error:
-        raise ConfigError(_what_is_wrong(without_password(uri), error)) from error
+    except (MlflowException, SQLAlchemyError, OSError, Timeout) as error:
+        raise _explained(uri, error) from error
 
 
-def _what_is_wrong(shown: str, error: Exception) -> str:
-    reason = " ".join(str(error).split())[:200]
-    if isinstance(error, MlflowException) and (error.error_code in _REFUSALS or "not authenticated" in reason):
-        return (
+def _explained(uri: str, error: Exception) -> ConfigError:
+    shown, reason = without_password(uri), brief(error)
+    if isinstance(error, MlflowException) and _locked_out(error):
+        return ConfigError(
             f"the tracking server {shown} does not let us in ({reason}); set MLFLOW_TRACKING_USERNAME and "
             "MLFLOW_TRACKING_PASSWORD, or MLFLOW_TRACKING_TOKEN, or write ~/.mlflow/credentials, where the job runs"
         )
-    return (
+    return ConfigError(
         f"the tracking server {shown} does not answer ({reason}); start it with `mlflow server --host 0.0.0.0`, or "
         "name another in MLFLOW_TRACKING_URI where you submit"
     )
+
+
+def brief(error: Exception) -> str:
+    """What it says, as part of a line."""
+    return " ".join(str(error).split())[:200]
 
 
 def _database(uri: str) -> Path | None:

@@ -68,14 +68,14 @@ class Outcome:
         return f"{step} steps{since}"
 
 
-def run_training(task: TrainingTask, loop: LoopSettings, folder: RunFolder, tracking: tuple[str, str]) -> Outcome:
+def run_training(task: TrainingTask, loop: LoopSettings, folder: RunFolder, tracking: str) -> Outcome:
     """Train until `loop` says so, from the newest complete checkpoint in `folder` where there is one.
 
     Args:
         task: what is trained.
         loop: how long and how.
         folder: from `jobs.training.run_folder.claim`.
-        tracking: URI of the tracking server and id of the run that the first worker logs into.
+        tracking: folder of the run that the first worker logs into (`jobs.tracking.run.Run.folder`).
 
     Raises:
         ConfigError: the cluster cannot hold the workers.
@@ -99,7 +99,7 @@ def run_training(task: TrainingTask, loop: LoopSettings, folder: RunFolder, trac
     return Outcome(checkpoint=after, resumed_from=resumed_from, seconds=time.monotonic() - started)
 
 
-def _fit(task: TrainingTask, loop: LoopSettings, folder: RunFolder, tracking: tuple[str, str]) -> None:
+def _fit(task: TrainingTask, loop: LoopSettings, folder: RunFolder, tracking: str) -> None:
     """Start the workers, again where one died. What can be told in a line is no accident, and is not tried again."""
     wish = new_wish()
     for failures in itertools.count(1):
@@ -115,7 +115,7 @@ def _fit(task: TrainingTask, loop: LoopSettings, folder: RunFolder, tracking: tu
 
 
 def _trainer(
-    task: TrainingTask, loop: LoopSettings, folder: RunFolder, tracking: tuple[str, str], wish: ActorHandle
+    task: TrainingTask, loop: LoopSettings, folder: RunFolder, tracking: str, wish: ActorHandle
 ) -> TorchTrainer:
     engine = loop.engine
     on_gpu = engine.gpus_per_worker > 0
@@ -211,7 +211,7 @@ class _Session:
         task: TrainingTask,
         loop: LoopSettings,
         folder: RunFolder,
-        tracking: tuple[str, str],
+        tracking: str,
         rank: int,
         workers: int,
     ) -> None:

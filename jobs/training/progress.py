@@ -8,6 +8,7 @@ import time
 
 import torch
 
+from jobs.tracking.run import Run
 from jobs.training.settings import LoopSettings
 from jobs.training.task import Findings
 from pipelines import telemetry
@@ -22,16 +23,12 @@ class Progress:
         loop: of the training.
         total: its steps.
         first: steps done before.
-        tracking: URI of the tracking server and id of the run.
+        tracking: folder of the run.
         name: of the training, for whoever watches the cluster.
     """
 
-    def __init__(self, loop: LoopSettings, total: int, first: int, tracking: tuple[str, str], name: str) -> None:
-        # Imported here: MLflow takes seconds, and only the first worker logs.
-        from jobs.tracking.run import resume
-
-        uri, run_id = tracking
-        self._run = resume(run_id, uri)
+    def __init__(self, loop: LoopSettings, total: int, first: int, tracking: str, name: str) -> None:
+        self._run = Run(tracking)
         self._every, self._batch_size, self._total = loop.engine.log_every, loop.batch_size, total
         self._started, self._first = time.monotonic(), first
         self._steps: list[tuple[float, float, float]] = []

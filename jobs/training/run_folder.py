@@ -1,6 +1,7 @@
 """A training's folder: what it was started with, and its checkpoints.
 
     <root>/models/<name>/run.json                 what decides the result; a different one is refused
+    <root>/models/<name>/lease/                   the job at work there (pipelines.storage.lease)
     <root>/models/<name>/step_500/*.safetensors, config.json, deepspeed/, state.json
     <root>/models/<id>/manifest.json              a finished training as a collection: where its last checkpoint is
 
@@ -11,21 +12,25 @@ counts.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import os
 import shutil
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from jobs.training.keeping.checksums import checksums, damage
+from pipelines.storage.lease import Lease, held
 from pipelines.storage.store import Collection, Store, canonical_json, file_sha256, fingerprint
 from stableanimator.errors import CheckpointError, ConfigError, InputError
 
 log = logging.getLogger(__name__)
 
 STATE = "state.json"
+_DESCRIBED = "run.json"
 _SHOWN = 3
 
 
@@ -57,6 +62,8 @@ class RunFolder:
     """The folder of one training, on a filesystem that all machines of the cluster share."""
 
     path: Path
+    lease: Lease | None = None
+    """The right to write here, of a folder that was claimed."""
 
     @property
     def name(self) -> str:
@@ -101,8 +108,18 @@ class RunFolder:
         kept = self.checkpoints()[-1:]
         return f"{kept[0].folder} is kept" if kept else f"{self.path} has no checkpoint yet"
 
+    def require(self) -> None:
+        """Raises LeaseLost once another job has taken the training over."""
+        if self.lease is not None:
+            self.lease.require()
+
     def begin(self, step: int) -> Path:
-        """An empty folder for a checkpoint; what an interrupted one left there is removed."""
+        """An empty folder for a checkpoint; what an interrupted one left there is removed.
+
+        Raises:
+            LeaseLost: another job has taken the training over.
+        """
+        self.require()
         folder = self.step_folder(step)
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
@@ -110,7 +127,12 @@ class RunFolder:
 
     def complete(self, state: dict[str, Any], keep_last: int) -> None:
         """Declare the checkpoint of `state["step"]` complete, then delete all but the newest `keep_last`, and what
-        interrupted and damaged ones left."""
+        interrupted and damaged ones left.
+
+        Raises:
+            LeaseLost: another job has taken the training over.
+        """
+        self.require()
         folder = self.step_folder(state["step"])
         state = {**state, "files": checksums(folder, left_out=STATE)}
         _write_json(folder / STATE, {**state, "sha256": fingerprint(state)})
@@ -123,8 +145,9 @@ class RunFolder:
                 shutil.rmtree(folder)
 
 
-def claim(root: str, kind: str, name: str | None, content: dict[str, Any]) -> RunFolder:
-    """The folder of the training that `content` decides, made if it is new.
+@contextlib.contextmanager
+def claim(root: str, kind: str, name: str | None, content: dict[str, Any]) -> Iterator[RunFolder]:
+    """The folder of the training that `content` decides, made if it is new, and one job's while the block lasts.
 
     Args:
         root: the dataset's root; so far a folder that all machines share.
@@ -133,7 +156,7 @@ def claim(root: str, kind: str, name: str | None, content: dict[str, Any]) -> Ru
         content: settings and inputs that decide the result, JSON-like.
 
     Raises:
-        ConfigError: the root is a URI, or the name belongs to a training of other content.
+        ConfigError: the root is a URI, the name belongs to a training of other content, or a job is at work there.
     """
     if "://" in root:
         raise ConfigError(
@@ -142,16 +165,29 @@ def claim(root: str, kind: str, name: str | None, content: dict[str, Any]) -> Ru
         )
     content = json.loads(canonical_json(content))
     run = RunFolder(Path(root) / kind / (name or fingerprint(content)[:12]))
-    described = run.path / "run.json"
-    if described.exists():
-        differing = _differences(json.loads(described.read_text()), content)
-        if differing:
-            shown = "; ".join(differing[:_SHOWN]) + ("; …" if len(differing) > _SHOWN else "")
-            raise ConfigError(f"name {run.name!r} belongs to another training ({shown}); choose another name")
-    else:
-        run.path.mkdir(parents=True, exist_ok=True)
-        _write_json(described, content)
-    return run
+    _require_same(run, content)
+    with held(run.path, _this_job()) as lease:
+        if not _require_same(run, content):
+            _write_json(run.path / _DESCRIBED, content)
+        yield replace(run, lease=lease)
+
+
+def _require_same(run: RunFolder, content: dict[str, Any]) -> bool:
+    """Whether the folder is this training's already. Raises ConfigError where it is another's."""
+    described = run.path / _DESCRIBED
+    if not described.exists():
+        return False
+    differing = _differences(json.loads(described.read_text()), content)
+    if differing:
+        shown = "; ".join(differing[:_SHOWN]) + ("; …" if len(differing) > _SHOWN else "")
+        raise ConfigError(f"name {run.name!r} belongs to another training ({shown}); choose another name")
+    return True
+
+
+def _this_job() -> str:
+    """As Ray calls it, where it was submitted."""
+    told = json.loads(os.environ.get("RAY_JOB_CONFIG_JSON_ENV_VAR", "{}"))
+    return f"job {told.get('metadata', {}).get('job_submission_id', 'without a job server')}"
 
 
 def commit(store: Store, kind: str, run: RunFolder, content: dict[str, Any], build: dict[str, Any]) -> Collection:
@@ -161,9 +197,11 @@ def commit(store: Store, kind: str, run: RunFolder, content: dict[str, Any], bui
         InputError: there is no complete checkpoint.
         CheckpointError: it is damaged.
         DivergedError: its weights are no finite numbers.
+        LeaseLost: another job has taken the training over.
     """
     from jobs.training.keeping.soundness import require_finite  # here: torch takes seconds
 
+    run.require()
     newest = run.newest()
     if newest is None:
         raise InputError(f"{run.path} has no complete checkpoint")

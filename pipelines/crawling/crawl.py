@@ -17,6 +17,7 @@ from collections import Counter
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,7 @@ from pipelines.crawling.guarded_http import STOPPED
 from pipelines.crawling.settings import CrawlSettings
 from pipelines.crawling.source_lists import RIGHTS, Listed, list_sources
 from pipelines.progress import track
+from pipelines.storage.part_rows import while_others_merge
 from pipelines.storage.store import Store, file_sha256, fingerprint, media_path
 from pipelines.storage.tables import SOURCES
 from stableanimator.errors import FetchError
@@ -230,8 +232,8 @@ def _remembered(store: Store, settings: CrawlSettings, listed: Iterable[Listed])
             paths = [path for path in store.part_paths(_FAMILY, part_key) if path.split("/")[-2] in groups]
             return [row for part in pool.map(store.read_part, paths) if part is not None for row in part.to_pylist()]
 
-        failed = [] if settings.retry_failed else rows_of(_failures_key(settings))
-        fetched = rows_of(_FETCHED)
+        failed = [] if settings.retry_failed else while_others_merge(partial(rows_of, _failures_key(settings)))
+        fetched = while_others_merge(partial(rows_of, _FETCHED))
         paths = [media_path(row["video_id"], row["extension"]) for row in fetched]
         stored = [row for row, there in zip(fetched, pool.map(store.exists, paths), strict=True) if there]
     return {row["source_uri"]: row for row in (*failed, *stored)}

@@ -13,13 +13,13 @@ from __future__ import annotations
 import hashlib
 import itertools
 import logging
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from pipelines.progress import track
 from pipelines.storage.parquet_files import parquet_bytes
-from pipelines.storage.part_rows import MERGED, DamagedPart, merged_prefix, rows_beginning
+from pipelines.storage.part_rows import MERGED, DamagedPart, merged_prefix, rows_beginning, while_others_merge
 from pipelines.storage.store import Store, StoredFile
 from pipelines.storage.tables import MEASURES, SHOTS, SOURCES, THUMBNAILS
 from stableanimator.errors import StableAnimatorError
@@ -61,22 +61,37 @@ class Merge:
 def settle(store: Store, keys: Iterable[tuple[str, str]]) -> list[Merge]:
     """Merge the parts of single videos of those keys that have many. What was merged before is left as it is."""
     merges = []
+
+    def loose(family: str, key: str) -> list[StoredFile]:
+        found = [part for part in store.parts(family, key) if not _is_merged(part)]
+        return found if len(found) >= ENOUGH else []
+
     for family, key in keys:
-        loose = [part for part in store.parts(family, key) if not _is_merged(part)]
-        if len(loose) >= ENOUGH:
-            merges.append(_merge(store, family, key, loose))
+        merges += _merged(store, family, key, loose)
     return merges
 
 
 def compact(store: Store, *, keys: Iterable[tuple[str, str]] | None = None) -> list[Merge]:
     """Merge all parts of every key, or of these, that are more than there need to be."""
     merges = []
+
+    def many(family: str, key: str) -> list[StoredFile]:
+        parts = store.parts(family, key)
+        enough = len(parts) <= 16 ** _digits(family, parts) and all(_is_merged(part) for part in parts)
+        return [] if enough else parts
+
     for family, key in store.part_keys() if keys is None else keys:
         if family in _SCHEMAS:
-            parts = store.parts(family, key)
-            if len(parts) > 16 ** _digits(family, parts) or not all(_is_merged(part) for part in parts):
-                merges.append(_merge(store, family, key, parts))
+            merges += _merged(store, family, key, many)
     return merges
+
+
+def _merged(store: Store, family: str, key: str, listed: Callable[[str, str], list[StoredFile]]) -> list[Merge]:
+    def merge() -> list[Merge]:
+        parts = listed(family, key)
+        return [_merge(store, family, key, parts)] if parts else []
+
+    return while_others_merge(merge)
 
 
 def mend_part(store: Store, path: str) -> None:

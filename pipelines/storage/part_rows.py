@@ -10,6 +10,7 @@ merged one is taken; rows of one key are equal wherever they lie. What is damage
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from collections import OrderedDict
 from collections.abc import Callable, Collection, Sequence
@@ -17,7 +18,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -29,6 +30,8 @@ from pipelines.storage.store import Store, StoredFile
 from stableanimator.errors import StableAnimatorError
 
 log = logging.getLogger(__name__)
+
+_T = TypeVar("_T")
 
 MERGED = "merged"
 """The group of parts that hold many videos; a name there begins with the characters that their ids begin with."""
@@ -76,18 +79,24 @@ def find_rows(
         columns: of `schema`; the rest is not read.
         videos: look for the rows of these alone; others may come as well. None: all.
     """
-    for attempt in range(_TRIES):
+    wanted = _may_hold(videos) if videos is not None and len(videos) <= _FEW else _always
+
+    def read() -> PartRows:
         parts = _parts(store, family, key, videos)
-        wanted = _may_hold(videos) if videos is not None and len(videos) <= _FEW else _always
-        try:
-            with ThreadPoolExecutor(min(_READERS, max(1, len(parts)))) as pool:
-                read = partial(_read_groups, store, columns=columns, wanted=wanted)
-                found = list(pool.map(read, [part.path for part in parts]))
-            break
-        except FileNotFoundError:  # merged by another process since they were listed
-            if attempt == _TRIES - 1:
-                raise
-    return _sorted_once(schema, columns, parts, found)
+        with ThreadPoolExecutor(min(_READERS, max(1, len(parts)))) as pool:
+            groups = partial(_read_groups, store, columns=columns, wanted=wanted)
+            found = list(pool.map(groups, [part.path for part in parts]))
+        return _sorted_once(schema, columns, parts, found)
+
+    return while_others_merge(read)
+
+
+def while_others_merge(work: Callable[[], _T]) -> _T:
+    """Work that lists parts and reads them: again where another process merged one away in between."""
+    for _ in range(_TRIES - 1):
+        with contextlib.suppress(FileNotFoundError):
+            return work()
+    return work()
 
 
 def _parts(store: Store, family: str, key: str, videos: Collection[str] | None) -> list[StoredFile]:

@@ -8,7 +8,7 @@
 
 Every Parquet part is named by the SHA-256 of its own bytes, and a manifest's folder by the SHA-256 of the manifest.
 So a file that was cut short does not match its name and does not exist for a reader; writing it again gives the same
-name and the same bytes. Nothing relies on rename, append or overwrite: any filesystem of `pyarrow.fs` will do.
+name and the same bytes. No reader relies on rename, append or overwrite: any filesystem of `pyarrow.fs` will do.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ import pyarrow.fs as pafs
 import pyarrow.parquet as pq
 
 from pipelines.storage.parquet_files import ParquetFile, named_files, open_parquet, parquet_bytes
+from pipelines.storage.whole_files import write_whole
 from stableanimator.errors import FULL, ConfigError, InputError, StorageError
 
 log = logging.getLogger(__name__)
@@ -162,29 +163,15 @@ class Store:
         self._write(path, [data])
 
     def _write(self, path: str, chunks: Iterable[bytes]) -> None:
-        full = self._full(path)
         try:
-            with self._open_output(full) as stream:
-                for chunk in chunks:
-                    stream.write(chunk)
+            write_whole(self.filesystem, self._full(path), chunks)
         except OSError as error:
             if error.errno not in FULL:
                 raise
-            with contextlib.suppress(OSError):
-                self.filesystem.delete_file(full)
             raise StorageError(
                 f"{self.root} is full ({os.strerror(error.errno)}, while writing {path}); free some space and run the "
                 "job again: what was committed is kept"
             ) from error
-
-    def _open_output(self, full: str) -> pa.NativeFile:
-        folder = full.rsplit("/", 1)[0]
-        self.filesystem.create_dir(folder, recursive=True)
-        try:
-            return self.filesystem.open_output_stream(full)
-        except FileNotFoundError:  # another process has just taken the folder away, since it was empty
-            self.filesystem.create_dir(folder, recursive=True)
-            return self.filesystem.open_output_stream(full)
 
     def delete(self, path: str) -> None:
         """Delete a file, and its folder where that is empty then. A file that is gone already is no error."""

@@ -18,6 +18,7 @@ import torch
 from mlflow.tracking import MlflowClient
 
 from jobs.tracking.runs import Job, job_run
+from jobs.tracking.tracker import tracking_uri
 from jobs.training import run_folder
 from jobs.training.align_task import AlignTask
 from jobs.training.denoiser_task import DenoiserTask
@@ -75,11 +76,14 @@ Trained = tuple[Outcome, RunFolder, dict[str, list[float]]]
 
 def _train(shards: Collection, settings: TrainSettings) -> Trained:
     """Train, and read the figures of every step back from MLflow."""
-    folder = run_folder.claim(shards.store.root, "models", settings.name, {"name": settings.name})
     task = DenoiserTask(settings, MODEL, shards, None, {"told": "to people"})
-    with job_run(Job(verb="train", experiment="loop", key=settings.name or "")) as run:
-        outcome = run_training(task, settings.loop, folder, (run.uri, run.run_id))
-    client = MlflowClient(tracking_uri=run.uri)
+    root = shards.store.root
+    with (
+        run_folder.claim(root, "models", settings.name, {"name": settings.name}) as folder,
+        job_run(Job(verb="train", experiment="loop", key=settings.name or "", root=root)) as run,
+    ):
+        outcome = run_training(task, settings.loop, folder, run.folder)
+    client = MlflowClient(tracking_uri=tracking_uri())
     figures = {}
     for name in ("loss", "gradient_norm", "learning_rate", "validation_loss"):
         history = client.get_metric_history(run.run_id, name)
@@ -228,11 +232,13 @@ def test_what_a_task_finds_at_a_validation_is_told_once_with_its_step(cluster: s
         evaluation=EvaluationSettings(methods=("none", "learned"), clips=3, drives_per_clip=1, worst=1),
     )
     task = AlignTask(settings, [], [], [], {})
-    folder = run_folder.claim(str(tmp_path), "aligners", "found", {})
-    with job_run(Job(verb="align", experiment="loop", key="found")) as run:
+    with (
+        run_folder.claim(str(tmp_path), "aligners", "found", {}) as folder,
+        job_run(Job(verb="align", experiment="loop", key="found", root=str(tmp_path))) as run,
+    ):
         loop = LoopSettings(steps=4, batch_size=8, learning_rate=1e-2, engine=engine)
-        outcome = run_training(task, loop, folder, (run.uri, run.run_id))
-    client = MlflowClient(tracking_uri=run.uri)
+        outcome = run_training(task, loop, folder, run.folder)
+    client = MlflowClient(tracking_uri=tracking_uri())
     history = client.get_metric_history(run.run_id, "dis_learned_clip")
     assert [point.step for point in history] == [2, 4]
     assert history[0].value != history[1].value

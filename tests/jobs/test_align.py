@@ -13,6 +13,7 @@ from mlflow.tracking import MlflowClient
 from jobs.align import deciding, run
 from jobs.running.config import Config, load
 from jobs.tracking.runs import Job, job_run
+from jobs.tracking.tracker import tracking_uri
 from jobs.training.settings import AlignEngineSettings, AlignJobSettings
 from pipelines.storage.store import Collection, Store
 from stableanimator.alignment.aligner_folder import load_aligner_folder
@@ -89,7 +90,7 @@ def test_from_a_release_to_an_aligner(
     assert collection.manifest["folder"] == "aligners/short/step_4"
     assert load_aligner_folder(folder / "step_4").settings.width == 8
 
-    client = MlflowClient(tracking_uri=job.uri)
+    client = MlflowClient(tracking_uri=tracking_uri())
     logged = client.get_run(job.run_id)
     for name in ("dis_learned_clip", "dis_svd_frame", "validation_loss"):
         history = client.get_metric_history(job.run_id, name)

@@ -126,10 +126,10 @@ def configuration(tmp_path: Path, *overrides: str) -> Config:
 
 def untrained_aligner(root: str) -> Collection:
     settings, content = AlignerSettings(width=8, heads=2), {"untrained": True}
-    folder = run_folder.claim(root, "aligners", "mine", content)
-    save_aligner_folder(folder.begin(1), settings, Aligner(settings).state_dict(), {})
-    folder.complete({"step": 1, "total_steps": 1}, keep_last=1)
-    return run_folder.commit(Store(root), "aligners", folder, content, {})
+    with run_folder.claim(root, "aligners", "mine", content) as folder:
+        save_aligner_folder(folder.begin(1), settings, Aligner(settings).state_dict(), {})
+        folder.complete({"step": 1, "total_steps": 1}, keep_last=1)
+        return run_folder.commit(Store(root), "aligners", folder, content, {})
 
 
 @pytest.fixture(scope="module")

@@ -151,4 +151,4 @@ def test_a_picture_that_was_damaged_is_made_again_in_the_same_run(tmp_path: Path
 def test_without_its_section_there_is_nothing_to_do(tmp_path: Path):
     config = Config(experiment="curation", root=str(tmp_path))
     with pytest.raises(ConfigError, match=r"curate\.crawl\.sources"):
-        curate.run(config, Run(f"sqlite:///{tmp_path}/mlflow.db", "unused"))
+        curate.run(config, Run(tmp_path / "unused"))

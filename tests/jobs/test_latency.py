@@ -12,6 +12,7 @@ from jobs import latency
 from jobs.pairs.settings import LatencySettings
 from jobs.running.config import Config, load
 from jobs.tracking.runs import Job, job_run
+from jobs.tracking.tracker import tracking_uri
 from stableanimator.errors import CheckpointError
 from stableanimator.paths import local_path
 
@@ -32,7 +33,7 @@ def test_every_variant_is_timed_and_face_optimisation_costs_time(config: Config)
     with job_run(Job(verb="latency", experiment="test", key="key")) as run:
         told = latency.run(config, run)
     assert "2 frames of 96x96: " in told
-    logged = MlflowClient(tracking_uri=run.uri).get_run(run.run_id).data
+    logged = MlflowClient(tracking_uri=tracking_uri()).get_run(run.run_id).data
     for name in ("plain", "hjb"):
         least, median, most = (logged.metrics[f"{name}/latency_seconds{end}"] for end in ("_low", "", "_high"))
         assert 0 < least <= median <= most

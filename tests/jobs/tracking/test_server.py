@@ -18,6 +18,7 @@ from jobs.running import entry
 from jobs.running.config import Config
 from jobs.tracking.run import Run
 from jobs.tracking.runs import Job, job_run, job_runs
+from jobs.tracking.stored import StoredRun
 from jobs.tracking.tracker import tracker_answers
 from stableanimator.errors import ConfigError
 
@@ -68,11 +69,12 @@ def test_all_that_a_job_logs_goes_through_the_server(admin: str, tmp_path: Path)
         training.picture(np.zeros((8, 8, 3), np.uint8), "worst.png")
         training.table("rows", [{"name": "x", "value": 1.0}])
         training.file(tmp_path / "film.mp4", "videos")
-        made = training.makes_model("model", "small", "cd" * 32, "/models/small", 3)
+        training.makes_model("model", "small", "cd" * 32, "/models/small", 3)
     with job_runs(Job(verb="evaluate", experiment="lab", key="e")) as runs:
         for name, psnr in (("plain", 20.0), ("hjb", 21.0)):
             run = runs.open(name)
-            run.metrics({"psnr": psnr, "psnr_low": psnr - 1}, model_id=run.judges_model("cd" * 32))
+            run.judges_model("cd" * 32)
+            run.metrics({"psnr": psnr, "psnr_low": psnr - 1}, model="cd" * 32)
         assert runs.page == f"{admin}/#/experiments/1/runs?workflowType=machine_learning"
 
     client = MlflowClient(tracking_uri=admin)
@@ -81,7 +83,8 @@ def test_all_that_a_job_logs_goes_through_the_server(admin: str, tmp_path: Path)
     assert (stored.data.params, stored.data.metrics["loss"]) == ({"seed": "3"}, 0.25)
     kept = {each.path for each in client.list_artifacts(training.run_id)}
     assert kept == {"config.yaml", "rows.json", "videos", "worst.png"}
-    assert training.artifact("videos/film.mp4") == b"film"
+    assert StoredRun(training.run_id).artifact("videos/film.mp4") == b"film"
+    (made,) = [each.model_id for each in stored.outputs.model_outputs]
     assert {metric.value for metric in client.get_logged_model(made).metrics} == {19.0, 20.0, 21.0}
     assert client.get_run(run.run_id).data.params == {}
 

@@ -33,10 +33,10 @@ def store(tmp_path: Path) -> Store:
 
 def test_an_aligner_of_the_store_is_found_by_its_id_by_its_beginning_and_as_the_newest(store: Store) -> None:
     content = {"release": "abc"}
-    run = run_folder.claim(store.root, "aligners", "mine", content)
-    write_aligner(run.begin(3))
-    run.complete({"step": 3, "total_steps": 3}, keep_last=1)
-    collection = run_folder.commit(store, "aligners", run, content, {})
+    with run_folder.claim(store.root, "aligners", "mine", content) as run:
+        write_aligner(run.begin(3))
+        run.complete({"step": 3, "total_steps": 3}, keep_last=1)
+        collection = run_folder.commit(store, "aligners", run, content, {})
     for which in (collection.id, collection.id[:8], "latest"):
         assert aligner_folder(store, which) == (collection.id, run.path / "step_3")
 

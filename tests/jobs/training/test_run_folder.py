@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,8 @@ import pytest
 from safetensors.numpy import save_file
 
 from jobs.training.run_folder import RunFolder, claim, commit, trained_folder
+from pipelines.storage import lease
+from pipelines.storage.lease import LeaseLost
 from pipelines.storage.store import Store, fingerprint
 from stableanimator.errors import CheckpointError, ConfigError, DivergedError, InputError
 
@@ -25,25 +28,51 @@ def _checkpoint(run: RunFolder, step: int, total: int = 9, keep_last: int = 9, w
 
 
 def test_a_name_belongs_to_one_training(tmp_path: Path) -> None:
-    first = claim(str(tmp_path), "models", "mine", CONTENT)
-    assert first.path == tmp_path / "models" / "mine"
-    assert claim(str(tmp_path), "models", "mine", CONTENT) == first
+    for _ in range(2):
+        with claim(str(tmp_path), "models", "mine", CONTENT) as run:
+            assert run.path == tmp_path / "models" / "mine"
     other = {**CONTENT, "train": {**CONTENT["train"], "rate": 2e-5}}  # type: ignore[dict-item]
-    with pytest.raises(
-        ConfigError, match=r"name 'mine' belongs to another training \(train.rate 1e-05 there, 2e-05 here"
-    ):
-        claim(str(tmp_path), "models", "mine", other)
+    told = r"name 'mine' belongs to another training \(train.rate 1e-05 there, 2e-05 here"
+    with pytest.raises(ConfigError, match=told), claim(str(tmp_path), "models", "mine", other):
+        pass
+
+
+def test_one_job_works_in_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lease, "_BEAT_S", 0.1)
+    monkeypatch.setattr(lease, "_LOOK_S", 0.1)
+    with claim(str(tmp_path), "models", "mine", CONTENT):
+        told = rf"{tmp_path}/models/mine is in use by job \S.*, process {os.getpid()} on \S+, since \d{{4}}-"
+        with pytest.raises(ConfigError, match=told), claim(str(tmp_path), "models", "mine", CONTENT):
+            pass
+        with claim(str(tmp_path), "models", "other", CONTENT):  # another training is none of its business
+            pass
+
+
+def test_who_was_taken_for_dead_writes_nothing_more(tmp_path: Path) -> None:
+    with claim(str(tmp_path), "models", "mine", CONTENT) as run:
+        kept, half = _checkpoint(run, 2), run.begin(4)
+        assert run.lease is not None
+        (run.path / "lease" / f"{run.lease.number + 1:08d}.json").write_text("{}")  # as another job makes it
+        for write in (lambda: run.begin(2), lambda: run.complete({"step": 4, "total_steps": 9}, 1)):
+            with pytest.raises(LeaseLost, match=f"{run.path} was taken over"):
+                write()
+        with pytest.raises(LeaseLost):
+            commit(Store(str(tmp_path)), "models", run, CONTENT, {})
+    assert (kept / "unet.safetensors").exists()
+    assert list(half.iterdir()) == []
 
 
 def test_without_a_name_the_content_names_the_folder(tmp_path: Path) -> None:
-    run = claim(str(tmp_path), "models", None, CONTENT)
-    assert run.name == fingerprint(CONTENT)[:12]
-    assert claim(str(tmp_path), "models", None, {**CONTENT, "shards": "other"}).name != run.name
+    other = {**CONTENT, "shards": "other"}
+    with claim(str(tmp_path), "models", None, CONTENT) as run, claim(str(tmp_path), "models", None, other) as another:
+        assert run.name == fingerprint(CONTENT)[:12]
+        assert another.name != run.name
 
 
 def test_a_remote_root_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="cannot be written to s3://bucket/data yet"):
-        claim("s3://bucket/data", "models", None, CONTENT)
+    told = "cannot be written to s3://bucket/data yet"
+    with pytest.raises(ConfigError, match=told), claim("s3://bucket/data", "models", None, CONTENT):
+        pass
 
 
 def test_only_complete_checkpoints_count_and_old_ones_go(tmp_path: Path) -> None:
@@ -69,7 +98,8 @@ def test_what_an_interrupted_checkpoint_left_is_removed(tmp_path: Path) -> None:
 
 def test_a_finished_training_is_found_as_a_collection(tmp_path: Path) -> None:
     store = Store(str(tmp_path))
-    run = claim(str(tmp_path), "models", "mine", CONTENT)
+    with claim(str(tmp_path), "models", "mine", CONTENT) as run:
+        pass
     with pytest.raises(InputError, match="no complete checkpoint"):
         commit(store, "models", run, CONTENT, {})
     folder = _checkpoint(run, 9)

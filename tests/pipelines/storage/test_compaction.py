@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ import pyarrow as pa
 import pytest
 
 from pipelines.storage import compaction
-from pipelines.storage.compaction import compact, mend_part, settle
+from pipelines.storage.compaction import Merge, compact, mend_part, settle
 from pipelines.storage.part_rows import RowReader, find_rows
 from pipelines.storage.store import Store, StoredFile
 from pipelines.storage.tables import PEOPLE, SOURCES
@@ -122,6 +123,30 @@ def test_a_merged_part_that_was_cut_short_while_written_is_not_there(store: Stor
             compact(store)
     assert _everything(store) == before
     compact(store)
+    assert _everything(store) == before
+    assert len(_files(store)) == 1
+
+
+@pytest.mark.parametrize("merge", [compact, lambda store: settle(store, [(FAMILY, KEY)])])
+def test_two_merges_at_once_lose_and_double_nothing(
+    store: Store, merge: Callable[[Store], list[Merge]], monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(compaction, "ENOUGH", 40)
+    before = _everything(store)
+
+    class Overtaken(Store):
+        """Another process merges everything between this one's listing and its reading, once."""
+
+        overtaken = False
+
+        def parts(self, family: str, key: str, group: str = "") -> list[StoredFile]:
+            listed = super().parts(family, key, group)
+            if not self.overtaken:
+                self.overtaken = True
+                compact(Store(self.root))
+            return listed
+
+    assert merge(Overtaken(store.root)) == []
     assert _everything(store) == before
     assert len(_files(store)) == 1
 

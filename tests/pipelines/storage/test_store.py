@@ -121,6 +121,25 @@ def test_a_full_disk_is_told_in_one_line_and_leaves_nothing(tmp_path: Path):
     assert store.write_part("shots", "key", "v", TABLE)["rows"] == 2
 
 
+def test_what_is_whole_stays_whole_while_it_is_written_again(tmp_path: Path):
+    store = Store(str(tmp_path))
+    part = store.write_part("shots", "key", "v", TABLE)
+    whole = store.read_bytes(part["path"])
+
+    def killed() -> Iterator[bytes]:
+        yield whole[:9]
+        assert store.read_bytes(part["path"]) == whole  # what another job reads meanwhile
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        store._write(part["path"], killed())
+    assert store.read_bytes(part["path"]) == whole
+    with _files_of_at_most(500), pytest.raises(StorageError):
+        store.write_part("shots", "key", "v", TABLE)
+    assert store.read_bytes(part["path"]) == whole
+    assert store.part_paths("shots", "key") == [part["path"]]
+
+
 def test_a_full_temporary_folder_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
     monkeypatch.setattr("pipelines.storage.parquet_files._IN_MEMORY", 10)
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))

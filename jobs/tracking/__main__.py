@@ -1,0 +1,46 @@
+"""`python -m jobs.tracking FOLDER`: send what jobs logged while the tracker did not answer.
+
+Reads the folder that they named, `<root>/tracking`, and MLFLOW_TRACKING_URI; what was logged for another tracker stays.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from jobs.tracking.runs import quietly
+from jobs.tracking.sender import Sender
+from jobs.tracking.tracker import tracking_uri
+from stableanimator.errors import UserError
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Returns 0, or 2 with a line that says what is still not sent."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s: %(message)s", datefmt="%H:%M:%S")
+    parser = argparse.ArgumentParser(prog="python -m jobs.tracking", description=__doc__.splitlines()[0])
+    parser.add_argument("folder", type=Path, help="of the spools: what the job named, <root>/tracking")
+    folder = parser.parse_args(argv).folder
+    uri = tracking_uri()
+    quietly(uri)
+    try:
+        with Sender(uri, folder) as sender:
+            sender.greet()
+            left = sender.drain()
+            while left is not None and (now := sender.drain()) is not None and now.records < left.records:
+                left = now
+            unsent = sender.drain() if left is not None else None
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    if unsent is not None:
+        print(f"error: {unsent}", file=sys.stderr)
+        return 2
+    print(f"all of {folder} is sent")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
