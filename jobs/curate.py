@@ -50,7 +50,8 @@ def run(config: Config, run: Run) -> str:
     _record(run, release, benchmark, measured)
     counts = release.manifest["counts"]
     pairs = benchmark.manifest["tables"]["pairs"]["rows"]
-    log.info("report: %s/report.html; benchmark set of %d pairs: %s", release.uri, pairs, benchmark.uri)
+    report = store.uri(f"{release.folder}/report.html")
+    log.info("report: %s; benchmark set of %d pairs: %s", report, pairs, benchmark.uri)
     shots, listed = counts["shots"], counts["sources"]["listed"]
     return f"accepted {shots['accept']} of {shots['total']} shots from {listed} sources: {release.uri}"
 

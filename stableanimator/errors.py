@@ -10,6 +10,7 @@
     ├── RowError             one row is bad: it becomes a row with a reason, and the run goes on
     │   ├── FetchError       a source that could not be fetched
     │   ├── DecodeError      a file that holds no frames we can decode
+    │   ├── GoneError        a file that is gone or changed since the job was planned
     │   └── PersonError      a picture or clip without the person, face or pose that is needed
     └── DecodeTimeout        a decoder gave no answer: no row is remembered, since a busy machine may be the cause
 
@@ -66,6 +67,11 @@ class FetchError(RowError):
 
 class DecodeError(RowError):
     """A file without frames that we can decode."""
+
+
+class GoneError(RowError):
+    """A file that is not what it was when the job was planned (`not_found`, `changed`). It may come back, so nothing
+    remembers it."""
 
 
 class PersonError(RowError):
