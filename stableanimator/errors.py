@@ -14,14 +14,19 @@
     │   └── PersonError      a picture or clip without the person, face or pose that is needed
     └── DecodeTimeout        a decoder gave no answer: no row is remembered, since a busy machine may be the cause
 
-Each message says what is wrong, where, and what to do.
+Each message says what is wrong, where, and what to do; secrets that other libraries' words bring along are taken out.
 """
 
 from __future__ import annotations
 
+from stableanimator.redaction import redacted
+
 
 class StableAnimatorError(Exception):
     """Root of the tree in the module's docstring."""
+
+    def __init__(self, *arguments: object) -> None:
+        super().__init__(*(redacted(each) if isinstance(each, str) else each for each in arguments))
 
 
 class UserError(StableAnimatorError):
@@ -54,7 +59,7 @@ class RowError(StableAnimatorError):
     def __init__(self, reason: str, detail: str = "") -> None:
         super().__init__(f"{reason}: {detail}" if detail else reason)
         self.reason = reason
-        self.detail = detail
+        self.detail = redacted(detail)
 
     def __reduce__(self) -> tuple[type[RowError], tuple[str, str]]:
         # Exceptions pickle by their message; ours are rebuilt from both parts across processes.
@@ -96,4 +101,4 @@ def row_error(error: Exception, unexpected: str) -> RowError:
     if isinstance(error, RowError):
         return error
     reason = "decode_timeout" if isinstance(error, DecodeTimeout) else unexpected
-    return RowError(reason, " ".join(f"{type(error).__name__}: {error}".split())[:300])
+    return RowError(reason, " ".join(redacted(f"{type(error).__name__}: {error}").split())[:300])

@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from jobs.animate_one.request import SMALL, request
 from jobs.running import entry
 from stableanimator.errors import InputError, RowError
+from stableanimator.redaction import log_to_stderr
 
 log = logging.getLogger(__name__)
 
@@ -39,7 +40,7 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Returns the exit code; a user's mistake is one line on stderr."""
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    log_to_stderr("%(message)s")
     given = _arguments(argv)
     try:
         asked = request(

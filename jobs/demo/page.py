@@ -27,6 +27,7 @@ from pipelines.releases.rule_columns import reason_text
 from pipelines.storage.store import Collection, Store
 from stableanimator.media.side_by_side import sheet
 from stableanimator.media.video import VideoReader
+from stableanimator.redaction import redacted
 
 METRICS = {
     "pck_moved_05": "joints that moved, found within 5 % of stature (PCK)",
@@ -77,7 +78,7 @@ def write_page(config: Config, steps: Sequence[Step], path: Path) -> None:
         people=len(set(people.values())),
         curves=_curves(runs),
         steps=steps,
-        tracking=tracking_uri(),
+        tracking=redacted(tracking_uri()),
         root=config.root,
     )
     path.write_text(html, encoding="utf-8")

@@ -26,6 +26,7 @@ from jobs.running import entry
 from jobs.running.config import Config, load
 from pipelines.releases.diff import ReleaseDiff
 from pipelines.storage.store import Collection, Store
+from stableanimator.redaction import log_to_stderr
 
 
 def run(config: Config) -> str:
@@ -91,7 +92,7 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Returns 0, 2 for the user's mistake (one line on stderr), or 1 (with a traceback)."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s: %(message)s", datefmt="%H:%M:%S")
+    log_to_stderr()
     arguments = _arguments(argv)
     try:
         config = load(arguments.config, arguments.overrides)

@@ -20,6 +20,7 @@ from jobs.running.resources import resources
 from pipelines import telemetry
 from pipelines.storage.store import fingerprint
 from stableanimator.errors import UserError, WeightsError
+from stableanimator.redaction import log_to_stderr, redacted
 
 if TYPE_CHECKING:
     from jobs.tracking.runs import Job
@@ -81,7 +82,7 @@ def one_line(mistake: UserError) -> str:
 
 def main(verb: str, work: Work, argv: Sequence[str] | None = None) -> int:
     """Run one job. Returns 0, 2 for the user's mistake (one line on stderr), or 1 (with a traceback)."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s: %(message)s", datefmt="%H:%M:%S")
+    log_to_stderr()
     arguments = parser(verb).parse_intermixed_args(argv)
     try:
         config = load(arguments.config, overrides(arguments))
@@ -98,7 +99,7 @@ def failed(error: Exception) -> int:
     """Say what went wrong and return the exit code: a line and 2 for the user's mistake, else a traceback and 1."""
     mistake = user_error(error)
     if mistake is None:
-        traceback.print_exception(error)
+        print(redacted("".join(traceback.format_exception(error))), file=sys.stderr)
         return EXIT_FAILED
     print(f"error: {one_line(mistake)}", file=sys.stderr)
     return EXIT_USER

@@ -13,6 +13,7 @@ from mlflow.entities import LifecycleStage
 from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 
+from jobs.tracking import credentials
 from jobs.tracking.pages import without_password
 from stableanimator.errors import ConfigError
 
@@ -30,7 +31,8 @@ def default_root() -> str:
 
 
 def tracking_uri() -> str:
-    """MLFLOW_TRACKING_URI; by default a SQLite file under SA_ROOT."""
+    """MLFLOW_TRACKING_URI, of a server without name and password; by default a SQLite file under SA_ROOT."""
+    credentials.take()
     return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{default_root()}/mlflow.db"
 
 

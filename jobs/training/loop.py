@@ -27,6 +27,7 @@ from ray.train.torch import TorchConfig, TorchTrainer, get_device
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
+from jobs.tracking import credentials
 from jobs.training.deepspeed_config import deepspeed_config, learning_rate
 from jobs.training.progress import Progress
 from jobs.training.run_folder import Checkpoint, RunFolder
@@ -37,6 +38,7 @@ from jobs.training.weight_average import TAG as MEAN
 from jobs.training.weight_average import WeightAverage
 from pipelines.machines import Need, room
 from stableanimator.errors import ConfigError
+from stableanimator.redaction import log_to_stderr
 
 log = logging.getLogger(__name__)
 
@@ -140,7 +142,8 @@ def _worker(config: dict[str, Any]) -> None:
 
 def _prepare_process(loop: LoopSettings) -> None:
     """Logging, and what DeepSpeed looks at when it is imported and started."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s: %(message)s", datefmt="%H:%M:%S")
+    log_to_stderr()
+    credentials.take()
     on_gpu = loop.engine.gpus_per_worker > 0
     os.environ.setdefault("DS_ACCELERATOR", "cuda" if on_gpu else "cpu")
     import deepspeed

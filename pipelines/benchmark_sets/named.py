@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import numpy as np
 import pyarrow as pa
@@ -112,7 +113,7 @@ def _videos(store: Store, sources: pa.Table, settings: NamedSetSettings) -> tupl
     files: dict[str, _File] = {}
     rows = []
     for source in sources.to_pylist():
-        name = source["source_uri"].rstrip("/").rpartition("/")[2]
+        name = _file_name(source["source_uri"])
         if source["status"] == "failed":
             rows.append(_row("video", None, name=name, reason=source["reason"], detail=source["detail"]))
         elif source["status"] == "fetched":
@@ -138,6 +139,12 @@ def _videos(store: Store, sources: pa.Table, settings: NamedSetSettings) -> tupl
     supplied = {_number(file.name) for file in found}
     rows += [_row("video", None, name=str(one), reason="not_supplied") for one in wanted if one not in supplied]
     return [file for file in found if _number(file.name) in wanted], rows
+
+
+def _file_name(source_uri: str) -> str:
+    """The last part of a path, or of a URL's."""
+    path = urlsplit(source_uri).path if "://" in source_uri else source_uri
+    return path.rstrip("/").rpartition("/")[2]
 
 
 def _number(name: str) -> int | None:

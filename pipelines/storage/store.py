@@ -36,6 +36,7 @@ import pyarrow.parquet as pq
 from pipelines.storage.parquet_files import FULL, ParquetFile, named_files, open_parquet, parquet_bytes
 from stableanimator.errors import ConfigError, InputError, StorageError
 from stableanimator.paths import below, frame_of, is_absolute
+from stableanimator.redaction import WAY_OUT, holds_credentials
 
 log = logging.getLogger(__name__)
 
@@ -130,6 +131,8 @@ class Store:
     """A root folder or URI. All paths given to its methods are relative to the root, with `/`."""
 
     def __init__(self, root: str) -> None:
+        if holds_credentials(root):
+            raise ConfigError(f"root: {root} holds credentials, {WAY_OUT}")
         self.root = root.rstrip("/")
         if "://" in root:
             self.filesystem, base = pafs.FileSystem.from_uri(self.root)

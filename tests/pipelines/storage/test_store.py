@@ -49,6 +49,13 @@ def test_a_relative_root_is_refused():
         Store("datasets/mine")
 
 
+@pytest.mark.parametrize("root", ["s3://AKID:hush@bucket/x", "s3://bucket/x?access_key=AKID&secret_key=hush"])
+def test_a_root_with_credentials_is_refused_without_telling_them(root: str):
+    with pytest.raises(ConfigError, match="holds credentials") as told:
+        Store(root)
+    assert "hush" not in str(told.value)
+
+
 def test_a_store_travels_between_processes(tmp_path: Path):
     store = Store(str(tmp_path))
     store.write_bytes("a/b", b"1")
