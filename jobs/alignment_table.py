@@ -81,12 +81,12 @@ def benchmark_drives(benchmark: Collection, release: Collection, moving_camera: 
     camera = dict(zip(*(verdicts[name].to_pylist() for name in ("shot_id", "camera_translation")), strict=True))
     pairs: dict[tuple[str, int], list[dict[str, Any]]] = {}
     for pair in benchmark.table("pairs").to_pylist():
-        pairs.setdefault((pair["driving_uri"], pair["start"]), []).append(pair)
+        pairs.setdefault((release.store.resolve(pair["driving_uri"]), pair["start"]), []).append(pair)
     for poses in clip_poses(release, "heldout"):
         clip = clips[poses.shot_id]
         person = clip["uploader"] or clip["video_id"]
         moving = (camera[poses.shot_id] or 0.0) >= moving_camera
-        for pair in pairs.get((release.store.uri(clip["media"]), clip["start"]), ()):
+        for pair in pairs.get((release.store.resolve(clip["media"]), clip["start"]), ()):
             drive = _drive(pair, poses, person, moving)
             if drive is not None:
                 yield drive

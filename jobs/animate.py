@@ -16,8 +16,9 @@ import pyarrow as pa
 from jobs.judging.acceptance import acceptance, told
 from jobs.judging.tries import AnimateAndJudge, JudgedJob
 from jobs.pairs.animate import AnimateJob
+from jobs.pairs.files import planned
 from jobs.pairs.model import NamedModel, animate_job, named_model
-from jobs.pairs.pairs_table import NamedPairs, Pair, named_pairs
+from jobs.pairs.pairs_table import URIS, NamedPairs, Pair, named_pairs
 from jobs.pairs.settings import AnimateJobSettings
 from jobs.pairs.verdicts import require_enough, require_some, summary
 from jobs.preview.job import preview
@@ -49,12 +50,12 @@ def run(config: Config, run: Run) -> str:
     require_resources("animate", settings.cpus_per_actor, settings.gpus_per_actor, labels=settings.node_labels)
     store = Store(config.root)
     pairs, model = named_pairs(store, settings.pairs, "animate.pairs"), named_model(store, settings.model)
-    run.dataset("benchmark", pairs.uri, pairs.sha256)
+    run.dataset("benchmark", store.resolve(pairs.uri), pairs.sha256)
     run.dataset("model", str(model.folder), model.identity)
     job = animate_job(config, model)
     assert config.perception is not None
     shared = JudgedJob(job=job, perception=config.perception)
-    wanted = pairs.rows[: settings.limit]
+    wanted = planned(store, pairs.rows[: settings.limit], URIS)
     rows = _animate(store, shared, wanted)
     timings = _timings(store, shared, wanted, rows)
     training = training_remark(model.steps, config.encoders, model.trained_before)

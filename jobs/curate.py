@@ -25,6 +25,7 @@ from pipelines.storage.compaction import mend_part
 from pipelines.storage.part_rows import DamagedPart
 from pipelines.storage.store import Collection, Store
 from stableanimator.errors import ConfigError
+from stableanimator.redaction import redacted_tree
 
 log = logging.getLogger(__name__)
 
@@ -43,13 +44,14 @@ def run(config: Config, run: Run) -> str:
         crawled = crawl(settings.crawl, store)
         stages = {"crawl": _stage(time.monotonic() - clock, crawled.fetched_now, crawled.bytes_now)}
         build: dict[str, Any] = {"host": platform.node(), "commit": git_commit(), "root": config.root}
-        build["settings"] = asdict(settings)
+        build["settings"] = redacted_tree(asdict(settings))
         measured, release = _measure_and_select(store, crawled, config, {**build, "stages": stages}, steps)
     benchmark = make_benchmark(release, settings.benchmark)
     _record(run, release, benchmark, measured)
     counts = release.manifest["counts"]
     pairs = benchmark.manifest["tables"]["pairs"]["rows"]
-    log.info("report: %s/report.html; benchmark set of %d pairs: %s", release.uri, pairs, benchmark.uri)
+    report = store.uri(f"{release.folder}/report.html")
+    log.info("report: %s; benchmark set of %d pairs: %s", report, pairs, benchmark.uri)
     shots, listed = counts["shots"], counts["sources"]["listed"]
     return f"accepted {shots['accept']} of {shots['total']} shots from {listed} sources: {release.uri}"
 

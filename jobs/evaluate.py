@@ -16,9 +16,10 @@ from jobs.evaluation.frames import Prediction
 from jobs.evaluation.gains import gains
 from jobs.evaluation.lineage import lineage
 from jobs.evaluation.means import Figures, figures_of, flat_figures, rank_flips
-from jobs.evaluation.metrics import Measured, MeasurePairs
+from jobs.evaluation.metrics import LOOKED_AT, Measured, MeasurePairs
 from jobs.evaluation.report import print_figures, write_videos
 from jobs.evaluation.results import read_results
+from jobs.pairs.files import planned
 from jobs.pairs.pairs_table import named_pairs
 from jobs.pairs.settings import REPEAT, EvaluateSettings
 from jobs.pairs.verdicts import require_some
@@ -118,13 +119,13 @@ def _wanted(store: Store, settings: EvaluateSettings) -> _Wanted:
         others = read_results(settings.results, of_both, variants)
         rows, pairs = rows + others, pairs or {"uri": named.uri, "sha256": named.sha256}
         variants |= {row["variant"]: {} for row in others}
-    return _Wanted(predictions=predictions, pairs=pairs, rows=rows, variants=variants)
+    return _Wanted(predictions=predictions, pairs=pairs, rows=planned(store, rows, LOOKED_AT), variants=variants)
 
 
 def _name_of(store: Store, pairs: Mapping[str, str]) -> str:
     """What names the pairs of predictions: a benchmark set's id, or the place of a table."""
     uri, sha256 = pairs["uri"], pairs["sha256"]
-    return sha256 if uri == store.uri(f"benchmarks/{sha256}") else uri
+    return sha256 if store.resolve(uri) == store.uri(f"benchmarks/{sha256}") else uri
 
 
 def _begin(config: Config, runs: JobRuns, wanted: _Wanted, variant: str) -> tuple[Run, str | None]:
@@ -136,7 +137,7 @@ def _begin(config: Config, runs: JobRuns, wanted: _Wanted, variant: str) -> tupl
     behind = lineage(predictions, variant) if predictions is not None and ours else None
     params = parameters("evaluate", config)
     run = runs.open(variant, changed_first({**behind.params, **params}) if behind else params)
-    run.dataset("benchmark", wanted.pairs["uri"], wanted.pairs["sha256"])
+    run.dataset("benchmark", Store(config.root).resolve(wanted.pairs["uri"]), wanted.pairs["sha256"])
     if predictions is None or behind is None:
         return run, None
     run.dataset("predictions", predictions.uri, predictions.id)
@@ -151,7 +152,7 @@ def _begin(config: Config, runs: JobRuns, wanted: _Wanted, variant: str) -> tupl
 def _measure(wanted: _Wanted, settings: EvaluateSettings, config: Config) -> list[Measured]:
     """All rows by pair, and of a pair in the order of the variants, the repeated reference last."""
     assert config.perception is not None
-    arguments = (config.perception, settings.networks, settings.protocols, wanted.backgrounds)
+    arguments = (Store(config.root), config.perception, settings.networks, settings.protocols, wanted.backgrounds)
     remarks: dict[str, str] = {}
 
     def measured(items: Sequence[dict[str, Any]], what: str) -> Iterator[Measured]:
@@ -215,7 +216,7 @@ def _commit(
     located = [one.prediction for one in measured if one.metrics is not None and one.prediction["variant"] != REPEAT]
     background = next(iter(wanted.backgrounds.values()), WHITE)
     with tempfile.TemporaryDirectory() as folder:
-        files = write_videos(located, settings.videos, background, wanted.training, Path(folder))
+        files = write_videos(store, located, settings.videos, background, wanted.training, Path(folder))
         for run, _ in begun.values():
             _log_pictures(run, files, wanted.steps)
         contents = {path.name: path.read_bytes() for path in files}

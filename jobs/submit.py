@@ -26,7 +26,7 @@ from jobs.doctor.findings import require_none_wrong
 from jobs.doctor.preflight import own_versions, preflight
 from jobs.running import ending, entry
 from jobs.running.addresses import job_server_address, named_address
-from jobs.running.config import Config, dump, load
+from jobs.running.config import Config, load, resolved
 from jobs.running.job_server import SUBMITTER, job_client, short_reason
 from pipelines.storage.store import file_sha256, fingerprint
 from stableanimator.errors import ConfigError, UserError
@@ -69,19 +69,21 @@ def working_directory(config: Config) -> Iterator[Path]:
         folder = Path(temporary)
         for package in PACKAGES:
             shutil.copytree(source / package, folder / package, ignore=shutil.ignore_patterns("__pycache__"))
-        (folder / "settings.yaml").write_text(yaml.safe_dump(dump(config), sort_keys=False, allow_unicode=True))
+        (folder / "settings.yaml").write_text(yaml.safe_dump(resolved(config), sort_keys=False, allow_unicode=True))
         yield folder
 
 
 def environment() -> dict[str, str]:
-    """What the job's driver and workers get to know of the submitter: commit, root and tracking server."""
+    """What the job's driver and workers get to know of the submitter: commit, root and tracking server. Ray shows it to
+    all who may list jobs, so it holds no password."""
+    from jobs.tracking.pages import without_password
     from jobs.tracking.tracker import default_root, git_commit, tracking_uri
 
     ours = own_versions()
     return {
         "SA_GIT_COMMIT": git_commit(),
         "SA_ROOT": default_root(),
-        "MLFLOW_TRACKING_URI": tracking_uri(),
+        "MLFLOW_TRACKING_URI": without_password(tracking_uri()),
         SUBMITTER: f"{ours.ray} {ours.python}",
     }
 
@@ -145,6 +147,7 @@ def submit(verb: str, config: Config, *, address: str, wait: bool = True) -> int
         ConfigError: no job server answers at `address` or takes our token, or the cluster cannot run the job.
     """
     from jobs.running.follow import follow  # here: it imports Ray, which takes seconds
+    from jobs.tracking import credentials
 
     findings = preflight(_reserving(verb, config), config, address)
     for finding in findings:
@@ -154,6 +157,7 @@ def submit(verb: str, config: Config, *, address: str, wait: bool = True) -> int
     client, variables = _connected(address), environment()
     with working_directory(config) as folder:
         key = job_key(verb, folder, variables)
+        credentials.send(folder)
         job_id = _running(client, key)
         if job_id is not None:
             print(f"{verb} with these settings is running as {job_id} on {address}; following it", flush=True)

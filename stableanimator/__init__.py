@@ -10,4 +10,5 @@ pretraining, pretraining_settings    what small encoders are trained towards
 distillation                   a small decoder learns what a VAE's decoder shows
 state_files                    weights in files, written whole or not at all
 paths, errors                  settings that name files; every error that is raised on purpose
+redaction                      what is secret in a text, and the text without it
 """

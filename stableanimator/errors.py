@@ -11,15 +11,18 @@
     ├── RowError             one row is bad: it becomes a row with a reason, and the run goes on
     │   ├── FetchError       a source that could not be fetched
     │   ├── DecodeError      a file that holds no frames we can decode
+    │   ├── GoneError        a file that is gone or changed since the job was planned
     │   └── PersonError      a picture or clip without the person, face or pose that is needed
     └── DecodeTimeout        a decoder gave no answer: no row is remembered, since a busy machine may be the cause
 
-Each message says what is wrong, where, and what to do.
+Each message says what is wrong, where, and what to do; secrets that other libraries' words bring along are taken out.
 """
 
 from __future__ import annotations
 
 import errno
+
+from stableanimator.redaction import redacted
 
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 """Error numbers of a disk that takes no more."""
@@ -40,6 +43,9 @@ _FULL_WORDS = (
 
 class StableAnimatorError(Exception):
     """Root of the tree in the module's docstring."""
+
+    def __init__(self, *arguments: object) -> None:
+        super().__init__(*(redacted(each) if isinstance(each, str) else each for each in arguments))
 
 
 class UserError(StableAnimatorError):
@@ -77,7 +83,7 @@ class RowError(StableAnimatorError):
     def __init__(self, reason: str, detail: str = "") -> None:
         super().__init__(f"{reason}: {detail}" if detail else reason)
         self.reason = reason
-        self.detail = detail
+        self.detail = redacted(detail)
 
     def __reduce__(self) -> tuple[type[RowError], tuple[str, str]]:
         # Exceptions pickle by their message; ours are rebuilt from both parts across processes.
@@ -90,6 +96,11 @@ class FetchError(RowError):
 
 class DecodeError(RowError):
     """A file without frames that we can decode."""
+
+
+class GoneError(RowError):
+    """A file that is not what it was when the job was planned (`not_found`, `changed`). It may come back, so nothing
+    remembers it."""
 
 
 class PersonError(RowError):
@@ -116,7 +127,7 @@ def row_error(error: Exception, unexpected: str) -> RowError:
     if (full := storage_error(error)) is not None:
         raise full from error
     reason = "decode_timeout" if isinstance(error, DecodeTimeout) else unexpected
-    return RowError(reason, " ".join(f"{type(error).__name__}: {error}".split())[:300])
+    return RowError(reason, " ".join(redacted(f"{type(error).__name__}: {error}").split())[:300])
 
 
 def storage_error(error: BaseException, place: object = None) -> StorageError | None:

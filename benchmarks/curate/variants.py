@@ -239,7 +239,9 @@ def peak_megabytes() -> float:
 
 
 def _path(work: Work, video: Video) -> str:
-    return Store(work.root).local_file(media_path(video.video_id, video.extension))
+    path = Store(work.root).local_path(media_path(video.video_id, video.extension))
+    assert path is not None  # its root is a folder
+    return path
 
 
 def sampled_frames(work: Work) -> dict[str, list[int]]:

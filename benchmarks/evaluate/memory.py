@@ -20,6 +20,7 @@ from benchmarks.harness import Figure
 from jobs.evaluation.metrics import MeasurePairs
 from pipelines.progress import track
 from pipelines.storage.pair_tables import PREDICTIONS
+from pipelines.storage.store import Store
 from stableanimator.media.video import write_lossless
 from stableanimator.metrics.settings import MetricNetworkSettings
 from stableanimator.synthetic.clips import write_clip
@@ -64,7 +65,7 @@ def _peak_of(count: int, sources: Sequence[Path], folder: Path) -> int:
 def _measure(count: int, sources: Sequence[Path], folder: Path, queue: object) -> None:
     faces = replace(drawn_perception().faces, held_out=f"{_WEIGHTS}/held_out_recogniser.onnx")
     perception = replace(drawn_perception(), faces=faces)
-    worker = MeasurePairs(perception, MetricNetworkSettings(), ("standard", "disco"), {})
+    worker = MeasurePairs(Store("/"), perception, MetricNetworkSettings(), ("standard", "disco"), {})
     for number in track(range(count), f"measuring {count} videos", count):
         result = folder / f"result-{number}.mp4"
         shutil.copyfile(sources[number % len(sources)], result)

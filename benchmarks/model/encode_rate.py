@@ -27,6 +27,7 @@ from pipelines.releases import select
 from pipelines.shards.encode import EncodeVideo, encode_release
 from pipelines.shards.settings import EncodeSettings
 from pipelines.shards.videos import videos_of
+from pipelines.storage.inputs import Inputs
 from pipelines.storage.store import Collection, Store, media_path
 from pipelines.storage.tables import CLIPS, FRAMES, KEYPOINT_COUNT
 from stableanimator.media.tensors import to_tensor
@@ -152,7 +153,7 @@ def plain_rate(root: str, actors: int) -> float:
         (plan,) = rows.plans(SETTINGS)
         (crop,), indices = plan.crops, [frame.index for frame in plan.measured]
         references = {each.frame.index for each in crop.candidates}
-        with VideoReader(store.local_file(plan.clip["media"])) as video:
+        with Inputs(store).opened(plan.clip["media"]) as local, VideoReader(local) as video:
             for window, read in video.windows(indices, SETTINGS.batch):
                 pictures = to_tensor(crop.framing.pictures(read))
                 encoders.encode(pictures)

@@ -8,6 +8,7 @@ not above that of the full size, and once at those of `tiny.yaml`.
 
 from __future__ import annotations
 
+import contextlib
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -183,7 +184,7 @@ def encoded(drawn: DrawnClip, encoders: Encoders, widths: Widths) -> pa.Table:
     """The window as a row of SHARDS, from the video."""
     plan = plan_clip(measured_clip(drawn.clip, drawn.frames), widths.encode)
     with VideoReader(drawn.path) as video, LatentSpool() as spool:
-        (crop,) = encode_clip(plan, video, encoders, widths.encode, spool, str).crops
+        (crop,) = encode_clip(plan, video, encoders, widths.encode, spool, contextlib.nullcontext).crops
         return pa.concat_tables(crop.rows(spool))
 
 

@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from jobs.animate_one.request import SMALL, request
 from jobs.running import ending
 from stableanimator.errors import InputError, RowError
+from stableanimator.redaction import log_to_stderr
 
 log = logging.getLogger(__name__)
 
@@ -35,7 +36,7 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Returns the exit code (`jobs.running.ending`)."""
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    log_to_stderr("%(message)s")
     given = _arguments(argv)
 
     def make() -> int:

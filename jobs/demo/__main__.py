@@ -23,6 +23,7 @@ from jobs.running.local_ray import local_head
 from jobs.submit import LINE
 from jobs.tracking.tracker import tracking_uri
 from stableanimator.errors import InputError
+from stableanimator.redaction import redacted
 
 LOGICAL_CPUS = 4  # training workers, a driver and actors share the cores of a small machine
 
@@ -94,7 +95,7 @@ def _say(console: Console, folder: Path, config: Config, last: Step) -> None:
     if page.exists():
         console.print(f"\nthe page:  {page}", soft_wrap=True)
     console.print(f"videos:    {config.root}/metrics/*/*.mp4", soft_wrap=True)
-    console.print(f"runs:      mlflow ui --backend-store-uri {tracking_uri()}", soft_wrap=True)
+    console.print(f"runs:      mlflow ui --backend-store-uri {redacted(tracking_uri())}", soft_wrap=True)
     if last.page:
         console.print(f"           {last.page}", soft_wrap=True)
 

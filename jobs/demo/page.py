@@ -28,6 +28,7 @@ from pipelines.storage.store import Collection, Store
 from stableanimator.errors import InputError
 from stableanimator.media.side_by_side import sheet
 from stableanimator.media.video import VideoReader
+from stableanimator.redaction import redacted
 
 METRICS = {
     "pck_moved_05": "joints that moved, found within 5 % of stature (PCK)",
@@ -87,7 +88,7 @@ def write_page(config: Config, steps: Sequence[Step], path: Path) -> None:
         people=len(set(people.values())),
         curves=_curves(runs),
         steps=steps,
-        tracking=tracking_uri(),
+        tracking=redacted(tracking_uri()),
         root=config.root,
     )
     path.write_text(html, encoding="utf-8")

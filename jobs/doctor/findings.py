@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from stableanimator.errors import ConfigError
+from stableanimator.redaction import redacted
 
 State = Literal["ok", "wrong", "note"]
 
@@ -27,7 +28,7 @@ class Finding:
             raise ValueError(f"{self.what}: what is ok needs no way out, and all else has one")
 
     def __str__(self) -> str:
-        return f"{self.state:<5}  {self.what}{f'; {self.do}' if self.do else ''}"
+        return redacted(f"{self.state:<5}  {self.what}{f'; {self.do}' if self.do else ''}")
 
 
 def require_none_wrong(findings: Iterable[Finding]) -> None:

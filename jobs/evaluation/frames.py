@@ -14,6 +14,7 @@ from stableanimator.media.framing import Framing, Size
 from stableanimator.media.pictures import Colour, read_image
 from stableanimator.media.side_by_side import strip
 from stableanimator.media.video import FrameReader, VideoReader
+from stableanimator.paths import frame_of
 
 Image = npt.NDArray[np.uint8]
 Prediction = dict[str, Any]
@@ -58,8 +59,9 @@ def framed_reference(picture: Image, prediction: Prediction, size: Size) -> Imag
 
 def reference_frame(prediction: Prediction) -> int | None:
     """Which frame of the true video is the reference; None: it is another picture."""
-    video, mark, number = prediction["reference_uri"].rpartition("#frame=")
-    return int(number) if mark and video == prediction["truth_uri"] and number.isdigit() else None
+    video, frame = frame_of(prediction["reference_uri"])
+    number = frame.rpartition("=")[2]
+    return int(number) if video == prediction["truth_uri"] and number.isdigit() else None
 
 
 def side_by_side(variants: Sequence[Prediction], background: Colour) -> Iterator[Image]:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -13,9 +13,12 @@ import numpy.typing as npt
 from jobs.evaluation.frames import Image, Prediction, framed_reference, open_result, reference_frame, true_frames
 from jobs.evaluation.results import located
 from jobs.pairs.drives import read_poses
+from jobs.pairs.files import opened, renamed, restored
 from jobs.pairs.people import People
 from jobs.pairs.settings import REPEAT
 from pipelines.actor_pool import UNEXPECTED
+from pipelines.storage.inputs import Inputs
+from pipelines.storage.store import Store
 from stableanimator.errors import RowError, row_error
 from stableanimator.media.framing import Size
 from stableanimator.media.pictures import WHITE, Colour, read_image
@@ -29,6 +32,9 @@ from stableanimator.metrics.settings import MetricNetworkSettings, ProtocolName
 from stableanimator.perception.faces import FaceAnalyser
 from stableanimator.perception.held_out import HeldOutRecogniser
 from stableanimator.perception.settings import PerceptionSettings
+
+LOOKED_AT = ("reference_uri", "truth_uri", "driving_uri", "prediction_uri")
+"""Columns whose files are held against their checksums."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -69,16 +75,20 @@ class MeasurePairs:
 
     def __init__(
         self,
+        store: Store,
         perception: PerceptionSettings,
         networks: MetricNetworkSettings,
         protocols: Sequence[ProtocolName],
         backgrounds: Mapping[str, Colour],
     ) -> None:
         self._protocols, self._backgrounds = tuple(protocols), backgrounds
-        self._judges = judges_of(perception, networks)
+        self._judges, self._inputs = judges_of(perception, networks), Inputs(store)
 
     def __call__(self, item: Mapping[str, Any]) -> dict[str, Any]:
-        measured = measure_pair(item["predictions"], item["repeat"], self._judges, self._protocols, self._backgrounds)
+        def measure(there: Sequence[Prediction]) -> list[Measured]:
+            return measure_pair(there, item["repeat"], self._judges, self._protocols, self._backgrounds)
+
+        measured = with_files(self._inputs, item["predictions"], measure)
         return {"measured": measured, "remarks": self._judges.networks.remarks}
 
 
@@ -95,6 +105,32 @@ def judges_of(perception: PerceptionSettings, networks: MetricNetworkSettings) -
         people=People(perception),
         networks=load_networks(networks),
     )
+
+
+def with_files(
+    inputs: Inputs, predictions: Sequence[Prediction], measure: Callable[[Sequence[Prediction]], list[Measured]]
+) -> list[Measured]:
+    """What `measure` makes of the predictions of a pair, given where their files are. A prediction of which one is gone
+    or changed is one that failed."""
+    rows = {each["variant"]: each for each in predictions}
+    with contextlib.ExitStack() as stack:
+        there = {name: _placed(stack, inputs, row) for name, row in rows.items()}
+        measured = measure(list(there.values()))
+    return [_as_named(one, rows, there) for one in measured]
+
+
+def _placed(stack: contextlib.ExitStack, inputs: Inputs, row: Prediction) -> Prediction:
+    try:
+        return stack.enter_context(opened(inputs, row, LOOKED_AT)) if row["status"] == "done" else row
+    except RowError as error:
+        return row | {"status": "failed", "reason": error.reason, "detail": error.detail}
+
+
+def _as_named(one: Measured, rows: Mapping[str, Prediction], there: Mapping[str, Prediction]) -> Measured:
+    """With what rows name in the place of places."""
+    name = one.prediction["variant"] if one.prediction["variant"] in rows else next(iter(rows))
+    error = None if one.error is None else renamed(one.error, rows[name], there[name])
+    return replace(one, prediction=restored(one.prediction, rows[name]), error=error)
 
 
 def measure_pair(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -13,7 +14,11 @@ from rich.table import Table
 
 from jobs.evaluation.frames import Image, Prediction, side_by_side
 from jobs.evaluation.means import Figures, value_of
+from jobs.evaluation.metrics import LOOKED_AT
+from jobs.pairs.files import opened
 from pipelines.actor_pool import UNEXPECTED
+from pipelines.storage.inputs import Inputs
+from pipelines.storage.store import Store
 from stableanimator.errors import row_error
 from stableanimator.media.pictures import Colour
 from stableanimator.media.side_by_side import sheet
@@ -40,17 +45,19 @@ def _shown(figure: float | Interval | None) -> str:
 
 
 def write_videos(
-    predictions: Sequence[Prediction], count: int, background: Colour, note: str, folder: Path
+    store: Store, predictions: Sequence[Prediction], count: int, background: Colour, note: str, folder: Path
 ) -> list[Path]:
     """Side-by-side videos of the first `count` pairs, and a sheet of their middle frames with a note at its foot."""
     pairs: dict[str, list[Prediction]] = {}
     for row in predictions:
         pairs.setdefault(row["pair_id"], []).append(row)
-    files: list[Path] = []
+    files, inputs = list[Path](), Inputs(store)
     strips: list[Image] = []
     for number, rows in enumerate(list(pairs.values())[:count]):
         try:
-            frames = list(side_by_side(rows, background))
+            with contextlib.ExitStack() as stack:
+                there = [stack.enter_context(opened(inputs, row, LOOKED_AT)) for row in rows]
+                frames = list(side_by_side(there, background))
             files.append(folder / f"pair_{number:03d}.mp4")
             write_mp4(files[-1], frames, rows[0]["fps"])
         except Exception as error:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from pathlib import PurePosixPath
 from typing import Any
 
 import numpy as np
@@ -16,7 +15,7 @@ from pipelines.storage.user_tables import read_user_table
 from stableanimator.errors import InputError, RowError
 from stableanimator.media.frame_folder import FolderReader, open_frames
 from stableanimator.media.video import VideoReader
-from stableanimator.paths import is_absolute
+from stableanimator.paths import below, folder_of, is_absolute
 
 Result = dict[str, Any]
 """A row of RESULTS."""
@@ -91,8 +90,7 @@ def _absolute(uri: str, table: str) -> str:
     """A path of the table, which may begin where the table lies."""
     if is_absolute(uri):
         return uri
-    scheme, mark, path = table.rpartition("://")
-    return f"{scheme}{mark}{PurePosixPath(path).parent / uri}"
+    return below(folder_of(table), uri)
 
 
 def located(row: dict[str, Any]) -> dict[str, Any]:

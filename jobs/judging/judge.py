@@ -8,9 +8,10 @@ from typing import Any
 
 import pyarrow as pa
 
-from jobs.evaluation.metrics import judges_of, measure_pair
+from jobs.evaluation.metrics import judges_of, measure_pair, with_files
 from jobs.pairs.animate import TIMES, timing_table
 from jobs.pairs.cost import Cost
+from pipelines.storage.inputs import Inputs
 from pipelines.storage.store import Store, fingerprint
 from pipelines.storage.verdict_columns import JUDGED
 from stableanimator.media.pictures import Colour
@@ -61,14 +62,19 @@ class Judge:
     """
 
     def __init__(self, store: Store, perception: PerceptionSettings) -> None:
-        self._store, self._judges = store, judges_of(perception, MetricNetworkSettings())
+        self._store, self._inputs = store, Inputs(store)
+        self._judges = judges_of(perception, MetricNetworkSettings())
         self._on_gpu = perception.device == "cuda"
 
     def __call__(self, row: Mapping[str, Any], background: Colour, number: int, key: str) -> Judged:
         """Raises RowError: the frames cannot be read."""
         alone = {**row, "truth_uri": None}
         with Cost(self._on_gpu) as cost:
-            (measured,) = measure_pair([alone], False, self._judges, (), {row["variant"]: background})
+            (measured,) = with_files(
+                self._inputs,
+                [alone],
+                lambda there: measure_pair(there, False, self._judges, (), {row["variant"]: background}),
+            )
         if measured.metrics is None:
             assert measured.error is not None
             raise measured.error

@@ -1,6 +1,7 @@
 """A row of a pairs table: the batch work of `animate`.
 
 pairs_table                    the table, and what can be said of a row before any file is opened
+files                          what a row names: checksums when a job is planned, looked at when it is read
 people                         the people of a frame and their joints
 inputs, drives                 a row to what the inference path takes; driving poses, those of a table too
 model                          which model animates, and what all pairs of a job share

@@ -15,11 +15,13 @@ import pyarrow as pa
 
 from jobs.pairs.cost import Cost
 from jobs.pairs.drives import Drive, keypoint_table
+from jobs.pairs.files import opened
 from jobs.pairs.inputs import PairReader, assign
 from jobs.pairs.pairs_table import Pair, check_pair
 from jobs.pairs.settings import AnimateJobSettings
 from jobs.pairs.verdicts import require_enough
-from pipelines.storage.checksums import uri_sha256
+from pipelines.storage.checksums import Checksums
+from pipelines.storage.inputs import Inputs
 from pipelines.storage.pair_tables import PREDICTIONS, TIMINGS
 from pipelines.storage.store import Store, fingerprint, parquet_bytes
 from stableanimator.alignment.aligner import Aligner
@@ -36,6 +38,8 @@ from stableanimator.perception.person_boxes import in_picture, visible
 from stableanimator.perception.settings import PerceptionSettings
 from stableanimator.preview.look import look, usual_people
 
+READ = ("reference_uri", "driving_uri", "driving_keypoints_uri")
+"""Columns of a pair whose files its prediction is made of."""
 FAMILY, TIMES = "predictions", "timings"
 """Of the parts that hold finished rows, and what they took."""
 
@@ -55,6 +59,11 @@ class AnimateJob:
     model_folder: str
     key: str
     """Fingerprint of everything but pair and variant that a prediction depends on."""
+
+    @property
+    def checkpoint(self) -> str:
+        """The model's folder as tables name it: below the root, or as it is."""
+        return self.model_folder.removeprefix(f"{self.root.rstrip('/')}/")
 
     def variant_key(self, variant: str) -> str:
         """Fingerprint of everything but the pair: a variant's own settings, and not those of others."""
@@ -92,7 +101,7 @@ class AnimateJob:
     def row(self, pair: Pair, variant: str, **columns: Any) -> dict[str, Any]:
         """A row of PREDICTIONS with what is known of every one."""
         known = {name: pair[name] for name in ("pair_id", "reference_uri", "truth_uri", "start", "end")}
-        known |= {"variant": variant, "checkpoint": self.model_folder}
+        known |= {"variant": variant, "checkpoint": self.checkpoint}
         return dict.fromkeys(PREDICTIONS.names) | known | columns
 
     def failed(self, pair: Pair, variant: str, error: RowError) -> dict[str, Any]:
@@ -146,7 +155,8 @@ class AnimatePair:
     def __init__(self, job: AnimateJob) -> None:
         self.job = job
         self.store = Store(job.root)
-        self._checksums: dict[str, str] = {}
+        self.inputs = Inputs(self.store)
+        self._checksums = Checksums()
         settings = job.settings
         self.reader = PairReader(job.perception)
         self.models = load_models(
@@ -174,9 +184,11 @@ class AnimatePair:
         settings = self.job.settings.variants[variant]
         check_pair(pair)
         fps = self.job.settings.fps or self.models.rates.fps[0]
-        drive = self.reader.drive(pair, fps, settings.max_frames)
-        whole = self.reader.reference(pair["reference_uri"], settings.background)
-        reference, driving = assign(pair, whole, drive)
+        with opened(self.inputs, pair, READ) as there:
+            drive = self.reader.drive(there, fps, settings.max_frames)
+            whole = self.reader.reference(there["reference_uri"], settings.background)
+            checksums = {name: self._checksums.sha256(there[name]) for name in READ if there[name] is not None}
+            reference, driving = assign(pair, whole, drive)
         driven = aligned(reference, driving, settings, self.models.aligner)
         seen = in_picture(driving.keypoints[:, :, BODY], (driving.height, driving.width))
         row = self.job.row(
@@ -187,8 +199,8 @@ class AnimatePair:
             fps=drive.fps,
             frames_left_out=drive.left_out,
             coverage=len(drive.frame_index) / (len(drive.frame_index) + drive.left_out),
-            reference_sha256=self._checksum(pair["reference_uri"]),
-            driving_sha256=self._checksum(pair["driving_keypoints_uri"] or pair["driving_uri"]),
+            reference_sha256=checksums["reference_uri"],
+            driving_sha256=checksums.get("driving_keypoints_uri") or checksums["driving_uri"],
             frames_with_person=int(visible(seen).any(-1).sum(0).min()),
             joints_in_picture=driven.joints_in_picture,
             reference_face=reference.faces[0] is not None,
@@ -212,22 +224,16 @@ class AnimatePair:
         people = (len(ready.reference.keypoints), len(ready.whole.keypoints))
         remarks = [*_remarks(row, ready.drive, driven, people, animation, self.models.rates)]
         remarks += ready.warnings
-        heard = None
-        if self.job.settings.audio:
-            heard = (pair["driving_uri"], ready.drive.begins) if has_sound(pair["driving_uri"]) else None
-            remarks += [] if heard else ["no sound: the drive has none"]
-        row["detail"] = "; ".join(remarks) or None
-        row |= self._write(pair, variant, number, animation, driven, heard)
+        with opened(self.inputs, pair, ["driving_uri"] if self.job.settings.audio else []) as there:
+            heard = None
+            if self.job.settings.audio:
+                heard = (there["driving_uri"], ready.drive.begins) if has_sound(there["driving_uri"]) else None
+                remarks += [] if heard else ["no sound: the drive has none"]
+            row["detail"] = "; ".join(remarks) or None
+            row |= self._write(pair, variant, number, animation, driven, heard)
         row["poses_uri"] = self._write_poses(self.job.path(pair, variant, "-poses.parquet"), ready.drive, driven)
         self.job.keep(self.store, pair, row, number, cost)
         return row
-
-    def _checksum(self, uri: str) -> str:
-        """Of a file that several pairs may name, read once."""
-        name = uri.partition("#frame=")[0]
-        if name not in self._checksums:
-            self._checksums[name] = uri_sha256(name)
-        return self._checksums[name]
 
     def _write(
         self,
@@ -255,13 +261,13 @@ class AnimatePair:
                 if column == "prediction_uri" and heard is not None:
                     add_sound(local, *heard, len(frames) / driven.fps)
                 self.store.write_bytes(path, local.read_bytes())
-            uris[column] = self.store.uri(path)
+            uris[column] = path
         return uris
 
     def _write_poses(self, path: str, drive: Drive, driven: Driven) -> str:
         table = keypoint_table(driven.poses_in_frames, drive.frame_index, driven.fps, driven.framing.kept.size)
         self.store.write_bytes(path, parquet_bytes(table))
-        return self.store.uri(path)
+        return path
 
 
 def _face_columns(report: FaceOptimisationReport | None) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from typing import Any
 import pyarrow as pa
 import torch
 
+from pipelines.storage.inputs import is_reference
 from pipelines.storage.pair_tables import PAIRS
 from pipelines.storage.store import Store, parquet_bytes
 from pipelines.storage.user_tables import read_user_table
@@ -20,7 +21,7 @@ from stableanimator.paths import is_absolute
 Pair = dict[str, Any]
 """A row of the PAIRS table."""
 
-_URIS = ("reference_uri", "driving_uri", "driving_keypoints_uri", "truth_uri")
+URIS = ("reference_uri", "driving_uri", "driving_keypoints_uri", "truth_uri")
 
 _SCALES = (0.01, 100.0)
 """Beyond these a person is a dot, or a limb fills the picture."""
@@ -34,6 +35,7 @@ class NamedPairs:
 
     rows: list[Pair]
     uri: str
+    """Of the table, or of the benchmark set: below the root."""
     sha256: str
     """Of the benchmark's manifest, or of the table."""
 
@@ -54,7 +56,7 @@ def named_pairs(store: Store, which: str, setting: str) -> NamedPairs:
     table = benchmark.table("pairs")
     if table.num_rows == 0:
         raise InputError(f"{benchmark.uri} has no pair; raise curate.select.heldout_share and run curate again")
-    return NamedPairs(rows=table.to_pylist(), uri=benchmark.uri, sha256=benchmark.id)
+    return NamedPairs(rows=table.to_pylist(), uri=benchmark.folder, sha256=benchmark.id)
 
 
 def read_pairs(uri: str, setting: str) -> pa.Table:
@@ -82,8 +84,8 @@ def check_pair(pair: Pair) -> None:
     Raises:
         RowError: `relative_path`, `no_driving`, `no_driving_frames`, `bad_person_map`, `bad_misalignment`.
     """
-    for name in _URIS:
-        if pair[name] is not None and not is_absolute(pair[name]):
+    for name in URIS:
+        if pair[name] is not None and not is_absolute(pair[name]) and not is_reference(pair[name]):
             raise RowError("relative_path", f"{name} is {pair[name]!r}; give an absolute path or a URI")
     if pair["driving_uri"] is None and pair["driving_keypoints_uri"] is None:
         raise RowError("no_driving", "neither driving_uri nor driving_keypoints_uri is given")

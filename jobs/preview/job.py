@@ -10,8 +10,9 @@ from typing import Any
 
 import pyarrow as pa
 
+from jobs.pairs.files import planned
 from jobs.pairs.model import NamedModel, animate_job, named_model
-from jobs.pairs.pairs_table import NamedPairs, named_pairs
+from jobs.pairs.pairs_table import URIS, NamedPairs, named_pairs
 from jobs.pairs.settings import AnimateJobSettings
 from jobs.pairs.verdicts import require_some, summary
 from jobs.preview.page import preview_page, sheet_of
@@ -38,11 +39,13 @@ def preview(config: Config, run: Run) -> str:
     require_resources("animate", settings.cpus_per_actor, settings.gpus_per_actor, labels=settings.node_labels)
     store = Store(config.root)
     pairs, model = named_pairs(store, settings.pairs, "animate.pairs"), named_model(store, settings.model)
-    run.dataset("benchmark", pairs.uri, pairs.sha256)
+    run.dataset("benchmark", store.resolve(pairs.uri), pairs.sha256)
     run.dataset("model", str(model.folder), model.identity)
     job = animate_job(config, model)
     items: list[dict[str, Any]] = [
-        {"pair": pair, "variants": names} for pair in pairs.rows[: settings.limit] for names in alike(settings.variants)
+        {"pair": pair, "variants": names}
+        for pair in planned(store, pairs.rows[: settings.limit], URIS)
+        for names in alike(settings.variants)
     ]
     made = run_actors(
         items,
@@ -99,5 +102,5 @@ def _report(run: Run, store: Store, rows: list[dict[str, Any]], collection: Coll
         f"{len(done)} looks, {without} without a warning"
         + (f"; warnings: {summary(warned)}" if warned else "")
         + (f"; failed: {summary(Counter(row['reason'] for row in failed))}" if failed else "")
-        + f"; {collection.uri}/preview.html"
+        + f"; {store.uri(f'{collection.folder}/preview.html')}"
     )

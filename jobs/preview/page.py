@@ -35,7 +35,7 @@ def preview_page(store: Store, rows: Sequence[dict[str, Any]]) -> str:
 
 def sheet_of(store: Store, row: dict[str, Any]) -> npt.NDArray[np.uint8]:
     """The sheet of a row that is done, uint8 RGB [H, W, 3]."""
-    data = store.read_bytes(row["sheet_uri"].removeprefix(f"{store.root}/"))
+    data = store.read_bytes(row["sheet_uri"])
     picture = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR_RGB)
     assert picture is not None
     return np.asarray(picture, np.uint8)

@@ -10,10 +10,12 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from jobs.pairs.animate import AnimateJob, require_aligner
+from jobs.pairs.animate import READ, AnimateJob, require_aligner
 from jobs.pairs.drives import Drive
+from jobs.pairs.files import opened
 from jobs.pairs.inputs import PairReader, assign
 from jobs.pairs.pairs_table import Pair, check_pair
+from pipelines.storage.inputs import Inputs
 from pipelines.storage.pair_tables import PREVIEWS
 from pipelines.storage.store import Store, fingerprint
 from stableanimator.animate import Driven, Driving, Reference, aligned
@@ -69,6 +71,7 @@ class PreviewPair:
 
     def __init__(self, job: AnimateJob) -> None:
         self.job, self.store = job, Store(job.root)
+        self.inputs = Inputs(self.store)
         self.reader = PairReader(job.perception)
         self.aligner, self.rates = load_alignment(job.model_folder)
         require_aligner(job, self.aligner)
@@ -79,26 +82,27 @@ class PreviewPair:
         check_pair(pair)
         settings = self.job.settings.variants[variants[0]]
         fps = self.job.settings.fps or self.rates.fps[0]
-        whole = self.reader.reference(pair["reference_uri"], settings.background)
-        drive = self.reader.drive(pair, fps, settings.max_frames)
-        reference, driving = assign(pair, whole, drive)
-        driven = aligned(reference, driving, settings, self.aligner)
-        seen = Seen(
-            reference=reference,
-            driving=driving,
-            driven=driven,
-            drive=drive,
-            look=look(
-                reference,
-                driving,
-                driven,
-                reference_people=len(whole.keypoints),
-                driving_people=usual_people(drive.poses),
-            ),
-        )
         path = self._path(pair, variants[0])
-        self.store.write_bytes(path, png(seen.sheet(pair)))
-        return preview_row(pair, variants, seen.look) | {"sheet_uri": self.store.uri(path)}
+        with opened(self.inputs, pair, READ) as there:
+            whole = self.reader.reference(there["reference_uri"], settings.background)
+            drive = self.reader.drive(there, fps, settings.max_frames)
+            reference, driving = assign(pair, whole, drive)
+            driven = aligned(reference, driving, settings, self.aligner)
+            seen = Seen(
+                reference=reference,
+                driving=driving,
+                driven=driven,
+                drive=drive,
+                look=look(
+                    reference,
+                    driving,
+                    driven,
+                    reference_people=len(whole.keypoints),
+                    driving_people=usual_people(drive.poses),
+                ),
+            )
+            self.store.write_bytes(path, png(seen.sheet(there)))
+        return preview_row(pair, variants, seen.look) | {"sheet_uri": path}
 
     def _path(self, pair: Pair, variant: str) -> str:
         name = self.job.path(pair, variant, "-preview.png").rpartition("/")[2]

@@ -8,7 +8,6 @@ the same ids. `--dry-run` says what it would do.
 from __future__ import annotations
 
 import argparse
-import logging
 import sys
 import time
 from collections.abc import Sequence
@@ -24,6 +23,7 @@ from jobs.running import ending, entry
 from jobs.running.config import Config, load
 from pipelines.releases.diff import ReleaseDiff
 from pipelines.storage.store import Collection, Store
+from stableanimator.redaction import log_to_stderr
 
 
 def run(config: Config) -> str:
@@ -89,7 +89,7 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Returns the exit code (`jobs.running.ending`)."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s: %(message)s", datefmt="%H:%M:%S")
+    log_to_stderr()
     arguments = _arguments(argv)
 
     def job() -> int:

@@ -37,6 +37,7 @@ from stableanimator.errors import ConfigError
 from stableanimator.models.settings import EncoderSettings, ModelSettings
 from stableanimator.paths import AbsolutePath, is_absolute
 from stableanimator.perception.settings import PerceptionSettings
+from stableanimator.redaction import WAY_OUT, holds_credentials, redacted_tree
 
 _VARIABLE = re.compile(r"\$\{(\w+)\}")
 _UNKNOWN_KEY = {"extra_forbidden", "unexpected_keyword_argument"}
@@ -92,6 +93,7 @@ def load(path: str, overrides: Sequence[str] = ()) -> Config:
     except ValidationError as error:
         raise ConfigError(_explain(error)) from error
     _check_paths(config)
+    _check_credentials(config.model_dump(mode="json"))
     _check_tiny(config)
     return config
 
@@ -198,7 +200,13 @@ def _with_variants(tree: dict[str, Any]) -> dict[str, Any]:
 
 
 def dump(config: Config) -> dict[str, Any]:
-    """The resolved settings as plain YAML types: what is printed, logged and sent with a job.
+    """The resolved settings as plain YAML types, without secrets: what is printed and recorded."""
+    shown: dict[str, Any] = redacted_tree(resolved(config))
+    return shown
+
+
+def resolved(config: Config) -> dict[str, Any]:
+    """The same with what a job needs to run, as tokens in URLs of sources: what is sent with it.
 
     Of a variant it holds what differs, so that whoever reads it and replaces a shared setting changes all variants.
     """
@@ -321,6 +329,19 @@ def _check_paths(settings: Any) -> None:
                 f"setting {where!r}: {path!r} is a relative path; a job's working directory is a copy "
                 "elsewhere, so give an absolute path or a URI"
             )
+
+
+def _check_credentials(value: Any, key: str = "") -> None:
+    """Refuse a key or password in a URI of any filesystem. URLs of sources may be signed; they lose it where they are
+    kept (`pipelines.crawling.source_lists`)."""
+    if isinstance(value, dict):
+        for name, each in value.items():
+            _check_credentials(each, f"{key}.{name}".lstrip("."))
+    elif isinstance(value, list):
+        for each in value:
+            _check_credentials(each, key)
+    elif isinstance(value, str) and not value.startswith(("http://", "https://")) and holds_credentials(value):
+        raise ConfigError(f"setting {key!r}: {value} holds credentials, {WAY_OUT}")
 
 
 def _names_a_path(annotation: Any) -> bool:

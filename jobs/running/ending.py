@@ -22,6 +22,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, NoReturn
 
 from stableanimator.errors import DivergedError, StorageError, UserError, WeightsError, storage_error
+from stableanimator.redaction import redacted
 
 EXIT_OK, EXIT_FAILED, EXIT_USER = 0, 1, 2
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
@@ -115,7 +116,7 @@ def failed(error: Exception) -> int:
     and 1."""
     mistake = told(error)
     if mistake is None:
-        traceback.print_exception(error)
+        print(redacted("".join(traceback.format_exception(error))), file=sys.stderr)
         return EXIT_FAILED
     print(f"error: {one_line(mistake)}", file=sys.stderr)
     return EXIT_USER if isinstance(mistake, UserError) else EXIT_FAILED

@@ -19,6 +19,7 @@ from jobs.running.parameters import parameters
 from jobs.running.resources import resources
 from pipelines import telemetry
 from pipelines.storage.store import fingerprint
+from stableanimator.redaction import log_to_stderr
 
 if TYPE_CHECKING:
     from jobs.tracking.runs import Job
@@ -54,7 +55,7 @@ def overrides(arguments: argparse.Namespace) -> list[str]:
 
 def main(verb: str, work: Work, argv: Sequence[str] | None = None) -> int:
     """Run one job. Returns its exit code (`jobs.running.ending`)."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s: %(message)s", datefmt="%H:%M:%S")
+    log_to_stderr()
     arguments = parser(verb).parse_intermixed_args(argv)
 
     def job() -> int:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from jobs.running.environment import variables
 from stableanimator.errors import ConfigError
+from stableanimator.redaction import redacted
 
 if TYPE_CHECKING:
     from ray.job_submission import JobSubmissionClient
@@ -166,7 +167,7 @@ def short_reason(error: BaseException) -> str:
         inner = [each for each in (*error.args, getattr(error, "reason", None)) if isinstance(each, BaseException)]
         error = next(iter(inner), None) or error.__cause__ or error.__context__ or error
     text = getattr(error, "strerror", None) or str(error) or type(error).__name__
-    return " ".join(str(text).split())[:160].rstrip(".")
+    return " ".join(redacted(str(text)).split())[:160].rstrip(".")
 
 
 def nodes(address: str) -> list[Node]:

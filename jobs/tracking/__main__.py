@@ -6,7 +6,6 @@ Reads the folder that they named, `<root>/tracking`, and MLFLOW_TRACKING_URI; wh
 from __future__ import annotations
 
 import argparse
-import logging
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,11 +14,12 @@ from jobs.tracking.runs import quietly
 from jobs.tracking.sender import Sender
 from jobs.tracking.tracker import tracking_uri
 from stableanimator.errors import UserError
+from stableanimator.redaction import log_to_stderr
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Returns 0, or 2 with a line that says what is still not sent."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s: %(message)s", datefmt="%H:%M:%S")
+    log_to_stderr()
     parser = argparse.ArgumentParser(prog="python -m jobs.tracking", description=__doc__.splitlines()[0])
     parser.add_argument("folder", type=Path, help="of the spools: what the job named, <root>/tracking")
     folder = parser.parse_args(argv).folder

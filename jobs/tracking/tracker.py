@@ -14,6 +14,7 @@ from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 from sqlalchemy.exc import SQLAlchemyError
 
+from jobs.tracking import credentials
 from jobs.tracking.pages import without_password
 from stableanimator.errors import ConfigError
 
@@ -32,7 +33,8 @@ def default_root() -> str:
 
 
 def tracking_uri() -> str:
-    """MLFLOW_TRACKING_URI; by default a SQLite file under SA_ROOT."""
+    """MLFLOW_TRACKING_URI, of a server without name and password; by default a SQLite file under SA_ROOT."""
+    credentials.take()
     return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{default_root()}/mlflow.db"
 
 

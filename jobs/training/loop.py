@@ -39,6 +39,7 @@ from jobs.training.task import TrainingTask
 from jobs.training.weight_average import WeightAverage
 from pipelines.machines import Need, room
 from stableanimator.errors import ConfigError, DivergedError
+from stableanimator.redaction import log_to_stderr
 
 log = logging.getLogger(__name__)
 
@@ -157,15 +158,14 @@ def _worker(config: dict[str, Any]) -> None:
     loop: LoopSettings = config["loop"]
     _prepare_process(loop)
     context = ray.train.get_context()
-    session = _Session(
-        config["task"], loop, config["folder"], config["tracking"], context.get_world_rank(), context.get_world_size()
-    )
+    rank, size = context.get_world_rank(), context.get_world_size()
+    session = _Session(config["task"], loop, config["folder"], config["tracking"], rank, size)
     session.train(Listener(config["wish"]) if session.rank == 0 else None)
 
 
 def _prepare_process(loop: LoopSettings) -> None:
     """Logging, and what DeepSpeed looks at when it is imported and started."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s: %(message)s", datefmt="%H:%M:%S")
+    log_to_stderr()
     on_gpu = loop.engine.gpus_per_worker > 0
     os.environ.setdefault("DS_ACCELERATOR", "cuda" if on_gpu else "cpu")
     import deepspeed

@@ -21,6 +21,7 @@ from jobs.weights.catalogue import CATALOGUE, Entry, WeightsFile
 from jobs.weights.fetch import Mirrors, by_hand, fetch
 from jobs.weights.folder import RIGHT, size_of, state
 from stableanimator.errors import ConfigError, InputError, WeightsError
+from stableanimator.redaction import log_to_stderr
 
 _NAMES = "names of `list`, `full` for all that jobs/configs/full.yaml names, or `all`"
 _MIRROR = "ask this mirror: URL/host/path for all but Hugging Face (HF_ENDPOINT), or another place for a prefix"
@@ -77,7 +78,7 @@ def _verify(root: Path, files: Sequence[tuple[Entry, WeightsFile]]) -> None:
 def main(argv: Sequence[str] | None = None, catalogue: Sequence[Entry] = CATALOGUE) -> int:
     """Run one of the commands. Returns its exit code (`jobs.running.ending`)."""
     arguments = _arguments(argv)
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
+    log_to_stderr("%(asctime)s %(message)s")
     logging.getLogger("pipelines.crawling.fetch").setLevel(logging.DEBUG)  # why it waits
 
     def look() -> int:

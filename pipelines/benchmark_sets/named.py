@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import numpy as np
 import pyarrow as pa
@@ -23,7 +24,8 @@ from numpy.typing import NDArray
 
 from pipelines.benchmark_sets.frame_folders import SUFFIX, frame_folders, store_frames
 from pipelines.benchmark_sets.named_settings import LEVELS, NamedSetSettings, numbers_of
-from pipelines.benchmark_sets.self_driven import ALIGNED, draw_of, drawn_among, misaligned, pair_row, part_of
+from pipelines.benchmark_sets.self_driven import ALIGNED, Draw, draw_of, drawn_among, misaligned, pair_row, part_of
+from pipelines.storage.inputs import Inputs
 from pipelines.storage.pair_tables import BENCHMARK_FILES, PAIRS
 from pipelines.storage.store import Collection, Store, media_path
 from stableanimator.errors import InputError, RowError, row_error
@@ -111,7 +113,7 @@ def _videos(store: Store, sources: pa.Table, settings: NamedSetSettings) -> tupl
     files: dict[str, _File] = {}
     rows = []
     for source in sources.to_pylist():
-        name = source["source_uri"].rstrip("/").rpartition("/")[2]
+        name = _file_name(source["source_uri"])
         if source["status"] == "failed":
             rows.append(_row("video", None, name=name, reason=source["reason"], detail=source["detail"]))
         elif source["status"] == "fetched":
@@ -139,6 +141,12 @@ def _videos(store: Store, sources: pa.Table, settings: NamedSetSettings) -> tupl
     return [file for file in found if _number(file.name) in wanted], rows
 
 
+def _file_name(source_uri: str) -> str:
+    """The last part of a path, or of a URL's."""
+    path = urlsplit(source_uri).path if "://" in source_uri else source_uri
+    return path.rstrip("/").rpartition("/")[2]
+
+
 def _number(name: str) -> int | None:
     """335 of `00335.mp4` and of a folder `00335`."""
     match = re.fullmatch(r"0*(\d+)(\.\w+)?", name)
@@ -149,7 +157,32 @@ def _self_driven(
     store: Store, file: _File, settings: NamedSetSettings, has_face: HasFace | None
 ) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     """A video's row, and its pair, if it can be of one."""
-    local = store.local_file(file.media)
+    try:
+        with Inputs(store).opened(file.media) as local:
+            known, reference, span, draw = _looked_at(local, file, settings, has_face)
+    except Exception as error:  # a file of the user's is no reason to lose the others
+        failed = row_error(error, _UNUSABLE)
+        if failed is not error:
+            log.exception("video %s", file.name)
+        return _row("video", file, reason=failed.reason, detail=failed.detail), []
+    moved, level = ALIGNED, None
+    pair_id = f"{file.id[:12]}-{span[0]}-{span[1]}"
+    if settings.name == "MisAlign100":
+        level = LEVELS[draw.level]
+        moved = misaligned(part_of(settings.misalignment, settings.levels[draw.level]), draw)
+        pair_id += f"-{level}"
+    pair = pair_row(pair_id, file.media, reference, span, moved, draw) | file.rights
+    return _row("video", file, **known, level=level, reference_frame=reference), [pair]
+
+
+def _looked_at(
+    local: str, file: _File, settings: NamedSetSettings, has_face: HasFace | None
+) -> tuple[dict[str, Any], int, tuple[int, int], Draw]:
+    """Of a video's file: columns of its row, the reference's frame, the frames that drive, and what is drawn.
+
+    Raises:
+        RowError: it can be of no pair. Without the file's place: the same file gives the same row anywhere.
+    """
     try:
         with VideoReader(local) as video:
             info = video.info
@@ -160,22 +193,9 @@ def _self_driven(
             if end - start < 1:
                 raise RowError("too_short", f"{info.frame_count} frames")
             draw = draw_of(settings.seed, file.id, 0)
-            reference = 0 if first else _reference(video, end, draw, has_face)
+            return known, 0 if first else _reference(video, end, draw, has_face), (start, end), draw
     except RowError as error:
-        # without the root: the same file gives the same row anywhere
-        return _row("video", file, reason=error.reason, detail=error.detail.replace(local, file.name)), []
-    except Exception as error:  # a file of the user's is no reason to lose the others
-        log.exception("video %s", file.name)
-        failed = row_error(error, _UNUSABLE)
-        return _row("video", file, reason=failed.reason, detail=failed.detail), []
-    moved, level = ALIGNED, None
-    pair_id = f"{file.id[:12]}-{start}-{end}"
-    if settings.name == "MisAlign100":
-        level = LEVELS[draw.level]
-        moved = misaligned(part_of(settings.misalignment, settings.levels[draw.level]), draw)
-        pair_id += f"-{level}"
-    pair = pair_row(pair_id, store.uri(file.media), reference, (start, end), moved, draw) | file.rights
-    return _row("video", file, **known, level=level, reference_frame=reference), [pair]
+        raise RowError(error.reason, error.detail.replace(local, file.name)) from error
 
 
 def _end(frames: int, fps: float, settings: NamedSetSettings) -> int:
@@ -245,7 +265,7 @@ def _cross_driven(
             draw = draw_of(settings.seed, f"{reference.id}:{drive.id}", 0)
             differs = {
                 "pair_id": f"{reference.id[:12]}-{pair['pair_id']}",
-                "reference_uri": store.uri(reference.media),
+                "reference_uri": reference.media,
                 "start": 0,
                 "truth_uri": None,
                 "seed": draw.seed,

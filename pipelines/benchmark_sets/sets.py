@@ -31,7 +31,7 @@ def make_benchmark(release: Collection, settings: BenchmarkSettings) -> Collecti
     faces = _frames_with_face(release, [clip["shot_id"] for clip in clips])
     usable = [clip for clip in clips if clip["shot_id"] in faces]
     rows = [
-        _pair(release, clip, faces[clip["shot_id"]], number, settings)
+        _pair(clip, faces[clip["shot_id"]], number, settings)
         for number in range(settings.pairs_per_clip)
         for clip in usable
     ][: settings.pairs]
@@ -63,14 +63,12 @@ def _frames_with_face(release: Collection, shots: list[str]) -> dict[str, list[i
     return found
 
 
-def _pair(
-    release: Collection, clip: Mapping[str, Any], faces: list[int], number: int, settings: BenchmarkSettings
-) -> dict[str, Any]:
+def _pair(clip: Mapping[str, Any], faces: list[int], number: int, settings: BenchmarkSettings) -> dict[str, Any]:
     draw = draw_of(settings.seed, clip["shot_id"], number)
     reference = faces[drawn_among(len(faces), draw)]
     moved = misaligned(settings.misalignment, draw) if settings.misaligned else ALIGNED
     length = max(1, round(settings.seconds * clip["fps"]))
     span = clip["start"], min(clip["end"], clip["start"] + length)
     pair_id = f"{clip['video_id'][:12]}-{clip['start']}-{clip['end']}-{number}"
-    row = pair_row(pair_id, release.store.uri(clip["media"]), reference, span, moved, draw)
+    row = pair_row(pair_id, clip["media"], reference, span, moved, draw)
     return row | {"licence": clip["licence"], "consent": clip["consent"]}

@@ -223,17 +223,23 @@ def _failures_key(settings: CrawlSettings) -> str:
 
 def _remembered(store: Store, settings: CrawlSettings, listed: Iterable[Listed]) -> dict[str, Row]:
     """Rows of earlier runs by key: fetched before failed, and only while their video is still stored."""
-    groups = {_digest(source.key) for source in listed if source.path is None and source.error is None}
-    if not groups:
+    asked = [source for source in listed if source.url is not None]
+    if not asked:
         return {}
     with ThreadPoolExecutor(settings.workers) as pool:  # one small file for each URL, perhaps far away
 
-        def rows_of(part_key: str) -> list[Row]:
+        def rows_of(part_key: str, names: Iterable[str | None]) -> list[Row]:
+            groups = {_digest(name) for name in names if name is not None}
             paths = [path for path in store.part_paths(_FAMILY, part_key) if path.split("/")[-2] in groups]
             return [row for part in pool.map(store.read_part, paths) if part is not None for row in part.to_pylist()]
 
-        failed = [] if settings.retry_failed else while_others_merge(partial(rows_of, _failures_key(settings)))
-        fetched = while_others_merge(partial(rows_of, _FETCHED))
+        # What failed under one signature may be had under the next.
+        failed = (
+            []
+            if settings.retry_failed
+            else while_others_merge(partial(rows_of, _failures_key(settings), [each.url for each in asked]))
+        )
+        fetched = while_others_merge(partial(rows_of, _FETCHED, [each.key for each in asked]))
         paths = [media_path(row["video_id"], row["extension"]) for row in fetched]
         stored = [row for row, there in zip(fetched, pool.map(store.exists, paths), strict=True) if there]
     return {row["source_uri"]: row for row in (*failed, *stored)}
@@ -252,14 +258,16 @@ def _source_row(source: Listed, settings: CrawlSettings, fetcher: Fetcher | None
             row.update(_store_file(_regular_file(source.path), settings, store))
         else:
             assert fetcher is not None
+            assert source.url is not None
             with tempfile.TemporaryDirectory(prefix="stableanimator-fetch-") as folder:
-                row.update(_store_file(fetcher.fetch(source.key, Path(folder)), settings, store))
+                row.update(_store_file(fetcher.fetch(source.url, Path(folder)), settings, store))
     except FetchError as error:
         status = "passed_over" if _is_passed_over(source, error) else "failed"
         row.update(status=status, reason=error.reason, detail=error.detail)
-    if source.path is None and source.error is None and row["reason"] != STOPPED:
-        part_key = _FETCHED if row["status"] == "fetched" else _failures_key(settings)
-        store.write_part(_FAMILY, part_key, _digest(source.key), pa.Table.from_pylist([row], schema=SOURCES))
+    if source.url is not None and row["reason"] != STOPPED:
+        fetched = row["status"] == "fetched"
+        part_key, name = (_FETCHED, source.key) if fetched else (_failures_key(settings), source.url)
+        store.write_part(_FAMILY, part_key, _digest(name), pa.Table.from_pylist([row], schema=SOURCES))
     return row
 
 

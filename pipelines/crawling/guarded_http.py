@@ -34,6 +34,7 @@ from urllib3.util.connection import create_connection
 
 from pipelines.crawling.settings import CrawlSettings
 from stableanimator.errors import FetchError
+from stableanimator.redaction import redacted
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
@@ -315,4 +316,4 @@ def retry_after(value: str | None) -> float | None:
 
 def one_line(text: str) -> str:
     """Other libraries' messages as a detail: one line of at most 300 characters."""
-    return " ".join(text.split())[:300]
+    return " ".join(redacted(text).split())[:300]

@@ -28,6 +28,7 @@ import pyarrow.parquet as pq
 
 from pipelines.crawling.settings import CrawlSettings
 from stableanimator.errors import ConfigError, FetchError, InputError
+from stableanimator.redaction import public_url, redacted
 
 log = logging.getLogger(__name__)
 
@@ -46,15 +47,17 @@ class Listed:
     """One listed source and what its list says about it."""
 
     uri: str
-    """As listed, in characters that a table can hold, and without credentials."""
+    """As listed, in characters that a table can hold, and without secrets."""
     key: str
-    """The same for spellings of one URL that cannot mean different things."""
+    """The same for spellings of one URL that cannot mean different things, and however it was signed."""
     path: str | None = None
     """Of a local file; None for a URL."""
     rights: tuple[str | None, ...] = _UNKNOWN
     """In the order of RIGHTS."""
     error: FetchError | None = None
     """Why it cannot be tried."""
+    url: str | None = None
+    """What is asked for, with all that it needs; None of a local file."""
     found: bool = False
     """It is here because it lies in a folder; nobody said that it is a video."""
 
@@ -92,7 +95,7 @@ def read_source(text: str, schemes: Iterable[str], rights: tuple[str | None, ...
         schemes: those that are allowed; "file" allows local paths too.
         rights: in the order of RIGHTS.
     """
-    uri = _printable(text)
+    uri = _printable(public_url(text) if text.lower().startswith(("http://", "https://")) else redacted(text))
     try:
         parts = urlsplit(text)
         port = parts.port
@@ -116,12 +119,13 @@ def read_source(text: str, schemes: Iterable[str], rights: tuple[str | None, ...
         return _local(text, uri, parts, rights)
     if not parts.hostname:
         return Listed(uri, uri, None, rights, FetchError("invalid_url", "it names no host"))
-    return Listed(uri, _printable(_normalised(parts, port)), None, rights)
+    url = _printable(_normalised(parts, port))
+    return Listed(uri, public_url(url), None, rights, url=url)
 
 
 def _local(text: str, uri: str, parts: SplitResult, rights: tuple[str | None, ...]) -> Listed:
     if not parts.scheme:
-        return Listed(uri, uri, text, rights)
+        return Listed(_printable(text), _printable(text), text, rights)
     if parts.netloc not in ("", "localhost"):
         return Listed(uri, uri, None, rights, FetchError("invalid_url", f"a file on another host, {parts.netloc}"))
     return Listed(uri, uri, os.fsdecode(unquote_to_bytes(parts.path)), rights)

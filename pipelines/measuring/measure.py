@@ -26,6 +26,7 @@ from pipelines.storage.store import Store
 from pipelines.storage.tables import SHOTS
 from stableanimator.errors import InputError, RowError
 from stableanimator.perception.settings import PerceptionSettings
+from stableanimator.redaction import log_to_stderr
 
 log = logging.getLogger(__name__)
 
@@ -109,7 +110,7 @@ class MeasureActor:
         keys: Keys,
         needed: list[str],
     ) -> None:
-        logging.basicConfig(level=logging.INFO)
+        log_to_stderr()
         self._measurer = VideoMeasurer(store, settings, perception, keys, needed)
 
     def __call__(self, row: dict[str, Any]) -> dict[str, Any]:

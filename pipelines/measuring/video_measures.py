@@ -31,6 +31,7 @@ from pipelines.measures.thumbnail import Thumbnail
 from pipelines.measuring.first_pass import FirstPass
 from pipelines.measuring.measure_cache import Keys, read_cached
 from pipelines.measuring.shot_run import FAILED, Sampler, Session, ShotRun, VideoResult
+from pipelines.storage.inputs import Inputs
 from pipelines.storage.store import Store, media_path
 from pipelines.storage.tables import SHOTS
 from stableanimator.errors import RowError, row_error
@@ -68,7 +69,7 @@ class VideoMeasurer:
         keys: Keys,
         needed: Collection[str],
     ) -> None:
-        self._store = store
+        self._store, self._inputs = store, Inputs(store)
         self._settings = settings
         self._keys = keys
         cv2.setNumThreads(1)  # actors share the cores
@@ -97,23 +98,21 @@ class VideoMeasurer:
         known["thumbnails"] = {shot: {} for shot in cached.thumbnails["shot_id"].to_pylist()}
         shots = cached.shots.to_pylist()
         path = media_path(video.video_id, video.extension)
-        if not self._store.exists(path):
-            raise FileNotFoundError(self._store.uri(path))
-        local = self._store.local_file(path)
         made = _Made()
-        try:
-            with VideoReader(local, timeout_s=self._settings.decode_timeout_s) as reader:
-                if shots:
-                    self._measure_known(reader, shots, known, missing, made, result)
-                else:
-                    shots = self._measure_new(video, reader, list(known), made, result)
-        except RowError as error:
-            if shots:  # they are known, so this frame could be decoded before
-                raise
-            # Without the root: the same video gives the same row anywhere.
-            result.bad = error.reason, error.detail.replace(local, path)
-            shots = [bad_video_row(video.video_id, *result.bad)]
-            made = _Made()
+        with self._inputs.opened(path) as local:
+            try:
+                with VideoReader(local, timeout_s=self._settings.decode_timeout_s) as reader:
+                    if shots:
+                        self._measure_known(reader, shots, known, missing, made, result)
+                    else:
+                        shots = self._measure_new(video, reader, list(known), made, result)
+            except RowError as error:
+                if shots:  # they are known, so this frame could be decoded before
+                    raise
+                # Without the root: the same video gives the same row anywhere.
+                result.bad = error.reason, error.detail.replace(local, path)
+                shots = [bad_video_row(video.video_id, *result.bad)]
+                made = _Made()
         result.shots = len(shots)
         if cached.shots.num_rows == 0:
             self._store.write_part("shots", self._keys.shots, video.video_id, pa.Table.from_pylist(shots, SHOTS))

@@ -42,10 +42,11 @@ from pipelines.shards.rows import EncodedClip, EncodedCrop, encode_clip
 from pipelines.shards.settings import VERSION, EncodeSettings
 from pipelines.shards.sheet import NAME, draw_sheet, spread_lines
 from pipelines.shards.videos import VideoRows, videos_of
+from pipelines.storage.inputs import Inputs
 from pipelines.storage.parquet_files import stream_parquet
 from pipelines.storage.store import Collection, Store, fingerprint
 from pipelines.storage.tables import ENCODE_REPORT, SHARDS
-from stableanimator.errors import InputError, RowError
+from stableanimator.errors import GoneError, InputError, RowError
 from stableanimator.media.video import VideoReader
 from stableanimator.models.encoders import Encoders
 from stableanimator.models.settings import EncoderSettings
@@ -194,6 +195,7 @@ class EncodeVideo:
     def __init__(self, root: str, settings: EncodeSettings, encoder_settings: EncoderSettings) -> None:
         cv2.setNumThreads(1)  # actors share the cores
         self.store = Store(root)
+        self.inputs = Inputs(self.store)
         self.settings = settings
         self.encoders = Encoders(encoder_settings).to(settings.device)
 
@@ -221,8 +223,10 @@ class EncodeVideo:
             return EncodedClip(crops=[], lost=plan.lost)
         try:
             # Opened for each clip: a reader that met a damaged frame is not trusted with the next shot.
-            with VideoReader(self.store.local_file(plan.clip["media"])) as video:
-                encoded = encode_clip(plan, video, self.encoders, self.settings, spool, self.store.local_file)
+            with self.inputs.opened(plan.clip["media"]) as local, VideoReader(local) as video:
+                encoded = encode_clip(plan, video, self.encoders, self.settings, spool, self.inputs.opened)
+        except GoneError:  # it may come back, and this would be remembered
+            raise
         except RowError as error:
             lost = [lost_line(plan.clip, crop.crop, stride, error) for crop in plan.crops for stride in crop.windows]
             return EncodedClip(crops=[], lost=plan.lost + lost)

@@ -19,6 +19,7 @@ from pipelines.progress import track
 from pipelines.shards.plan import ClipPlan
 from pipelines.shards.settings import EncodeSettings
 from pipelines.shards.videos import videos_of
+from pipelines.storage.inputs import Inputs
 from pipelines.storage.store import Collection
 from stableanimator.errors import InputError, RowError
 from stableanimator.media.video import VideoReader
@@ -85,7 +86,7 @@ def _pairs(release: Collection, plan: ClipPlan, size: tuple[int, int]) -> list[P
         return []
     count = len(plan.measured)
     indices = [plan.measured[place].index for place in (count // 6, count - 1 - count // 6)]
-    with VideoReader(release.store.local_file(plan.clip["media"])) as video:
+    with Inputs(release.store).opened(plan.clip["media"]) as local, VideoReader(local) as video:
         frames = np.concatenate([pictures for _, pictures in video.windows(indices, 2)])
     return [crop.framing.pictures(frames) for crop in cuts]
 

@@ -16,6 +16,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -123,12 +124,12 @@ def encode_clip(
     encoders: Encoders,
     settings: EncodeSettings,
     spool: LatentSpool,
-    media: Callable[[str], str],
+    media: Callable[[str], AbstractContextManager[str]],
 ) -> EncodedClip:
     """Encode every crop of a plan that has rows. What 16 bits cannot hold costs that crop alone (`latent_overflow`).
 
     Args:
-        media: the local file of another clip's `media`, for references of it.
+        media: opens the file of another clip's `media`, for references of it (`pipelines.storage.inputs`).
 
     Raises:
         DecodeError: the video cannot be read.
@@ -198,7 +199,7 @@ def _encode_window(crop: EncodedCrop, pictures: _Pictures, encoders: Encoders, s
         _encode_reference(crop, candidate, picture, encoders)
 
 
-def _encode_lent(crop: EncodedCrop, encoders: Encoders, media: Callable[[str], str]) -> None:
+def _encode_lent(crop: EncodedCrop, encoders: Encoders, media: Callable[[str], AbstractContextManager[str]]) -> None:
     """The candidates that are frames of other clips. One that cannot be had is left out.
 
     Raises:
@@ -208,7 +209,7 @@ def _encode_lent(crop: EncodedCrop, encoders: Encoders, media: Callable[[str], s
     failure: RowError | None = None
     for candidate in lent:
         try:
-            with VideoReader(media(candidate.owner.clip["media"])) as video:
+            with media(candidate.owner.clip["media"]) as local, VideoReader(local) as video:
                 picture = candidate.framing.pictures(video.read([candidate.frame.index]))
             _encode_reference(crop, candidate, picture, encoders)
         except RowError as error:

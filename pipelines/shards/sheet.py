@@ -17,6 +17,7 @@ from pipelines.shards.plan import ClipPlan, CropPlan
 from pipelines.shards.reader import decode_row
 from pipelines.shards.settings import EncodeSettings
 from pipelines.shards.videos import VideoRows
+from pipelines.storage.inputs import Inputs
 from pipelines.storage.parquet_files import open_parquet
 from pipelines.storage.store import Store
 from stableanimator.driving import skeleton_pictures
@@ -127,7 +128,7 @@ def _references(store: Store, row: pa.Table, plan: ClipPlan, crop: CropPlan) -> 
 
 
 def _picture(store: Store, clip: dict[str, Any], index: int, framing: Framing) -> Image:
-    with VideoReader(store.local_file(clip["media"])) as video:
+    with Inputs(store).opened(clip["media"]) as local, VideoReader(local) as video:
         return framing.pictures(video.read([index]))[0]
 
 

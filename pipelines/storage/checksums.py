@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.fs as pafs
 
-from stableanimator.errors import DecodeError
+from stableanimator.errors import GoneError
+from stableanimator.paths import frame_of
 
 _CHUNK = 1 << 20
 
@@ -17,24 +19,48 @@ def uri_sha256(uri: str) -> str:
     follows a `#` names a part of the file.
 
     Raises:
-        DecodeError: not_found.
+        GoneError: not_found.
     """
-    whole = uri.partition("#frame=")[0]
-    try:
-        filesystem, path = pafs.FileSystem.from_uri(whole) if "://" in whole else (pafs.LocalFileSystem(), whole)
-        if filesystem.get_file_info(path).type == pafs.FileType.Directory:
-            found = filesystem.get_file_info(pafs.FileSelector(path, recursive=True))
-            files = sorted(each.path for each in found if each.type == pafs.FileType.File)
-            listed = "".join(f"{_sha256(filesystem, each)}  {each[len(path) :]}\n" for each in files)
-            return hashlib.sha256(listed.encode()).hexdigest()
-        return _sha256(filesystem, path)
-    except (OSError, ValueError, pa.ArrowException) as error:
-        raise DecodeError("not_found", f"{whole} cannot be read ({' '.join(str(error).split())})") from error
+    return Checksums().sha256(uri)
 
 
-def _sha256(filesystem: pafs.FileSystem, path: str) -> str:
+class Checksums:
+    """Checksums of files and folders, each read once: again where its size, its time or its files changed."""
+
+    def __init__(self) -> None:
+        self._known: dict[str, tuple[Any, str]] = {}
+
+    def sha256(self, uri: str) -> str:
+        """As `uri_sha256`."""
+        whole, _ = frame_of(uri)
+        try:
+            filesystem, path = pafs.FileSystem.from_uri(whole) if "://" in whole else (pafs.LocalFileSystem(), whole)
+            files, is_folder = _files(filesystem, path)
+            state = [(each.path, each.size, each.mtime_ns) for each in files]
+            if self._known.get(whole, (None,))[0] != state:
+                self._known[whole] = state, _sha256(filesystem, path, files) if is_folder else _file(filesystem, path)
+            return self._known[whole][1]
+        except (OSError, ValueError, pa.ArrowException) as error:
+            raise GoneError("not_found", f"{whole} cannot be read ({' '.join(str(error).split())})") from error
+
+
+def _files(filesystem: pafs.FileSystem, path: str) -> tuple[list[pafs.FileInfo], bool]:
+    """A file, or those of a folder by name, and whether it is a folder."""
+    found = filesystem.get_file_info(path)
+    if found.type != pafs.FileType.Directory:
+        return [found], False
+    inside = filesystem.get_file_info(pafs.FileSelector(path, recursive=True))
+    return sorted((each for each in inside if each.type == pafs.FileType.File), key=lambda each: each.path), True
+
+
+def _sha256(filesystem: pafs.FileSystem, folder: str, files: list[pafs.FileInfo]) -> str:
+    listed = "".join(f"{_file(filesystem, each.path)}  {each.path[len(folder) :]}\n" for each in files)
+    return hashlib.sha256(listed.encode()).hexdigest()
+
+
+def _file(filesystem: pafs.FileSystem, path: str) -> str:
     digest = hashlib.sha256()
-    with filesystem.open_input_stream(path) as stream:
+    with filesystem.open_input_stream(path, compression=None) as stream:
         while chunk := stream.read(_CHUNK):
             digest.update(chunk)
     return digest.hexdigest()

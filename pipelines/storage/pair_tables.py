@@ -1,6 +1,8 @@
 """Schemas of pairs, of what animation and evaluation make of them, and of what people write for these jobs.
 
-As `pipelines.storage.tables`: each column with its type, unit, and who writes it.
+As `pipelines.storage.tables`: each column with its type, unit, and who writes it. A column `…_uri` holds a reference: a
+path below the root (`media/…`, `predictions/videos/…`, `previews/sheets/…`), so that ids do not follow the root; or an
+absolute path or URI, as people name files. `Store.resolve` says where it lies, `pipelines.storage.inputs` opens it.
 """
 
 from __future__ import annotations

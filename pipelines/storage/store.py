@@ -1,6 +1,7 @@
 """The dataset root: content addresses, fingerprints, commits, manifests.
 
     media/ab/<sha256>.mp4                      one file for each video, named by the SHA-256 of its bytes
+    predictions/videos/…, previews/sheets/…    what animate makes, named by what it depends on
     parts/<family>/<key>/<group>/<sha256>.parquet   cached rows; key = what they were made with, group = their video
     parts/<family>/<key>/merged/…<sha256>.parquet   the same rows of many videos (pipelines.storage.compaction)
     <kind>/<id>/manifest.json                  a collection (releases, shards, benchmarks); id = SHA-256 of the manifest
@@ -9,6 +10,9 @@
 Every Parquet part is named by the SHA-256 of its own bytes, and a manifest's folder by the SHA-256 of the manifest.
 So a file that was cut short does not match its name and does not exist for a reader; writing it again gives the same
 name and the same bytes. No reader relies on rename, append or overwrite: any filesystem of `pyarrow.fs` will do.
+
+Tables name such files by their path below the root (a reference), so that they mean the same under every root, and ids
+do not follow it. `Store.resolve` says where one lies.
 """
 
 from __future__ import annotations
@@ -20,7 +24,6 @@ import json
 import logging
 import os
 import shutil
-import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,6 +36,8 @@ import pyarrow.parquet as pq
 from pipelines.storage.parquet_files import ParquetFile, named_files, open_parquet, parquet_bytes
 from pipelines.storage.whole_files import write_whole
 from stableanimator.errors import FULL, ConfigError, InputError, StorageError
+from stableanimator.paths import below, frame_of, is_absolute
+from stableanimator.redaction import WAY_OUT, holds_credentials
 
 log = logging.getLogger(__name__)
 
@@ -127,28 +132,46 @@ class Store:
     """A root folder or URI. All paths given to its methods are relative to the root, with `/`."""
 
     def __init__(self, root: str) -> None:
+        if holds_credentials(root):
+            raise ConfigError(f"root: {root} holds credentials, {WAY_OUT}")
         self.root = root.rstrip("/")
         if "://" in root:
-            self.filesystem, self._base = pafs.FileSystem.from_uri(self.root)
+            self.filesystem, base = pafs.FileSystem.from_uri(self.root)
+            self._base = base.rstrip("/")
         elif os.path.isabs(root):
             self.filesystem, self._base = pafs.LocalFileSystem(), self.root
         else:
             raise ConfigError(f"root: {root!r} is a relative path; give an absolute path or a URI")
+        self.is_local = isinstance(self.filesystem, pafs.LocalFileSystem)
 
     def __reduce__(self) -> tuple[type[Store], tuple[str]]:
         return Store, (self.root,)
 
     def uri(self, path: str) -> str:
         """What a person or another job can open: root and path joined."""
-        return f"{self.root}/{path}"
+        return below(self.root, path)
+
+    def resolve(self, reference: str) -> str:
+        """Where a file lies that a table names: by its path below the root, or by an absolute path or URI, which stays
+        as it is. A `#frame=…` behind it stays too."""
+        if is_absolute(reference):
+            return reference
+        path, frame = frame_of(reference)
+        return self.uri(path) + frame
 
     def _full(self, path: str) -> str:
         return f"{self._base}/{path}"
 
-    # bytes and tables
+    def local_path(self, path: str) -> str | None:
+        """The file itself; None where the root is no folder of this machine."""
+        return self._full(path) if self.is_local else None
+
+    def file_info(self, path: str) -> pafs.FileInfo:
+        """Whether there is a file, its size and time."""
+        return self.filesystem.get_file_info(self._full(path))
 
     def exists(self, path: str) -> bool:
-        return self.filesystem.get_file_info(self._full(path)).type != pafs.FileType.NotFound
+        return self.file_info(path).type != pafs.FileType.NotFound
 
     def read_bytes(self, path: str) -> bytes:
         with self.filesystem.open_input_stream(self._full(path)) as stream:
@@ -177,7 +200,7 @@ class Store:
         """Delete a file, and its folder where that is empty then. A file that is gone already is no error."""
         with contextlib.suppress(FileNotFoundError):
             self.filesystem.delete_file(self._full(path))
-        if isinstance(self.filesystem, pafs.LocalFileSystem):
+        if self.is_local:
             with contextlib.suppress(OSError):
                 os.rmdir(self._full(path).rsplit("/", 1)[0])
 
@@ -196,8 +219,6 @@ class Store:
         selector = pafs.FileSelector(self._full(folder), recursive=recursive, allow_not_found=True)
         return sorted(self.filesystem.get_file_info(selector), key=lambda info: info.path)
 
-    # cached parts
-
     def write_part(self, family: str, key: str, group: str, table: pa.Table) -> dict[str, Any]:
         """Commit rows of one group (a video). Returns {path, sha256, rows}."""
         data = parquet_bytes(table)
@@ -214,7 +235,7 @@ class Store:
 
     def free_bytes(self) -> int | None:
         """Room left on the root's disk; None where the root is no local folder."""
-        if not isinstance(self.filesystem, pafs.LocalFileSystem):
+        if not self.is_local:
             return None
         self.filesystem.create_dir(self._base, recursive=True)
         return shutil.disk_usage(self._base).free
@@ -264,8 +285,6 @@ class Store:
         parts = [self.read_part(path) for path in self.part_paths(family, key, group)]
         return pa.concat_tables([schema.empty_table(), *(part.cast(schema) for part in parts if part is not None)])
 
-    # media
-
     def put_media(self, local_file: str | Path, extension: str) -> tuple[str, bool]:
         """Store a local file under the SHA-256 of its bytes. Returns (video_id, whether it is new).
 
@@ -273,30 +292,12 @@ class Store:
         """
         video_id = file_sha256(local_file)
         path = media_path(video_id, extension)
-        info = self.filesystem.get_file_info(self._full(path))
+        info = self.file_info(path)
         if info.type == pafs.FileType.File and info.size == os.path.getsize(local_file):
             return video_id, False
         with open(local_file, "rb") as source:
             self._write(path, iter(lambda: source.read(_CHUNK), b""))
         return video_id, True
-
-    def local_file(self, path: str) -> str:
-        """A path that decoders can open: the file itself on a local root, else a copy in this machine's cache."""
-        if isinstance(self.filesystem, pafs.LocalFileSystem):
-            return self._full(path)
-        cached = Path(tempfile.gettempdir()) / "stableanimator-media" / Path(path).name
-        size = self.filesystem.get_file_info(self._full(path)).size
-        if not cached.exists() or cached.stat().st_size != size:
-            cached.parent.mkdir(parents=True, exist_ok=True)
-            with (
-                tempfile.NamedTemporaryFile(dir=cached.parent, delete=False) as copy,
-                self.filesystem.open_input_stream(self._full(path)) as source,
-            ):
-                shutil.copyfileobj(source, copy, _CHUNK)
-            os.replace(copy.name, cached)
-        return str(cached)
-
-    # collections
 
     def commit(
         self,

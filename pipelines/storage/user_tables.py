@@ -19,6 +19,7 @@ import pyarrow.fs as pafs
 import pyarrow.parquet as pq
 
 from stableanimator.errors import InputError
+from stableanimator.redaction import WAY_OUT, holds_credentials, redacted
 
 _SHOWN = 60
 """Characters of a value that a message shows."""
@@ -45,7 +46,7 @@ def read_user_table(uri: str, schema: pa.Schema, required: Collection[str]) -> p
         table = (_read_csv if text else _read_parquet)(filesystem, path)
     except (OSError, ValueError, KeyError, pa.ArrowException) as error:
         kind = "CSV" if text else "Parquet"
-        raise InputError(f"no readable {kind} table: {' '.join(str(error).split())[:300]}") from error
+        raise InputError(f"no readable {kind} table: {' '.join(redacted(str(error)).split())[:300]}") from error
     _check_names(table.column_names, schema.names, required)
     columns = [
         pa.array(_cells(table.column(field.name), field, field.name in required, text), field.type)
@@ -107,6 +108,8 @@ def _cells(column: pa.ChunkedArray, field: pa.Field, required: bool, text: bool)
             shown = repr(value) if len(repr(value)) <= _SHOWN else f"{repr(value)[:_SHOWN]}…"
             what = f"row {number}, column {field.name!r}: {shown} is no {_words(field.type)}"
             raise InputError(f"{what}; write one{'' if required else ', or leave the cell empty (null)'}") from None
+        if field.name.endswith("uri") and isinstance(cell, str) and holds_credentials(cell):
+            raise InputError(f"row {number}, column {field.name!r}: {cell} holds credentials, {WAY_OUT}")
         if cell is None and required:
             raise InputError(f"row {number}, column {field.name!r} is empty; every row needs a value there")
         yield cell

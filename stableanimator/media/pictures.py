@@ -23,6 +23,7 @@ from pillow_heif import register_heif_opener
 
 from stableanimator.errors import DecodeError
 from stableanimator.media.video import VideoReader, local_file
+from stableanimator.paths import frame_of
 
 Colour = tuple[int, int, int]
 """Red, green and blue, 0 to 255."""
@@ -65,8 +66,9 @@ def read_image(uri: str | Path, background: Colour = WHITE) -> NDArray[np.uint8]
             no_such_frame, or as `VideoReader`.
     """
     text = str(uri)
-    name, mark, number = text.rpartition("#frame=")
-    if mark:
+    name, frame = frame_of(text)
+    if frame:
+        number = frame.rpartition("=")[2]
         with VideoReader(name) as video:
             index = int(number) if re.fullmatch("[0-9]{1,9}", number) else video.info.frame_count
             if index >= video.info.frame_count:

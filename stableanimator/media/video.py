@@ -284,7 +284,10 @@ def local_file(uri: str) -> tuple[str, tempfile.TemporaryDirectory[str] | None]:
     folder = tempfile.TemporaryDirectory(prefix="stableanimator-")
     target = os.path.join(folder.name, Path(urlparse(uri).path).name or "file")
     try:
-        pafs.copy_files(uri, target)
+        filesystem, path = pafs.FileSystem.from_uri(uri)
+        if filesystem.get_file_info(path).type == pafs.FileType.Directory:
+            os.mkdir(target)
+        pafs.copy_files(path, target, source_filesystem=filesystem)
     except (OSError, ValueError, pa.ArrowException) as error:
         folder.cleanup()
         raise DecodeError("not_found", f"{uri} cannot be fetched ({' '.join(str(error).split())})") from error

@@ -127,7 +127,7 @@ def test_every_pair_is_animated_in_every_variant(demo: tuple[Path, str]) -> None
     assert {row["variant"] for row in predictions} == VARIANTS
     for row in predictions:
         assert row["status"] == "done", row["detail"]
-        with av.open(row["prediction_uri"]) as video:
+        with av.open(store.resolve(row["prediction_uri"])) as video:
             assert video.streams.video[0].codec_context.name == "h264"
             assert sum(1 for _ in video.decode(video=0)) == len(row["frame_index"])
         if row["variant"] == "hjb":

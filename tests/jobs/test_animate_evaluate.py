@@ -186,7 +186,7 @@ def test_every_pair_and_variant_is_a_row_and_what_worked_is_a_video(config: Conf
     assert "1 of 3 frames" in rows["seldom", "hjb"]["detail"]
     for row in (good, optimised):
         for uri in (row["prediction_uri"], row["skeleton_uri"]):
-            with VideoReader(uri) as video:
+            with VideoReader(Store(config.root).resolve(uri)) as video:
                 assert (video.info.frame_count, video.info.height, video.info.width) == (3, 64, 64)
     assert good["face_loss_before"] is None
     assert optimised["face_loss_after"] < optimised["face_loss_before"]
@@ -316,7 +316,11 @@ def test_other_systems_are_measured_in_the_same_tables(
         for number, frame in enumerate(video.read(ours["frame_index"])):
             Image.fromarray(frame).save(tmp_path / "truth" / f"{number}.png")
     every = ours["frame_index"][1] - ours["frame_index"][0]
-    lines = ["pair_id,variant,uri,every", f"good,MRAA,{ours['frames_uri']},", f"good,Champ,truth,{every}"]
+    lines = [
+        "pair_id,variant,uri,every",
+        f"good,MRAA,{store.resolve(ours['frames_uri'])},",
+        f"good,Champ,truth,{every}",
+    ]
     (tmp_path / "results.csv").write_text("\n".join(lines))
     settings = replace(config.evaluate, results=str(tmp_path / "results.csv"), repeat=False, videos=1)
     both = config.model_copy(update={"evaluate": settings})

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pyarrow.fs as pafs
 import pytest
 
 import stableanimator
 from stableanimator.errors import WeightsError
-from stableanimator.paths import is_absolute, local_path
+from stableanimator.paths import below, folder_of, frame_of, is_absolute, local_path
 
 
 def test_a_path_inside_a_package_lies_where_the_package_was_imported_from() -> None:
@@ -31,3 +32,36 @@ def test_a_package_that_is_not_installed_is_named() -> None:
 )
 def test_what_means_the_same_everywhere(path: str, expected: bool) -> None:
     assert is_absolute(path) is expected
+
+
+S3 = "region=x&endpoint_override=http%3A%2F%2Fhost%3A9000"
+
+
+@pytest.mark.parametrize(
+    ("folder", "path", "joined"),
+    [
+        ("/data/set", "media/ab/c.mp4", "/data/set/media/ab/c.mp4"),
+        ("/", "media/c.mp4", "/media/c.mp4"),
+        ("/what?/is#this", "a b.mp4", "/what?/is#this/a b.mp4"),
+        ("file:///data/set/", "a b.mp4", "file:///data/set/a%20b.mp4"),
+        (f"s3://bucket/my%20set?{S3}", "media/ab/c.mp4", f"s3://bucket/my%20set/media/ab/c.mp4?{S3}"),
+        (f"s3://bucket/set/?{S3}", "a", f"s3://bucket/set/a?{S3}"),
+        (f"s3://bucket?{S3}", "50%#1?.mp4", f"s3://bucket/50%25%231%3F.mp4?{S3}"),
+    ],
+)
+def test_what_lies_in_a_folder_has_its_query_at_the_end(folder: str, path: str, joined: str) -> None:
+    assert below(folder, path) == joined
+    if folder.startswith("s3"):
+        place = pafs.FileSystem.from_uri(folder)[1]
+        assert pafs.FileSystem.from_uri(joined) == (pafs.FileSystem.from_uri(folder)[0], f"{place}/{path}")
+
+
+def test_the_folder_of_a_file_keeps_the_query() -> None:
+    assert folder_of("/data/a?/b.csv") == "/data/a?"
+    assert folder_of(f"s3://bucket/a/b.csv?{S3}") == f"s3://bucket/a?{S3}"
+    assert folder_of("file:///data/a%20b/c.csv") == "file:///data/a%20b"
+
+
+def test_a_frame_is_named_behind_a_file() -> None:
+    assert frame_of(f"s3://bucket/a.mp4?{S3}#frame=12") == (f"s3://bucket/a.mp4?{S3}", "#frame=12")
+    assert frame_of("/a#b/c.png") == ("/a#b/c.png", "")

@@ -30,7 +30,7 @@ def test_copies_are_videos_of_their_own_that_show_the_same(clip: Path, tmp_path:
     with VideoReader(clip) as reader:
         frames = reader.read(range(20))
     for video in videos:
-        path = store.local_file(media_path(video.video_id, video.extension))
+        path = store.local_path(media_path(video.video_id, video.extension))
         assert Path(path).stat().st_size == video.size
         with VideoReader(path) as reader:
             np.testing.assert_array_equal(reader.read(range(20)), frames)

@@ -15,10 +15,14 @@ from PIL import Image
 
 from jobs.pairs.animate import AnimateJob, AnimatePair
 from jobs.pairs.drives import read_keypoints
+from jobs.pairs.files import planned
+from jobs.pairs.pairs_table import URIS
 from jobs.pairs.settings import AnimateJobSettings
 from pipelines.storage.pair_tables import PAIRS
+from pipelines.storage.store import file_sha256
 from stableanimator.animate_settings import AnimateSettings
 from stableanimator.diffusion.settings import SamplerSettings
+from stableanimator.errors import GoneError
 from stableanimator.media.video import VideoReader
 from stableanimator.models.animator import Animator
 from stableanimator.models.checkpoints import save_model_folder
@@ -144,7 +148,7 @@ def test_the_result_lasts_as_long_as_what_drives_it(
     stamps, picture = STAMPS[name], np.asarray(Image.open(person))
     row = _animate(actor, person, _drive(tmp_path / f"{name}.mp4", stamps, picture))
     for uri in (row["prediction_uri"], row["skeleton_uri"]):
-        with VideoReader(uri) as video:
+        with VideoReader(actor.store.resolve(uri)) as video:
             played = video.info.times
             fps = video.info.fps
         assert abs(len(played) / fps - SECONDS) <= 1 / 8
@@ -161,11 +165,12 @@ def test_the_result_lasts_as_long_as_what_drives_it(
 def test_frames_without_loss_and_poses_lie_beside_the_video(actor: AnimatePair, person: Path, tmp_path: Path) -> None:
     drive = _drive(tmp_path / "short.mp4", STAMPS["25"][:10], np.asarray(Image.open(person)))
     row = _animate(actor, person, drive)
-    with VideoReader(row["frames_uri"]) as exact, VideoReader(row["prediction_uri"]) as video:
+    at = actor.store.resolve
+    with VideoReader(at(row["frames_uri"])) as exact, VideoReader(at(row["prediction_uri"])) as video:
         assert exact.info.frame_count == video.info.frame_count == len(row["frame_index"])
         frames = exact.read(range(exact.info.frame_count)).astype(int)
         assert 0 < np.abs(frames - video.read(range(exact.info.frame_count))).mean() < 16  # what H.264 costs such noise
-    poses = read_keypoints(EMPTY | {"driving_keypoints_uri": row["poses_uri"]}, row["fps"], 100)
+    poses = read_keypoints(EMPTY | {"driving_keypoints_uri": at(row["poses_uri"])}, row["fps"], 100)
     assert (poses.height, poses.width, poses.frame_index) == (32, 32, row["frame_index"])
     assert all(len(people) == 1 and visible(people).any() for people in poses.poses)
 
@@ -189,11 +194,28 @@ def test_frames_without_loss_are_no_ones_who_wants_none(actor: AnimatePair, pers
         assert row["frames_uri"] is not None  # who wants none is served as well
 
 
+def test_another_picture_of_the_same_name_is_another_pair(actor: AnimatePair, person: Path, tmp_path: Path) -> None:
+    """An earlier result is of the bytes that it was made of; what changes after the planning is its row's fault."""
+    picture, drive = tmp_path / "me.png", _drive(tmp_path / "a.mp4", STAMPS["25"][:4], np.asarray(Image.open(person)))
+    picture.write_bytes(person.read_bytes())
+    pair = EMPTY | {"pair_id": "me", "reference_uri": str(picture), "seed": 1, "driving_uri": drive}
+    (first,) = planned(actor.store, [pair], URIS)
+    assert actor({"pair": first, "variant": "plain"})["status"] == "done"
+    assert actor.job.finished(actor.store, first, "plain") is not None
+    Image.open(person).transpose(Image.Transpose.FLIP_LEFT_RIGHT).save(picture)
+    with pytest.raises(GoneError, match=f"changed: {picture} has changed since"):
+        actor({"pair": first, "variant": "plain"})
+    (second,) = planned(actor.store, [pair], URIS)
+    assert actor.job.finished(actor.store, second, "plain") is None
+    row = actor({"pair": second, "variant": "plain"})
+    assert row["reference_sha256"] == file_sha256(picture) != first["checksums"]["reference_uri"]
+
+
 def test_a_part_lasts_as_long_as_the_part(actor: AnimatePair, person: Path, tmp_path: Path) -> None:
     drive = _drive(tmp_path / "part.mp4", STAMPS["25"], np.asarray(Image.open(person)))
     row = _animate(actor, person, drive, start=10, end=50)
     assert row["frame_index"] == list(range(10, 50, 3))
-    with VideoReader(row["prediction_uri"]) as video:
+    with VideoReader(actor.store.resolve(row["prediction_uri"])) as video:
         assert abs(video.info.frame_count / video.info.fps - 40 / 25) <= 1 / 8
 
 
@@ -230,7 +252,7 @@ def test_a_result_has_the_sound_of_its_part_on_request_and_says_where_there_is_n
         container.mux(voice.encode(None))
     actor = _actor(tmp_path, FrameRates(fps=(8.0,), fps_id=None), None, audio=True)
     row = _animate(actor, person, loud, start=10, end=50)
-    with av.open(row["prediction_uri"]) as container:
+    with av.open(actor.store.resolve(row["prediction_uri"])) as container:
         heard = np.concatenate([each.to_ndarray()[0] for each in container.decode(audio=0)])
     assert np.argmax(np.abs(heard)) / 48_000 == pytest.approx(0.6, abs=0.03)
     assert row["detail"] is None or "sound" not in row["detail"]

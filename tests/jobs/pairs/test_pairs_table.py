@@ -300,3 +300,10 @@ def test_misalignment_is_in_degrees_and_image_heights_and_null_is_none() -> None
     # On a screen, 90 degrees turn x (right) into y (down).
     point = moved.apply(torch.tensor([[1.0, 0.0]]))
     torch.testing.assert_close(point, torch.tensor([[0.25, 1.0]]), atol=1e-6, rtol=0)
+
+
+def test_a_table_that_names_files_with_a_key_is_refused_without_telling_it(tmp_path: Path) -> None:
+    uri = _write(tmp_path / "p.parquet", driving_uri=["/d.mp4", "s3://AKID:hush@b/d.mp4", "/d.mp4"])
+    with pytest.raises(InputError, match=r"row 2, column 'driving_uri': s3://\*\*\*@b/d.mp4 holds credentials") as told:
+        read_pairs(uri, "animate.pairs")
+    assert "hush" not in str(told.value)

@@ -56,7 +56,7 @@ def test_a_preview_is_a_table_a_page_and_a_run_that_shows_them(
     done, lost = collection.table("previews").to_pylist()
     assert (done["pair_id"], done["variants"], done["status"]) == ("a", ["plain", "hjb"], "done")
     assert (lost["pair_id"], lost["reason"]) == ("lost", "not_found")
-    assert Path(done["sheet_uri"]).is_file()
+    assert collection.store.exists(done["sheet_uri"])
     assert "feet_cut" in Path(collection.uri, "preview.html").read_text()
     assert not (tmp_path / "tiny" / "predictions").exists()
     (run,) = mlflow.search_runs(search_all_experiments=True, output_format="list")

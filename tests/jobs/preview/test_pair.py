@@ -92,7 +92,7 @@ def test_a_pair_becomes_a_row_and_a_sheet(actor: PreviewPair, folder: Path) -> N
     assert (row["frames"], row["height"], row["animated_people"], row["found"]) == (8, 320, 1, 1.0)
     assert row["scale"] == pytest.approx(1, abs=0.1)
     assert row["face"] > 32
-    sheet = cv2.imread(row["sheet_uri"])
+    sheet = cv2.imread(actor.store.resolve(row["sheet_uri"]))
     assert sheet is not None
     assert sheet.shape[1] > 1000
     assert np.ptp(sheet) == 255
@@ -112,7 +112,7 @@ def test_a_drive_of_keypoints_has_a_sheet_too(actor: PreviewPair, folder: Path) 
     pair = _pair(folder, "dance", driving_uri=None, driving_keypoints_uri=str(folder / "poses.parquet"))
     row = actor({"pair": pair, "variants": ["plain"]})
     assert row["warnings"] == []
-    assert Path(row["sheet_uri"]).is_file()
+    assert actor.store.exists(row["sheet_uri"])
 
 
 def test_a_model_without_an_aligner_is_refused_before_any_pair(folder: Path) -> None:

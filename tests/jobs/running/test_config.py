@@ -13,7 +13,9 @@ from typing import Any
 
 import pytest
 
-from jobs.running.config import Config, dump, load
+from jobs.running.config import Config, dump, load, resolved
+from jobs.running.entry import described
+from jobs.running.parameters import parameters
 from jobs.running.resources import resources
 from stableanimator.diffusion.settings import FACE_OPTIMISATION_PRESETS, FaceOptimisationSettings
 from stableanimator.errors import ConfigError
@@ -261,3 +263,30 @@ def test_a_preset_is_all_of_its_numbers(tmp_path: Path) -> None:
     assert hjb("").optimisation_steps == 7
     with pytest.raises(ConfigError, match="'nobody' is none of effective, paper, released"):
         hjb("", "animate.settings.hjb.preset=nobody")
+
+
+@pytest.mark.parametrize(
+    ("override", "where"),
+    [
+        ("root=s3://AKID:hush@bucket/x", "root"),
+        ("root=s3://bucket/x?access_key=AKID&secret_key=hush", "root"),
+        ("animate.pairs=s3://AKID:hush@bucket/pairs.csv", "animate.pairs"),
+        ("evaluate.results=abfs://box:hush@a.dfs.core.windows.net/r.csv", "evaluate.results"),
+        ("curate.crawl.lists=[/a.csv, s3://AKID:hush@bucket/b.csv]", "curate.crawl.lists"),
+        ("encoders.svd=s3://AKID:hush@bucket/svd", "encoders.svd"),
+    ],
+)
+def test_keys_and_passwords_in_a_uri_are_refused_and_not_shown(config: Path, override: str, where: str) -> None:
+    with pytest.raises(ConfigError, match=f"^setting '{where}': .* holds credentials, .*; take them out: ") as told:
+        load(str(config), [override])
+    assert "hush" not in str(told.value)
+    assert "AWS_PROFILE" in str(told.value)
+
+
+def test_what_is_shown_and_recorded_of_a_signed_source_has_no_signature(config: Path) -> None:
+    """A job is sent the address as it is, else it could not fetch."""
+    url = "https://h.test/a.mp4?X-Amz-Signature=hush"
+    loaded = load(str(config), [f'curate.crawl.sources=["{url}"]'])
+    assert resolved(loaded)["curate"]["crawl"]["sources"] == [url]
+    assert "hush" not in str([dump(loaded), parameters("curate", loaded), described("curate", loaded)])
+    assert "X-Amz-Signature=***" in parameters("curate", loaded)["curate.crawl.sources"]

@@ -25,7 +25,7 @@ def _sources(store: Store, folder: Path) -> pa.Table:
     return crawl(CrawlSettings(sources=(str(folder),)), store).sources
 
 
-def _made(root: Path, folder: Path | None, has_face: Any = None, **settings: Any) -> Collection:
+def _made(root: Path | str, folder: Path | None, has_face: Any = None, **settings: Any) -> Collection:
     store = Store(str(root))
     sources = crawl(CrawlSettings(), store).sources if folder is None else _sources(store, folder)
     return make_named_set(store, sources, NamedSetSettings(**settings), has_face)
@@ -54,7 +54,8 @@ def test_misalign100_drives_each_video_by_itself_misaligned_and_says_what_was_dr
         assert pair["driving_uri"] == pair["truth_uri"] == video
         assert (pair["start"], pair["end"]) == (0, 24)
         row = files[Path(video).stem]
-        assert file_sha256(video) == row["id"]
+        assert video == row["media"]
+        assert file_sha256(made.store.resolve(video)) == row["id"]
         assert int(frame) == row["reference_frame"] < 24
         share = {"mild": 1 / 3, "medium": 2 / 3, "strong": 1.0}[row["level"]]
         assert abs(pair["rotation"]) <= 45 * share
@@ -65,6 +66,15 @@ def test_misalign100_drives_each_video_by_itself_misaligned_and_says_what_was_dr
     (broken,) = (row for row in _rows(made, "files") if row["name"] == "broken.mp4")
     assert broken["reason"] is not None
     assert {row["name"] for row in files.values()} >= {f"00{333 + number}.mp4" for number in range(6)}
+
+
+def test_the_same_files_give_the_same_set_under_every_root(tmp_path: Path, clips: Path, s3_root: str):
+    with_pictures = {"name": "Anthropomorphic", "pictures": (str(tmp_path / "mascot.png"),)}
+    cv2.imwrite(str(tmp_path / "mascot.png"), np.zeros((8, 8, 3), np.uint8))
+    for settings in ({}, with_pictures):
+        roots = (str(tmp_path / "one"), str(tmp_path / "another"), f"file://{tmp_path}/third", s3_root)
+        ids = {_made(root, clips, **settings).id for root in roots}
+        assert len(ids) == 1
 
 
 def test_all_levels_occur_and_a_set_grows_without_a_change_of_its_pairs(tmp_path: Path, make_clip: MakeClip):
@@ -131,10 +141,10 @@ def test_tiktok_comes_as_folders_of_frames_too_and_loses_nothing(tmp_path: Path)
         cv2.imwrite(str(path), frame[..., ::-1])
     made = _made(tmp_path / "root", None, name="TikTok", frames=(str(tmp_path / "TikTok_dataset"),), ids="335")
     (pair,) = _rows(made)
-    with VideoReader(pair["truth_uri"]) as video:
+    with VideoReader(made.store.resolve(pair["truth_uri"])) as video:
         assert video.info.fps == 30
         np.testing.assert_array_equal(video.read(range(11)), frames)
-    np.testing.assert_array_equal(read_image(pair["reference_uri"]), frames[0])
+    np.testing.assert_array_equal(read_image(made.store.resolve(pair["reference_uri"])), frames[0])
     assert (pair["start"], pair["end"]) == (1, 11)
 
 

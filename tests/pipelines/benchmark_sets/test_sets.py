@@ -34,12 +34,17 @@ def _pairs(release: Collection, **settings: Any) -> list[dict[str, Any]]:
     return make_benchmark(release, BenchmarkSettings(**settings)).table("pairs").to_pylist()
 
 
+def test_the_same_release_gives_the_same_set_under_every_root(tmp_path: Path):
+    made = [make_benchmark(_release(tmp_path / name), BenchmarkSettings()) for name in ("one", "another")]
+    assert made[0].id == made[1].id
+
+
 def test_pairs_are_self_driven_and_of_held_out_clips(tmp_path: Path):
     release = _release(tmp_path)
     pairs = _pairs(release)
     assert [pair["pair_id"] for pair in pairs] == [f"{str(n) * 12}-24-264-0" for n in (1, 2, 3)]
     for number, pair in enumerate(pairs, start=1):
-        video = f"{tmp_path}/media/{str(number) * 64}.mp4"
+        video = f"media/{str(number) * 64}.mp4"
         assert pair["reference_uri"] in (f"{video}#frame=30", f"{video}#frame=60")  # the frames with a face
         assert pair["driving_uri"] == pair["truth_uri"] == video
         assert (pair["start"], pair["end"]) == (24, 264)

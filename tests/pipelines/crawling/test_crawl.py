@@ -65,6 +65,29 @@ def test_the_video_of_a_page_becomes_a_video(store: Store, site: Any, clip: byte
     assert (row["source_uri"], row["video_id"]) == (page, hashlib.sha256(clip).hexdigest())
 
 
+def test_a_signed_url_is_fetched_with_its_signature_and_known_and_stored_without(store: Store, site: Any, clip: bytes):
+    """Another signature is the same file, also after one that had run out; another key is another file."""
+    signed = "/clip.mp4?X-Amz-Credential=hush&X-Amz-Signature=hush{}"
+    site.file(signed.format(1), b"", status=403)
+    site.file(signed.format(2), clip)
+    urls = [site.url + signed.format(number) for number in (1, 2, 3)]
+    assert _row(store, _settings(urls[0]))["reason"] == "http_403"
+    assert _row(store, _settings(urls[0]))["reason"] == "http_403"  # remembered
+    row = _row(store, _settings(urls[1]))
+    assert (row["source_uri"], row["status"]) == (f"{site.url}/clip.mp4", "fetched")
+    assert _row(store, _settings(urls[2])) == row
+    assert site.asked == {signed.format(1): 1, signed.format(2): 1}
+
+    site.file("/get?key=hush1", clip)
+    site.file("/get?key=hush2", clip[:-1])
+    rows = _rows(store, _settings(f"{site.url}/get?key=hush1", f"{site.url}/get?key=hush2"))
+    assert len({each["video_id"] for each in rows}) == len({each["source_uri"] for each in rows}) == 2
+    stored = list(Path(store.root).rglob("*.parquet"))
+    assert stored
+    assert not any(b"hush" in path.read_bytes() for path in stored)
+    assert "hush" not in str([rows, row])
+
+
 def test_private_addresses_are_refused_and_nothing_is_asked_of_them(store: Store, site: Any, clip: bytes):
     for host in (site.url, site.url.replace("127.0.0.1", "localhost")):
         row = _row(store, _settings(f"{host}/clip.mp4", allow_private_addresses=False))

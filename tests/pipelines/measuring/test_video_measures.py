@@ -14,7 +14,7 @@ from pipelines.measures.camera_motion import CameraMotionSettings
 from pipelines.measuring import video_measures
 from pipelines.measuring.measure_cache import measure_keys, missing_of, read_cached
 from pipelines.measuring.video_measures import Video, VideoMeasurer, VideoResult
-from pipelines.storage.store import Store
+from pipelines.storage.store import Store, media_path
 from stableanimator.errors import DecodeError
 
 SETTINGS = CurateSettings(measures=("camera_motion",), sample_fps=8.0)
@@ -160,4 +160,20 @@ def test_a_video_that_is_not_there_is_a_failure_and_not_remembered(tmp_path: Pat
     video = Video("0" * 64, ".mp4", 1)
     result = _measure(store, video)
     assert _rows(store, video) == ([], [], [])
-    assert [(one["measure"], one["reason"]) for one in result.failures] == [("decode", "measure_failed")]
+    assert [(one["measure"], one["reason"]) for one in result.failures] == [("decode", "not_found")]
+
+
+def test_a_video_that_has_changed_is_a_failure_and_not_remembered(tmp_path: Path, make_clip: Make):
+    """As long as it was, and a video as before: its frames are not those that were stored under this name."""
+    store = Store(str(tmp_path / "root"))
+    video = _stored(store, make_clip(tmp_path / "a.mp4", frames=24))
+    path = media_path(video.video_id, ".mp4")
+    data = bytearray(store.read_bytes(path))
+    data[len(data) // 2] ^= 1
+    store.write_bytes(path, bytes(data))
+    result = _measure(store, video)
+    assert _rows(store, video) == ([], [], [])
+    assert [(one["measure"], one["reason"]) for one in result.failures] == [("decode", "changed")]
+    store.delete(path)
+    _stored(store, tmp_path / "a.mp4")
+    assert _measure(store, video).failures == []

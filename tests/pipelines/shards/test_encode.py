@@ -135,7 +135,7 @@ def _rows(shards: Collection) -> list[dict[str, Any]]:
 def _direct(release: Collection, indices: list[int]) -> tuple[Encoders, torch.Tensor]:
     """The same frames by another way: area resampling by torch, then one pass of the encoders."""
     media = release.table("clips")["media"][0].as_py()
-    with VideoReader(release.store.local_file(media)) as video:
+    with VideoReader(release.store.local_path(media)) as video:
         frames = video.read(indices)
     pictures = torch.from_numpy(frames).permute(0, 3, 1, 2).double()
     # Exact area resampling as a matrix: row i of the target covers source [i / scale, (i + 1) / scale).

@@ -55,7 +55,7 @@ def release(tmp_path: Path) -> Collection:
             | {"start": 0, "end": 12, "fps": 12.0, "width": 64, "height": 64, "seconds": 1.0}
         )
         frames += [_frame(shot_id, index) for index in range(12)]
-    Path(store.local_file(clips[2]["media"])).write_bytes(b"no video any more")
+    Path(store.local_path(clips[2]["media"])).write_bytes(b"no video any more")
     tables = {
         "clips": pa.Table.from_pylist(clips, schema=CLIPS),
         "frames": pa.Table.from_pylist(frames, schema=FRAMES),

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from pipelines.storage.checksums import uri_sha256
-from stableanimator.errors import DecodeError
+from stableanimator.errors import GoneError
 
 
 def test_a_file_by_path_by_uri_and_of_a_frame_of_it(tmp_path: Path) -> None:
@@ -30,5 +30,5 @@ def test_a_folder_is_what_lies_in_it_and_under_which_names(tmp_path: Path) -> No
 
 @pytest.mark.parametrize("uri", ["/gone/a.mp4", "nowhere://a/b.mp4"])
 def test_what_cannot_be_read_is_named(uri: str) -> None:
-    with pytest.raises(DecodeError, match=f"not_found: {uri} cannot be read"):
+    with pytest.raises(GoneError, match=f"not_found: {uri} cannot be read"):
         uri_sha256(uri)

@@ -49,6 +49,13 @@ def test_a_relative_root_is_refused():
         Store("datasets/mine")
 
 
+@pytest.mark.parametrize("root", ["s3://AKID:hush@bucket/x", "s3://bucket/x?access_key=AKID&secret_key=hush"])
+def test_a_root_with_credentials_is_refused_without_telling_them(root: str):
+    with pytest.raises(ConfigError, match="holds credentials") as told:
+        Store(root)
+    assert "hush" not in str(told.value)
+
+
 def test_a_store_travels_between_processes(tmp_path: Path):
     store = Store(str(tmp_path))
     store.write_bytes("a/b", b"1")
@@ -65,7 +72,7 @@ def test_media_is_named_by_its_bytes_and_stored_once(tmp_path: Path):
     assert store.put_media(source, ".mp4") == (video_id, False)
     path = media_path(video_id, ".mp4")
     assert path == f"media/{video_id[:2]}/{video_id}.mp4"
-    assert Path(store.local_file(path)).read_bytes() == b"frames"
+    assert Path(store.local_path(path)).read_bytes() == b"frames"
 
 
 def test_media_that_was_cut_short_is_copied_again(tmp_path: Path):
@@ -211,7 +218,7 @@ def test_a_root_may_be_a_uri(tmp_path: Path):
     assert collection.uri == f"file://{tmp_path}/root/releases/{collection.id}"
     assert same.open("releases").table("clips")["shot_id"].to_pylist() == ["a"]
     assert store.open("releases", collection.id[:6]).id == collection.id
-    assert Path(store.local_file(media_path(video_id, ".mp4"))).read_bytes() == b"frames"
+    assert Path(store.local_path(media_path(video_id, ".mp4"))).read_bytes() == b"frames"
 
 
 def test_a_file_given_as_a_function_is_made_once(tmp_path: Path) -> None:
