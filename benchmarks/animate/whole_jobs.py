@@ -117,9 +117,11 @@ def library_loop(config_path: str, out: Path) -> None:
     # Here: what is measured is a process that imports what it needs.
     import torch
 
+    from jobs.pairs.files import opened
     from jobs.pairs.inputs import PairReader, assign
-    from jobs.pairs.pairs_table import named_pairs
+    from jobs.pairs.pairs_table import URIS, named_pairs
     from jobs.running.config import load
+    from pipelines.storage.inputs import Inputs
     from stableanimator.animate import aligned, animate
     from stableanimator.inference.loading import load_models
     from stableanimator.media.video import write_mp4
@@ -132,9 +134,11 @@ def library_loop(config_path: str, out: Path) -> None:
     models = load_models(config.animate.model, config.encoders, reader.faces, device="cpu", precision="float32",
                          face_optimisation=False)  # fmt: skip
     out.mkdir()
-    for pair in named_pairs(Store(config.root), "latest", "animate.pairs").rows:
-        drive = reader.drive(pair, config.animate.fps, settings.max_frames)
-        reference = reader.reference(pair["reference_uri"], settings.background)
+    store = Store(config.root)
+    for pair in named_pairs(store, "latest", "animate.pairs").rows:
+        with opened(Inputs(store), pair, URIS) as there:
+            drive = reader.drive(there, config.animate.fps, settings.max_frames)
+            reference = reader.reference(there["reference_uri"], settings.background)
         driven = aligned(*assign(pair, reference, drive), settings, models.aligner)
         animation = animate(models, reference, driven, settings, seed=pair["seed"] or 0)
         write_mp4(out / f"{len(list(out.iterdir()))}.mp4", animation.frames, driven.fps)
