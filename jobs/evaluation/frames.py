@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from jobs.pairs.predicted_files import require_file
 from stableanimator.errors import DecodeError
 from stableanimator.media.frame_folder import open_frames
 from stableanimator.media.framing import Framing, Size
@@ -25,7 +26,9 @@ def open_result(prediction: Prediction) -> FrameReader:
 
     Raises:
         DecodeError: they cannot be read, or are fewer than the row says.
+        RowError: `damaged`, they are not what was written.
     """
+    require_file(prediction, "frames" if prediction["frames_uri"] else "prediction")
     uri = prediction["frames_uri"] or prediction["prediction_uri"]
     reader = open_frames(uri, prediction["fps"])
     frames, count = len(prediction["frame_index"]), reader.info.frame_count
@@ -82,6 +85,7 @@ def side_by_side(variants: Sequence[Prediction], background: Colour) -> Iterator
 
 
 def _skeletons(prediction: Prediction) -> Iterator[Image]:
+    require_file(prediction, "skeleton")
     with VideoReader(prediction["skeleton_uri"]) as video:
         for _, frame in video.frames(range(video.info.frame_count)):
             yield frame

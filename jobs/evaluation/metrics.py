@@ -14,6 +14,7 @@ from jobs.evaluation.frames import Image, Prediction, framed_reference, open_res
 from jobs.evaluation.results import located
 from jobs.pairs.drives import read_poses
 from jobs.pairs.people import People
+from jobs.pairs.predicted_files import require_file
 from jobs.pairs.settings import REPEAT
 from pipelines.actor_pool import UNEXPECTED
 from stableanimator.errors import RowError, row_error
@@ -175,6 +176,7 @@ def _scoring(prediction: Prediction, identity: Identity, judges: Judges, protoco
     scored = [index for index in prediction["frame_index"] if index != reference_frame(prediction)]
     drive: list[npt.NDArray[np.float32]] | None = None
     if prediction["poses_uri"] is not None:
+        require_file(prediction, "poses")
         poses = read_poses(prediction["poses_uri"])
         drive = [poses[index] for index in scored]
     return Scoring(identity, judges, protocols, prediction["fps"], drive)
@@ -234,6 +236,8 @@ def _finished(result: _Result, error: RowError | None, truth: Features | None) -
     if error is None:
         try:
             return Measured(prediction=result.prediction, metrics=result.scoring.finish(), truth=truth)
+        except RowError as odd:
+            error = odd
         except ValueError as nothing:
             error = RowError("no_scored_frame", str(nothing))
     return Measured(prediction=result.prediction, error=error)

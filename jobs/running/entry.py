@@ -18,7 +18,7 @@ from jobs.running.config import Config, dump, load
 from jobs.running.parameters import parameters
 from jobs.running.resources import resources
 from pipelines import telemetry
-from pipelines.storage.store import fingerprint
+from pipelines.storage.store import Store, fingerprint
 from stableanimator.errors import UserError, WeightsError
 
 if TYPE_CHECKING:
@@ -143,10 +143,17 @@ def connected() -> Iterator[None]:
 
 
 def run_job(verb: str, work: Work, config: Config) -> str:
-    """Do a job's work in MLflow runs of its own; returns its last lines: what was made, and the page that shows it."""
-    from jobs.tracking.runs import job_runs  # here for the same reason
+    """Do a job's work in MLflow runs of its own; returns its last lines: what was made, and the page that shows it.
+
+    Raises:
+        WeightsError: what the job would read is damaged.
+    """
+    from jobs.running.files import needed_files  # here for the same reason
+    from jobs.tracking.runs import job_runs
+    from jobs.weights.check import require_right
 
     started = time.monotonic()
+    require_right(Store(config.root), [each.path for each in needed_files(config, [verb])])
     with job_runs(described(verb, config)) as runs, connected():
         telemetry.show("sa_job_running", 1, verb=verb, experiment=config.experiment)
         try:

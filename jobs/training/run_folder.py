@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from jobs.weights.check import require_committed, require_right
 from pipelines.storage.store import Collection, Store, canonical_json, file_sha256, fingerprint
 from stableanimator.errors import ConfigError, InputError
 
@@ -117,17 +118,19 @@ def claim(root: str, kind: str, name: str | None, content: dict[str, Any]) -> Ru
 
 
 def commit(store: Store, kind: str, run: RunFolder, content: dict[str, Any], build: dict[str, Any]) -> Collection:
-    """Make a finished training a collection: `folder` (below the root), checksums of its weights, its lineage.
+    """Make a finished training a collection: `folder` (below the root), checksums of its weights and of the settings
+    beside them, its lineage.
 
     Raises:
         InputError: there is no complete checkpoint.
+        WeightsError: the folder was committed before, and is not what it was.
     """
     newest = run.newest()
     if newest is None:
         raise InputError(f"{run.path} has no complete checkpoint")
-    weights = {
-        str(path.relative_to(newest.folder)): file_sha256(path) for path in sorted(newest.folder.rglob("*.safetensors"))
-    }
+    require_right(store, [str(newest.folder)])
+    files = sorted([*newest.folder.rglob("*.safetensors"), *newest.folder.rglob("config.json")])
+    weights = {str(path.relative_to(newest.folder)): file_sha256(path) for path in files}
     described = {
         "name": run.name,
         "folder": f"{kind}/{run.name}/{newest.folder.name}",
@@ -143,6 +146,7 @@ def trained_folder(store: Store, kind: str, which: str) -> tuple[Collection, Pat
 
     Raises:
         InputError: there is none, several fit, or its folder was deleted.
+        WeightsError: a file is not what was committed; all of them are read.
         ConfigError: the root is a URI.
     """
     if "://" in store.root:
@@ -151,6 +155,7 @@ def trained_folder(store: Store, kind: str, which: str) -> tuple[Collection, Pat
     folder = Path(store.root) / collection.manifest["folder"]
     if not (folder / STATE).exists():
         raise InputError(f"{collection.uri} names the checkpoint {folder}, which is gone; train again")
+    require_committed(collection)
     return collection, folder
 
 

@@ -1,13 +1,17 @@
-"""Checksums of what people name: the bytes that were read, wherever they lie."""
+"""Checksums of what people name, and of what was committed: the bytes that were read, wherever they lie."""
 
 from __future__ import annotations
 
 import hashlib
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
 import pyarrow.fs as pafs
 
-from stableanimator.errors import DecodeError
+from stableanimator.errors import DecodeError, InputError
+
+if TYPE_CHECKING:
+    from pipelines.storage.store import Store
 
 _CHUNK = 1 << 20
 
@@ -38,3 +42,21 @@ def _sha256(filesystem: pafs.FileSystem, path: str) -> str:
         while chunk := stream.read(_CHUNK):
             digest.update(chunk)
     return digest.hexdigest()
+
+
+def require_whole(store: Store, path: str, sha256: str) -> None:
+    """Refuse a file below the root that is not what was committed; it is read once, a megabyte at a time.
+
+    Raises:
+        InputError: it is gone, cut short or changed.
+    """
+    if not store.holds(path, sha256):
+        raise damaged(store.uri(path))
+
+
+def damaged(uri: str) -> InputError:
+    """What is wrong with a file that is not what was committed, and what to do."""
+    return InputError(
+        f"{uri} is not what was committed (its SHA-256 differs, or it is gone); restore it, or run the job that wrote "
+        "it again"
+    )

@@ -10,7 +10,7 @@ import pytest
 
 from jobs.training.run_folder import RunFolder, claim, commit, trained_folder
 from pipelines.storage.store import Store, fingerprint
-from stableanimator.errors import ConfigError, InputError
+from stableanimator.errors import ConfigError, InputError, WeightsError
 
 CONTENT = {"train": {"rate": 1e-5, "frames": 16, "sizes": (1, 2)}, "shards": "abc"}
 
@@ -18,6 +18,7 @@ CONTENT = {"train": {"rate": 1e-5, "frames": 16, "sizes": (1, 2)}, "shards": "ab
 def _checkpoint(run: RunFolder, step: int, total: int = 9, keep_last: int = 9) -> Path:
     folder = run.begin(step)
     (folder / "unet.safetensors").write_bytes(b"weights %d" % step)
+    (folder / "config.json").write_text("{}")
     run.complete({"step": step, "total_steps": total}, keep_last)
     return folder
 
@@ -72,7 +73,10 @@ def test_a_finished_training_is_found_as_a_collection(tmp_path: Path) -> None:
         commit(store, "models", run, CONTENT, {})
     folder = _checkpoint(run, 9)
     committed = commit(store, "models", run, CONTENT, {"seconds": 1.0})
-    assert committed.manifest["weights"] == {"unet.safetensors": hashlib.sha256(b"weights 9").hexdigest()}
+    assert committed.manifest["weights"] == {
+        "config.json": hashlib.sha256(b"{}").hexdigest(),
+        "unet.safetensors": hashlib.sha256(b"weights 9").hexdigest(),
+    }
     assert committed.manifest["run"] == json.loads(json.dumps(CONTENT))
     for which in ("latest", committed.id[:8]):
         found, weights = trained_folder(store, "models", which)
@@ -82,3 +86,19 @@ def test_a_finished_training_is_found_as_a_collection(tmp_path: Path) -> None:
         trained_folder(store, "models", "latest")
     with pytest.raises(InputError, match="no committed latest"):
         trained_folder(store, "aligners", "latest")
+
+
+@pytest.mark.parametrize(("name", "bytes_there"), [("unet.safetensors", b"weights 8"), ("config.json", b"[]")])
+def test_damaged_weights_are_neither_used_nor_committed_anew(tmp_path: Path, name: str, bytes_there: bytes) -> None:
+    store = Store(str(tmp_path))
+    run = claim(str(tmp_path), "models", "mine", CONTENT)
+    folder = _checkpoint(run, 9)
+    commit(store, "models", run, CONTENT, {})
+    (folder / name).write_bytes(bytes_there)
+    with pytest.raises(
+        WeightsError, match=rf"step_9/{name} is not what .* committed .*; restore it, or delete .*step_9"
+    ):
+        trained_folder(store, "models", "latest")
+    with pytest.raises(WeightsError, match=name):
+        commit(store, "models", run, CONTENT, {})
+    assert len(store.collections("models")) == 1
