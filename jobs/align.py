@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from jobs.running import entry
+
+if __name__ == "__main__":
+    entry.answer_first("align")  # before what takes seconds to import
+
 import logging
 import sys
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from jobs.running import entry
 from jobs.running.config import Config
 from jobs.tracking.run import Run
 from jobs.training import dis_report, run_folder

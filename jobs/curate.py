@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from jobs.running import entry
+
+if __name__ == "__main__":
+    entry.answer_first("curate")  # before what takes seconds to import
+
 import logging
 import platform
 import sys
@@ -11,7 +16,6 @@ from typing import Any
 
 import pyarrow as pa
 
-from jobs.running import entry
 from jobs.running.config import Config
 from jobs.tracking.run import Run
 from jobs.tracking.tracker import git_commit

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from jobs.running import entry
+
+if __name__ == "__main__":
+    entry.answer_first("encode")  # before what takes seconds to import
+
 import sys
 from dataclasses import replace
 
 import cv2
 import numpy as np
 
-from jobs.running import entry
 from jobs.running.config import Config
 from jobs.tracking.run import Run
 from pipelines.shards.encode import encode_release

@@ -1,4 +1,7 @@
-"""What every job does around its own work: parse, start Ray, open the MLflow run, end with a line and an exit code."""
+"""What every job does around its own work: parse, start Ray, open the MLflow run, end with a line and an exit code.
+
+A verb's module imports this first, calls `answer_first`, and then imports what its work needs.
+"""
 
 from __future__ import annotations
 
@@ -40,6 +43,7 @@ def parser(verb: str) -> argparse.ArgumentParser:
     result.add_argument("--dry-run", action="store_true", help="print the resolved settings and resources, then stop")
     if verb == "animate":
         add_short_forms(result)
+        result.add_argument("--costs", action="store_true", help="with --dry-run: count what face optimisation takes")
     result.add_argument("overrides", nargs="*", metavar="a.b=value", help="settings that replace those of the file")
     return result
 
@@ -82,16 +86,34 @@ def one_line(mistake: UserError) -> str:
 def main(verb: str, work: Work, argv: Sequence[str] | None = None) -> int:
     """Run one job. Returns 0, 2 for the user's mistake (one line on stderr), or 1 (with a traceback)."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s: %(message)s", datefmt="%H:%M:%S")
-    arguments = parser(verb).parse_intermixed_args(argv)
     try:
-        config = load(arguments.config, overrides(arguments))
-        if arguments.dry_run:
-            print_plan(verb, config)
-            return EXIT_OK
-        print(run_job(verb, work, config))
+        config = _asked(verb, argv)
+        if config is not None:
+            print(run_job(verb, work, config))
         return EXIT_OK
     except Exception as error:
         return failed(error)
+
+
+def answer_first(verb: str) -> None:
+    """End the process where a dry run is asked for, or where a setting is wrong: before a verb's module imports what
+    takes seconds (tests/jobs/running/test_dry_run.py)."""
+    try:
+        if _asked(verb, None) is not None:
+            return
+    except Exception as error:
+        sys.exit(failed(error))
+    sys.exit(EXIT_OK)
+
+
+def _asked(verb: str, argv: Sequence[str] | None) -> Config | None:
+    """The configuration of a job that is to be run; None where only its plan was asked for, which is printed."""
+    arguments = parser(verb).parse_intermixed_args(argv)
+    config = load(arguments.config, overrides(arguments))
+    if not arguments.dry_run:
+        return config
+    print_plan(verb, config, costs=getattr(arguments, "costs", False))
+    return None
 
 
 def failed(error: Exception) -> int:
@@ -104,8 +126,9 @@ def failed(error: Exception) -> int:
     return EXIT_USER
 
 
-def print_plan(verb: str, config: Config) -> None:
-    """What --dry-run prints: the settings, what the job reserves, and, for some, what it would do and what it takes.
+def print_plan(verb: str, config: Config, *, costs: bool = False) -> None:
+    """What --dry-run prints: the settings, what the job reserves, and, for some, what it would do, and with `costs`
+    what face optimisation takes.
 
     Raises:
         UserError: what would be done cannot be told.
@@ -113,15 +136,15 @@ def print_plan(verb: str, config: Config) -> None:
     print(yaml.safe_dump(dump(config), sort_keys=False, allow_unicode=True))
     print(resources(verb, config))
     if verb == "animate":
-        from jobs.running.animate_plan import animate_plan  # here: torch and diffusers take seconds
+        from jobs.running.animate_plan import animate_plan
 
-        print(animate_plan(config))
+        print(animate_plan(config, costs))
     if verb == "curate":
-        from jobs.running.curate_plan import curate_plan  # here: the measures' libraries take seconds
+        from jobs.running.curate_plan import curate_plan  # here: the measures' libraries take a second
 
         print(curate_plan(config))
     if verb == "encode":
-        from jobs.running.encode_plan import encode_plan  # here for the same reason
+        from jobs.running.encode_plan import encode_plan
 
         print(encode_plan(config))
 
