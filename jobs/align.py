@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from jobs.running import ending, entry
+
+if __name__ == "__main__":
+    entry.answer_first("align")  # before what takes seconds to import
+
 import logging
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from jobs.running import ending, entry
 from jobs.running.config import Config
 from jobs.tracking.run import Run
 from jobs.training import dis_report, run_folder

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from jobs.running import ending, entry
+
+if __name__ == "__main__":
+    entry.answer_first("alignment_table")  # before what takes seconds to import
+
 from collections.abc import Iterator
 from typing import Any
 
@@ -9,7 +14,6 @@ import numpy as np
 import pyarrow.compute as pc
 
 from jobs.pairs.pairs_table import misalignment
-from jobs.running import ending, entry
 from jobs.running.config import Config
 from jobs.tracking.run import Run
 from jobs.training import dis_report

@@ -5,6 +5,11 @@ With `--preview` it looks at the pairs and animates nothing (`jobs.preview`).
 
 from __future__ import annotations
 
+from jobs.running import ending, entry
+
+if __name__ == "__main__":
+    entry.answer_first("animate")  # before what takes seconds to import
+
 import platform
 import time
 from collections import Counter
@@ -22,7 +27,6 @@ from jobs.pairs.pairs_table import URIS, NamedPairs, Pair, named_pairs
 from jobs.pairs.settings import AnimateJobSettings
 from jobs.pairs.verdicts import require_enough, require_some, summary
 from jobs.preview.job import preview
-from jobs.running import ending, entry
 from jobs.running.config import Config
 from jobs.tracking.run import Run
 from pipelines.actor_pool import require_resources, run_actors

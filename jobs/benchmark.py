@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 from jobs.running import ending, entry
+
+if __name__ == "__main__":
+    entry.answer_first("benchmark")  # before what takes seconds to import
+
+
 from jobs.running.config import Config
 from jobs.tracking.run import Run
 from pipelines.benchmark_sets.named import HasFace, make_named_set

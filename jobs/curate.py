@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from jobs.running import ending, entry
+
+if __name__ == "__main__":
+    entry.answer_first("curate")  # before what takes seconds to import
+
 import logging
 import platform
 import time
@@ -10,7 +15,6 @@ from typing import Any
 
 import pyarrow as pa
 
-from jobs.running import ending, entry
 from jobs.running.config import Config
 from jobs.tracking.run import Run
 from jobs.tracking.tracker import git_commit

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from jobs.running import ending, entry
+
+if __name__ == "__main__":
+    entry.answer_first("encode")  # before what takes seconds to import
+
 from dataclasses import replace
 
 import cv2
 import numpy as np
 
-from jobs.running import ending, entry
 from jobs.running.config import Config
 from jobs.tracking.run import Run
 from pipelines.shards.encode import encode_release

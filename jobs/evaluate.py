@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from jobs.running import ending, entry
+
+if __name__ == "__main__":
+    entry.answer_first("evaluate")  # before what takes seconds to import
+
 import logging
 import platform
 import tempfile
@@ -23,7 +28,6 @@ from jobs.pairs.files import planned
 from jobs.pairs.pairs_table import named_pairs
 from jobs.pairs.settings import REPEAT, EvaluateSettings
 from jobs.pairs.verdicts import require_some
-from jobs.running import ending, entry
 from jobs.running.config import Config
 from jobs.running.parameters import changed_first, parameters
 from jobs.tracking.run import Run

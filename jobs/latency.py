@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from jobs.running import ending, entry
+
+if __name__ == "__main__":
+    entry.answer_first("latency")  # before what takes seconds to import
+
 import statistics
 from typing import Any
 
@@ -10,7 +15,6 @@ from rich.table import Table
 
 from jobs.pairs.latency import TimeAnimations
 from jobs.pairs.model import animate_job, named_model
-from jobs.running import ending, entry
 from jobs.running.config import Config
 from jobs.tracking.run import Run
 from pipelines.actor_pool import require_resources, run_actors

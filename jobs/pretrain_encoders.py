@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from jobs.running import ending, entry
+
+if __name__ == "__main__":
+    entry.answer_first("pretrain_encoders")  # before what takes seconds to import
+
 from dataclasses import asdict
 
-from jobs.running import ending, entry
 from jobs.running.config import Config
 from jobs.tracking.run import Run
 from jobs.training import run_folder

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import pickle
 import time
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Callable, Generator, Mapping, Sequence
 from typing import Any
 
@@ -17,6 +17,7 @@ import ray
 import ray.data
 from ray.actor import ActorHandle
 from ray.data import ActorPoolStrategy
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from pipelines import telemetry
 from pipelines.machines import Need, largest, room
@@ -29,7 +30,10 @@ Row = dict[str, Any]
 
 
 _TRIES = 2
-"""Of a row whose actor dies while working on it: once may be another's fault, such as a machine that is taken away."""
+"""Of a row whose actor dies while working on it, and its machine does not: once may be another's fault."""
+_MACHINES = 8
+"""Machines that may go while they work on one row. They are taken away for reasons of their own, and a long row must
+outlive some; but a row that fills the memory may take its machine with it, and must not take all of them."""
 
 UNEXPECTED, DIED = "unexpected_error", "worker_died"
 """Reasons of a row whose work raised what nobody foresaw, or killed its actor."""
@@ -39,17 +43,24 @@ _AHEAD = 2
 
 
 class Attempts:
-    """How often work on each row has begun. An actor that dies takes its waiting row with it and Ray tries both again;
+    """Where work on each row has begun. An actor that dies takes its waiting row with it and Ray tries both again;
     only the row that was being worked on has used up an attempt."""
 
     def __init__(self) -> None:
-        self._begun: Counter[int] = Counter()
+        self._begun: dict[int, list[str]] = defaultdict(list)
         self._given_up = False
 
-    def begin(self, row: int) -> bool:
-        """Count one more; whether it may be made."""
-        self._begun[row] += 1
-        return not self._given_up and self._begun[row] <= _TRIES
+    def begin(self, row: int, machine: str) -> str | None:
+        """Begin on a machine (the id of a Ray node); or why no more may begin, for people."""
+        earlier = self._begun[row]
+        there = {node["NodeID"] for node in ray.nodes() if node["Alive"]} if earlier else set()
+        died = sum(each in there for each in earlier)
+        gone = len(earlier) - died
+        if self._given_up or died >= _TRIES or gone >= _MACHINES:
+            went = f", and {gone} of their machines went away" if gone else ""
+            return f"the processes that worked on it died, {len(earlier)} of them{went}; run the job again"
+        earlier.append(machine)
+        return None
 
     def give_up(self) -> None:
         """Let no more begin."""
@@ -84,8 +95,9 @@ class PoolActor:
         return {"number": item["number"], "outcome": pickle.dumps(outcome)}
 
     def _outcome(self, number: int, row: Row) -> Row | RowError | UserError:
-        if not ray.get(self._attempts.begin.remote(number)):
-            return RowError(DIED, f"the process that worked on it died {_TRIES} times; run the job again")
+        machine = ray.get_runtime_context().get_node_id()
+        if refused := ray.get(self._attempts.begin.remote(number, machine)):
+            return RowError(DIED, refused)
         try:
             return self._actor(row)
         except Exception as error:
@@ -116,7 +128,7 @@ def run_actors(
     Args:
         rows: each becomes a block of its own, since blocks are what Ray Data hands out.
         actor: a class, made once a process with `arguments`, then called with one row at a time.
-        lost: what is yielded for a row of which the actor raised an error or died (twice), given the row and why.
+        lost: what is yielded for a row of which the actor raised an error or died (`Attempts`), given the row and why.
         what: names the step in the bar ("encoding videos").
         actors: processes at most. Where the cluster has room for fewer, fewer run, and the log says so.
         cpus, gpus, memory: reserved for each; memory in bytes.
@@ -131,7 +143,7 @@ def run_actors(
     size = _as_many_as_fit(what, min(actors, len(rows)), need)
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = False  # ours counts rows
-    attempts = ray.remote(num_cpus=0)(Attempts).remote()
+    attempts = _count_here()
     items = [{"number": number, "row": pickle.dumps(row)} for number, row in enumerate(rows)]
     outcomes = ray.data.from_items(items, override_num_blocks=len(rows)).map(
         PoolActor,
@@ -158,6 +170,12 @@ def run_actors(
         for _ in items_done:
             pass
         raise
+
+
+def _count_here() -> ActorHandle:
+    """Attempts are counted beside the driver: the count must outlive every machine that work may be taken from."""
+    here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
+    return ray.remote(num_cpus=0, scheduling_strategy=here)(Attempts).remote()
 
 
 def require_resources(

@@ -35,7 +35,7 @@ from stableanimator.diffusion.long_video import (
 )
 from stableanimator.diffusion.sampler import at_once, initial_noise, karras_sigmas, sample
 from stableanimator.driving import align_driving, joints_in_picture, skeleton_pictures
-from stableanimator.errors import ConfigError
+from stableanimator.errors import ConfigError, require_finite
 from stableanimator.inference.conditions import ClipConditions
 from stableanimator.inference.cut import framing_of as framing_of
 from stableanimator.inference.inputs import Animation, Driven, Driving, Models, Reference
@@ -96,13 +96,18 @@ class Sampled:
     @torch.no_grad()
     def frames(self) -> Iterator[npt.NDArray[np.uint8]]:
         """Pictures uint8 RGB [H, W, 3], one after the other. Chunks of a clip of several windows overlap by half
-        and are fused as windows are, so that every frame has the same weights; those of one window lie side by side."""
+        and are fused as windows are, so that every frame has the same weights; those of one window lie side by side.
+
+        Raises:
+            RowError: `not_finite`, frames or their face loss are NaN or infinite.
+        """
         encoders, count, first = self.models.encoders, len(self.latents), 0
         spans, chunk = [slice(0, count)], encoders.settings.decode_chunk
         if count > self.settings.window:
             spans = windows(count, chunk, chunk // 2)
         with at_rest(idle_networks(self.models, self.settings, "decoding"), self.settings.offload):
             for pictures in fused(spans, lambda span: encoders.decode(self.latents[span].to(self.models.device))):
+                require_finite(bool(torch.isfinite(pictures).all()), "decoded frames")
                 if self.hook is not None:
                     self.hook.judge(pictures, first)
                 first += len(pictures)
@@ -120,6 +125,7 @@ def animate(
             which is not there.
         ConfigError: a size that the model does not take.
         InputError: a long clip does not fit into the temporary folder.
+        RowError: `not_finite`, something that networks made is NaN or infinite.
     """
     clip = sampled(models, reference, driven, settings, seed)
     frames = room(clip.skeletons.shape, np.uint8)
@@ -170,6 +176,7 @@ def sampled(
             progress=progress,
             over_frames=part_by_part(window) if frames > window else at_once,
         )
+    require_finite(all(bool(torch.isfinite(frame).all()) for frame in latents[0]), "latents")
     inner = driven.framing.inner
     return Sampled(
         models=models,

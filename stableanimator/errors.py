@@ -111,6 +111,16 @@ class DecodeTimeout(StableAnimatorError):
     """A decoder that gave nothing for too long."""
 
 
+def require_finite(finite: bool, what: str) -> None:
+    """Refuse numbers of one row that are NaN or infinite.
+
+    Raises:
+        RowError: `not_finite`.
+    """
+    if not finite:
+        raise RowError("not_finite", f"{what} are NaN or infinite; are the weights whole, and trained to the end?")
+
+
 def row_error(error: Exception, unexpected: str) -> RowError:
     """What a row says of whatever went wrong with it alone: the one rule for all jobs.
 

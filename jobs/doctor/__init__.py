@@ -2,6 +2,6 @@
 
 findings                       what a check says: right, wrong or not known, with a way out
 preflight                      what can be told from outside: versions, and whether the configuration fits by count
-machines, files                what every machine says of itself; which files the jobs read
+machines                       what every machine says of itself
 settings                       which jobs are looked after
 """

@@ -31,8 +31,8 @@ def examine(config: Config) -> Iterator[Finding]:
     """Look at the cluster that Ray is connected to, and at this process."""
     import ray
 
-    from jobs.doctor.files import needed_files
     from jobs.doctor.machines import look_at_machines, uses_folder
+    from jobs.running.files import needed_files
     from pipelines.machines import may_grow
 
     verbs = config.doctor.verbs

@@ -16,9 +16,9 @@ from typing import Any
 import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from jobs.doctor.files import Needed, looked_at
 from jobs.doctor.findings import Finding
 from jobs.running.config import Config
+from jobs.running.files import Needed, looked_at
 from jobs.running.job_server import Versions, short_reason
 from pipelines.storage.store import Store
 from stableanimator.errors import UserError

@@ -33,7 +33,7 @@ from stableanimator.perception.faces import FaceAnalyser
 from stableanimator.perception.held_out import HeldOutRecogniser
 from stableanimator.perception.settings import PerceptionSettings
 
-LOOKED_AT = ("reference_uri", "truth_uri", "driving_uri", "prediction_uri")
+LOOKED_AT = ("reference_uri", "truth_uri", "driving_uri", "prediction_uri", "frames_uri", "skeleton_uri", "poses_uri")
 """Columns whose files are held against their checksums."""
 
 
@@ -270,6 +270,8 @@ def _finished(result: _Result, error: RowError | None, truth: Features | None) -
     if error is None:
         try:
             return Measured(prediction=result.prediction, metrics=result.scoring.finish(), truth=truth)
+        except RowError as odd:
+            error = odd
         except ValueError as nothing:
             error = RowError("no_scored_frame", str(nothing))
     return Measured(prediction=result.prediction, error=error)

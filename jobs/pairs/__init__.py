@@ -5,6 +5,7 @@ files                          what a row names: checksums when a job is planned
 people                         the people of a frame and their joints
 inputs, drives                 a row to what the inference path takes; driving poses, those of a table too
 model                          which model animates, and what all pairs of a job share
+predicted_files                whether the files of a prediction are what was written
 cost                           seconds and memory of a piece of work
 animate                        the actor that holds the models; a row to an mp4
 verdicts                       when a prediction, or a whole job, is not good enough

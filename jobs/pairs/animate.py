@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
@@ -18,6 +19,7 @@ from jobs.pairs.drives import Drive, keypoint_table
 from jobs.pairs.files import opened
 from jobs.pairs.inputs import PairReader, assign
 from jobs.pairs.pairs_table import Pair, check_pair
+from jobs.pairs.predicted_files import Kind, all_whole
 from jobs.pairs.settings import AnimateJobSettings
 from jobs.pairs.verdicts import require_enough
 from pipelines.storage.checksums import Checksums
@@ -84,12 +86,12 @@ class AnimateJob:
         return f"predictions/videos/{self.variant_key(variant)[:16]}/{name}"
 
     def finished(self, store: Store, pair: Pair, variant: str, number: int = 1) -> dict[str, Any] | None:
-        """The row of a try of an earlier run that succeeded, or None. One with lossless frames also serves who wants
-        none."""
+        """The row of a try of an earlier run that succeeded, and whose files are what was written; else None. One with
+        lossless frames also serves who wants none."""
         for lossless in (True,) if self.settings.lossless else (True, False):
             rows = store.read_parts(FAMILY, self.part_key(pair, variant, number, lossless), PREDICTIONS).to_pylist()
-            if rows:
-                return rows[0]
+            if whole := next((row for row in rows if all_whole(store, row)), None):
+                return whole
         return None
 
     def keep(self, store: Store, pair: Pair, row: dict[str, Any], number: int, cost: Cost) -> None:
@@ -231,7 +233,7 @@ class AnimatePair:
                 remarks += [] if heard else ["no sound: the drive has none"]
             row["detail"] = "; ".join(remarks) or None
             row |= self._write(pair, variant, number, animation, driven, heard)
-        row["poses_uri"] = self._write_poses(self.job.path(pair, variant, "-poses.parquet"), ready.drive, driven)
+        row |= self._write_poses(self.job.path(pair, variant, "-poses.parquet"), ready.drive, driven)
         self.job.keep(self.store, pair, row, number, cost)
         return row
 
@@ -246,28 +248,31 @@ class AnimatePair:
     ) -> dict[str, str]:
         """The videos of a try, and their columns of PREDICTIONS; `heard` is the video whose sound the mp4 gets, and
         from which second on."""
-        wanted: list[tuple[str, str, npt.NDArray[np.uint8], VideoWriter]] = [
-            ("prediction_uri", ".mp4", animation.frames, write_mp4),
-            ("skeleton_uri", "-skeleton.mp4", animation.skeletons, write_mp4),
+        wanted: list[tuple[Kind, str, npt.NDArray[np.uint8], VideoWriter]] = [
+            ("prediction", ".mp4", animation.frames, write_mp4),
+            ("skeleton", "-skeleton.mp4", animation.skeletons, write_mp4),
         ]
         if self.job.settings.lossless:
-            wanted.append(("frames_uri", "-frames.mp4", animation.frames, write_lossless))
-        uris = {}
-        for column, ending, frames, write in wanted:
+            wanted.append(("frames", "-frames.mp4", animation.frames, write_lossless))
+        columns: dict[str, str] = {}
+        for kind, ending, frames, write in wanted:
             path = self.job.path(pair, variant, ending, number)
             with tempfile.TemporaryDirectory() as folder:
                 local = Path(folder) / path.rpartition("/")[2]
                 write(local, frames, driven.fps)
-                if column == "prediction_uri" and heard is not None:
+                if kind == "prediction" and heard is not None:
                     add_sound(local, *heard, len(frames) / driven.fps)
-                self.store.write_bytes(path, local.read_bytes())
-            uris[column] = path
-        return uris
+                columns |= self._stored(kind, path, local.read_bytes())
+        return columns
 
-    def _write_poses(self, path: str, drive: Drive, driven: Driven) -> str:
+    def _write_poses(self, path: str, drive: Drive, driven: Driven) -> dict[str, str]:
         table = keypoint_table(driven.poses_in_frames, drive.frame_index, driven.fps, driven.framing.kept.size)
-        self.store.write_bytes(path, parquet_bytes(table))
-        return path
+        return self._stored("poses", path, parquet_bytes(table))
+
+    def _stored(self, kind: Kind, path: str, data: bytes) -> dict[str, str]:
+        """Write a file of a prediction; its columns."""
+        self.store.write_bytes(path, data)
+        return {f"{kind}_uri": path, f"{kind}_sha256": hashlib.sha256(data).hexdigest()}
 
 
 def _face_columns(report: FaceOptimisationReport | None) -> dict[str, Any]:

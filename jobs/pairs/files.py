@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+from jobs.pairs.predicted_files import recorded
 from pipelines.storage.checksums import Checksums
 from pipelines.storage.inputs import Inputs
 from pipelines.storage.store import Store
@@ -61,7 +62,7 @@ def opened(inputs: Inputs, row: Row, columns: Sequence[str]) -> Iterator[dict[st
     Raises:
         RowError: a file is gone or changed, or as it is raised inside.
     """
-    checksums = {**(row.get(CHECKSUMS) or {}), **_recorded(row)}
+    checksums = {**(row.get(CHECKSUMS) or {}), **recorded(row)}
     named = {column: value for column, value in row.items() if column.endswith("_uri") and value is not None}
     with contextlib.ExitStack() as stack:
         places = {
@@ -74,12 +75,6 @@ def opened(inputs: Inputs, row: Row, columns: Sequence[str]) -> Iterator[dict[st
             yield {**row, **places}
         except RowError as error:
             raise renamed(error, row, {**row, **places}) from error
-
-
-def _recorded(row: Row) -> dict[str, str]:
-    """What a row of PREDICTIONS says of the files that it was made of."""
-    sha256 = row.get("reference_sha256")
-    return {} if sha256 is None else {"reference_uri": sha256}
 
 
 def renamed(error: RowError, row: Row, there: Row) -> RowError:

@@ -9,10 +9,11 @@ from pathlib import Path
 from jobs.pairs.animate import AnimateJob
 from jobs.running.config import Config
 from jobs.training.run_folder import STATE, trained_folder
+from jobs.weights.check import require_right
 from pipelines.storage.store import Store, file_sha256, fingerprint
 from stableanimator.errors import ConfigError, WeightsError
 
-VERSION = 8
+VERSION = 9
 """Raised by hand when the same settings give other predictions."""
 
 
@@ -35,7 +36,7 @@ def named_model(store: Store, which: str) -> NamedModel:
     Raises:
         InputError: there is no such model.
         ConfigError: a relative path.
-        WeightsError: the folder holds no weights.
+        WeightsError: the folder holds no weights, or damaged ones; all of them are read.
     """
     if "/" not in which:
         collection, folder = trained_folder(store, "models", which)
@@ -50,6 +51,7 @@ def named_model(store: Store, which: str) -> NamedModel:
     weights = sorted([*folder.glob("*.safetensors"), *folder.glob("*.pth"), *folder.glob("config.json")])
     if not weights:
         raise WeightsError(f"animate.model: {folder} is no model folder: it holds no weights")
+    require_right(store, [str(folder)])
     state = folder / STATE
     steps = json.loads(state.read_text())["step"] if state.exists() else None
     return NamedModel(

@@ -6,6 +6,7 @@ config                         the one place that parses: YAML and `a.b=value`
 parameters                     settings as MLflow's parameters: flat, those first that a user changed
 curate_plan, encode_plan, animate_plan    what a dry run prints
 resources                      what each job reserves
+files                          which files the jobs read
 addresses, job_server          from what users call a cluster to its job server; its token, versions, nodes and client
 follow                         the log of a submitted job to its end, whatever the connection does
 local_ray, environment         a Ray head on this machine; variables for a while

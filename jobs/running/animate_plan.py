@@ -1,4 +1,7 @@
-"""What `jobs.animate` would make, and what face optimisation takes in each of its modes."""
+"""What `jobs.animate` would make, and what face optimisation takes in each of its modes.
+
+Only the latter needs torch and diffusers, which take seconds to import: they are, where it is asked for.
+"""
 
 from __future__ import annotations
 
@@ -6,11 +9,9 @@ import json
 import math
 from collections.abc import Iterator
 from dataclasses import replace
-
-import torch
+from typing import TYPE_CHECKING
 
 from jobs.running.config import Config
-from stableanimator.animate_cost import TAESD, AnimateCost, animate_costs
 from stableanimator.animate_settings import AnimateSettings
 from stableanimator.errors import WeightsError
 from stableanimator.media.framing import Size
@@ -18,9 +19,13 @@ from stableanimator.media.video import LOSSLESS_SHARE
 from stableanimator.models.settings import CLIPSettings, EncoderSettings
 from stableanimator.paths import local_path
 
+if TYPE_CHECKING:
+    from stableanimator.animate_cost import AnimateCost
 
-def animate_plan(config: Config) -> str:
-    """The variants; and of the first that optimises faces, memory and operations of every mode at the largest size."""
+
+def animate_plan(config: Config, costs: bool = False) -> str:
+    """The variants; with `costs` also, of the first that optimises faces, memory and operations of every mode at the
+    largest size."""
     variants = config.animate.variants
     if config.animate.preview:
         return "animate looks at every pair: a sheet and a row of figures and warnings; nothing is animated"
@@ -28,16 +33,30 @@ def animate_plan(config: Config) -> str:
     optimised = next((name for name, each in variants.items() if each.face_optimisation), None)
     if optimised is None:
         return "\n".join(lines)
-    settings = variants[optimised]
+    if not costs:
+        return "\n".join(
+            [*lines, f"what face optimisation of {optimised} takes is counted with --costs, in ten seconds"]
+        )
+    return "\n".join([*lines, *_costs(config, optimised)])
+
+
+def _costs(config: Config, variant: str) -> Iterator[str]:
+    import torch
+
+    from stableanimator.animate_cost import TAESD, animate_costs
+
+    settings = config.animate.variants[variant]
     size = max(settings.sizes, key=lambda each: each[0] * each[1])
     try:
         encoders = encoder_sizes(config.encoders)
-        tiny = _tiny_sizes(config.encoders)
+        tiny = _tiny_sizes(config.encoders) or TAESD
     except WeightsError as error:
-        return "\n".join([*lines, f"what face optimisation takes is known when there are encoders: {error}"])
-    costs = animate_costs(config.model, encoders, settings, size, getattr(torch, config.animate.precision), tiny=tiny)
-    lines += [_heading(optimised, settings, size), *(_line(cost, settings) for cost in costs)]
-    return "\n".join([*lines, _longer(next(cost for cost in costs if _chosen(cost, settings)))])
+        yield f"what face optimisation takes is known when there are encoders: {error}"
+        return
+    counted = animate_costs(config.model, encoders, settings, size, getattr(torch, config.animate.precision), tiny=tiny)
+    yield _heading(variant, settings, size)
+    yield from (_line(cost, settings) for cost in counted)
+    yield _longer(next(cost for cost in counted if _chosen(cost, settings)))
 
 
 def _lossless(config: Config) -> Iterator[str]:
@@ -130,10 +149,10 @@ def encoder_sizes(settings: EncoderSettings) -> EncoderSettings:
     return replace(settings, vae=sizes, clip=image)
 
 
-def _tiny_sizes(settings: EncoderSettings) -> tuple[int, int]:
-    """Width and blocks of the small decoder; TAESD's where none is named."""
+def _tiny_sizes(settings: EncoderSettings) -> tuple[int, int] | None:
+    """Width and blocks of the small decoder; None where none is named."""
     if settings.tiny_decoder is None:
-        return TAESD
+        return None
     try:
         described = json.loads((local_path(settings.tiny_decoder) / "config.json").read_text())
         return described["decoder_block_out_channels"][0], described["num_decoder_blocks"][0]

@@ -75,6 +75,18 @@ def arm() -> None:
             signal.signal(number, _interrupt)
 
 
+def until_begun() -> None:
+    """From now on a signal ends the process in a line, until `ended` takes it: while modules are imported, where an
+    exception would be told with a traceback."""
+    for number in SIGNALS:
+        signal.signal(number, _nothing_begun)
+
+
+def _nothing_begun(number: int, _: Any) -> None:
+    print(f"stopped by {signal.Signals(number).name}; nothing was begun", file=sys.stderr, flush=True)
+    os._exit(128 + number)
+
+
 @contextlib.contextmanager
 def _handlers() -> Iterator[None]:
     """Signals interrupt the main thread. A process that was told to ignore SIGINT, as a script's shell tells what it

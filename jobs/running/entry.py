@@ -1,4 +1,7 @@
-"""What every job does around its own work: parse, start Ray, open the MLflow run; `ending` does the rest."""
+"""What every job does around its own work: parse, start Ray, open the MLflow run; `ending` does the rest.
+
+A verb's module imports this first, calls `answer_first`, and then imports what its work needs.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +21,7 @@ from jobs.running.config import Config, dump, load
 from jobs.running.parameters import parameters
 from jobs.running.resources import resources
 from pipelines import telemetry
-from pipelines.storage.store import fingerprint
+from pipelines.storage.store import Store, fingerprint
 from stableanimator.redaction import log_to_stderr
 
 if TYPE_CHECKING:
@@ -39,6 +42,7 @@ def parser(verb: str) -> argparse.ArgumentParser:
     result.add_argument("--dry-run", action="store_true", help="print the resolved settings and resources, then stop")
     if verb == "animate":
         add_short_forms(result)
+        result.add_argument("--costs", action="store_true", help="with --dry-run: count what face optimisation takes")
     result.add_argument("overrides", nargs="*", metavar="a.b=value", help="settings that replace those of the file")
     return result
 
@@ -56,21 +60,44 @@ def overrides(arguments: argparse.Namespace) -> list[str]:
 def main(verb: str, work: Work, argv: Sequence[str] | None = None) -> int:
     """Run one job. Returns its exit code (`jobs.running.ending`)."""
     log_to_stderr()
-    arguments = parser(verb).parse_intermixed_args(argv)
 
     def job() -> int:
-        config = load(arguments.config, overrides(arguments))
-        if arguments.dry_run:
-            print_plan(verb, config)
-        else:
+        config = _asked(verb, argv)
+        if config is not None:
             print(run_job(verb, work, config))
         return ending.EXIT_OK
 
     return ending.ended(job)
 
 
-def print_plan(verb: str, config: Config) -> None:
-    """What --dry-run prints: the settings, what the job reserves, and, for some, what it would do and what it takes.
+def answer_first(verb: str) -> None:
+    """End the process where a dry run is asked for, or where a setting is wrong: before a verb's module imports what
+    takes seconds (tests/jobs/running/test_dry_run.py). While it does, a signal ends it in a line too."""
+    asked: list[Config | None] = []
+
+    def answer() -> int:
+        asked.append(_asked(verb, None))
+        return ending.EXIT_OK
+
+    code = ending.ended(answer)
+    if not asked or asked == [None]:
+        ending.leave(code)
+    ending.until_begun()
+
+
+def _asked(verb: str, argv: Sequence[str] | None) -> Config | None:
+    """The configuration of a job that is to be run; None where only its plan was asked for, which is printed."""
+    arguments = parser(verb).parse_intermixed_args(argv)
+    config = load(arguments.config, overrides(arguments))
+    if not arguments.dry_run:
+        return config
+    print_plan(verb, config, costs=getattr(arguments, "costs", False))
+    return None
+
+
+def print_plan(verb: str, config: Config, *, costs: bool = False) -> None:
+    """What --dry-run prints: the settings, what the job reserves, and, for some, what it would do, and with `costs`
+    what face optimisation takes.
 
     Raises:
         UserError: what would be done cannot be told.
@@ -78,15 +105,15 @@ def print_plan(verb: str, config: Config) -> None:
     print(yaml.safe_dump(dump(config), sort_keys=False, allow_unicode=True))
     print(resources(verb, config))
     if verb == "animate":
-        from jobs.running.animate_plan import animate_plan  # here: torch and diffusers take seconds
+        from jobs.running.animate_plan import animate_plan
 
-        print(animate_plan(config))
+        print(animate_plan(config, costs))
     if verb == "curate":
-        from jobs.running.curate_plan import curate_plan  # here: the measures' libraries take seconds
+        from jobs.running.curate_plan import curate_plan  # here: the measures' libraries take a second
 
         print(curate_plan(config))
     if verb == "encode":
-        from jobs.running.encode_plan import encode_plan  # here for the same reason
+        from jobs.running.encode_plan import encode_plan
 
         print(encode_plan(config))
 
@@ -121,10 +148,17 @@ def connected(address: str | None = None) -> Iterator[None]:
 
 
 def run_job(verb: str, work: Work, config: Config) -> str:
-    """Do a job's work in MLflow runs of its own; returns its last lines: what was made, and the page that shows it."""
-    from jobs.tracking.runs import job_runs  # here for the same reason
+    """Do a job's work in MLflow runs of its own; returns its last lines: what was made, and the page that shows it.
+
+    Raises:
+        WeightsError: what the job would read is damaged.
+    """
+    from jobs.running.files import needed_files  # here for the same reason
+    from jobs.tracking.runs import job_runs
+    from jobs.weights.check import require_right
 
     started = time.monotonic()
+    require_right(Store(config.root), [each.path for each in needed_files(config, [verb])])
     with job_runs(described(verb, config)) as runs, connected():
         telemetry.show("sa_job_running", 1, verb=verb, experiment=config.experiment)
         try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from jobs.training import run_folder
+from jobs.weights.check import require_right
 from pipelines.storage.store import Store, file_sha256
 from stableanimator.errors import WeightsError
 from stableanimator.paths import is_absolute, local_path
@@ -27,7 +28,7 @@ def aligner_folder(store: Store, which: str) -> tuple[str, Path]:
 
     Raises:
         InputError: there is no such aligner.
-        WeightsError: the folder has no weights.
+        WeightsError: the folder has no weights, or damaged ones.
     """
     if which != SHIPPED and not is_absolute(which):
         collection, folder = run_folder.trained_folder(store, "aligners", which)
@@ -36,4 +37,5 @@ def aligner_folder(store: Store, which: str) -> tuple[str, Path]:
     weights = folder / "aligner.safetensors"
     if not weights.exists():
         raise WeightsError(f"{folder} has no aligner.safetensors; name a folder that the align job wrote, or `shipped`")
+    require_right(store, [str(folder)])
     return file_sha256(weights), folder

@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from jobs.training.keeping.checksums import checksums, damage
+from jobs.weights.check import require_committed
 from pipelines.storage.lease import Lease, held
 from pipelines.storage.store import Collection, Store, canonical_json, file_sha256, fingerprint
 from stableanimator.errors import CheckpointError, ConfigError, InputError
@@ -191,7 +192,8 @@ def _this_job() -> str:
 
 
 def commit(store: Store, kind: str, run: RunFolder, content: dict[str, Any], build: dict[str, Any]) -> Collection:
-    """Make a finished training a collection: `folder` (below the root), checksums of its weights, its lineage.
+    """Make a finished training a collection: `folder` (below the root), checksums of its weights and of the settings
+    beside them, its lineage.
 
     Raises:
         InputError: there is no complete checkpoint.
@@ -205,9 +207,10 @@ def commit(store: Store, kind: str, run: RunFolder, content: dict[str, Any], bui
     newest = run.newest()
     if newest is None:
         raise InputError(f"{run.path} has no complete checkpoint")
-    files = sorted(newest.folder.rglob("*.safetensors"))
+    files = sorted([*newest.folder.rglob("*.safetensors"), *newest.folder.rglob("config.json")])
     for path in files:
-        require_finite(path)
+        if path.suffix == ".safetensors":
+            require_finite(path)
     weights = {str(path.relative_to(newest.folder)): file_sha256(path) for path in files}
     described = {
         "name": run.name,
@@ -224,6 +227,7 @@ def trained_folder(store: Store, kind: str, which: str) -> tuple[Collection, Pat
 
     Raises:
         InputError: there is none, several fit, or its folder was deleted.
+        WeightsError: a file is not what was committed; all of them are read.
         ConfigError: the root is a URI.
     """
     if "://" in store.root:
@@ -232,6 +236,7 @@ def trained_folder(store: Store, kind: str, which: str) -> tuple[Collection, Pat
     folder = Path(store.root) / collection.manifest["folder"]
     if not (folder / STATE).exists():
         raise InputError(f"{collection.uri} names the checkpoint {folder}, which is gone; train again")
+    require_committed(collection)
     return collection, folder
 
 

@@ -16,6 +16,7 @@ import logging
 import platform
 import time
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from typing import Any
 
@@ -87,11 +88,12 @@ def encode_release(release: Collection, settings: EncodeSettings, encoder_settin
     task = _encoder_fingerprint.options(num_cpus=settings.cpus_per_actor, label_selector=settings.node_labels or None)
     encoders = encoder_fingerprint(store, encoder_settings, lambda: str(ray.get(task.remote(encoder_settings))))
     videos = _videos(release, settings, encoders)
-    missing = [video for video in videos if _done(store, video["key"], video["rows"].video_id) is None]
+    done = _done(store, videos)
+    missing = [video for video, rows in zip(videos, done, strict=True) if rows is None]
     log.info("%d of %d videos are encoded already", len(videos) - len(missing), len(videos))
     lost = _encode_missing(store, missing, settings, encoder_settings)
-    done = [_done(store, video["key"], video["rows"].video_id) for video in videos]
-    report = pa.concat_tables([_DONE.empty_table(), *(rows for rows in done if rows is not None), lost])
+    reports = [rows for rows in [*done, *_done(store, missing)] if rows is not None]
+    report = pa.concat_tables([_DONE.empty_table(), *reports, lost])
     report = report.sort_by([(name, "ascending") for name in ("shot_id", "crop", "stride")])
     files = _contact_sheet(store, [video["rows"] for video in videos], report, settings, encoder_settings)
     return _commit(release, settings, encoders, report, files, time.monotonic() - started)
@@ -108,10 +110,11 @@ def missing_amount(
     """
     shapes, encoders = encoder_shapes(encoder_settings), known_fingerprint(store, encoder_settings)
     whole, missing, count = Amount(), Amount(), 0
-    for video in _videos(release, settings, encoders or ""):
+    videos = _videos(release, settings, encoders or "")
+    for video, rows in zip(videos, _done(store, videos), strict=True):
         amount = amount_of(video["rows"], shapes, settings)
         whole += amount
-        if encoders is not None and _done(store, video["key"], video["rows"].video_id) is None:
+        if encoders is not None and rows is None:
             missing, count = missing + amount, count + 1
     return whole, missing if encoders is not None else None, count
 
@@ -251,16 +254,25 @@ def _lines(crop: EncodedCrop) -> Iterator[dict[str, Any]]:
         yield {**where, **made, "references": source, "reference_shots": shots}
 
 
-def _done(store: Store, key: str, video_id: str) -> pa.Table | None:
-    """The report of a video that is encoded, or None. Where two runs made one, the first by name counts."""
-    for path in store.part_paths("encode_report", key, video_id):
-        report = store.read_part(path)
-        if report is None:
-            continue
-        shards = {shard for shard in report["path"].to_pylist() if shard is not None}
-        if all(store.exists(shard) for shard in shards):
-            return report.cast(_DONE)
-    return None
+_READERS = 8  # threads; hashing leaves Python's lock
+
+
+def _done(store: Store, videos: list[dict[str, Any]]) -> list[pa.Table | None]:
+    """The report of each video that is encoded, and whose rows are what was written; else None. All parts are read:
+    what was damaged since is made again. Where two runs made a report, the first by name counts."""
+
+    def report_of(video: dict[str, Any]) -> pa.Table | None:
+        for path in store.part_paths("encode_report", video["key"], video["rows"].video_id):
+            report = store.read_part(path)
+            if report is None:
+                continue
+            shards = {shard for shard in report["path"].to_pylist() if shard is not None}
+            if all(store.is_whole(shard) for shard in shards):
+                return report.cast(_DONE)
+        return None
+
+    with ThreadPoolExecutor(_READERS) as pool:
+        return list(track(pool.map(report_of, videos), "looking at encoded videos", len(videos)))
 
 
 def _contact_sheet(

@@ -1,15 +1,18 @@
-"""Checksums of what people name: the bytes that were read, wherever they lie."""
+"""Checksums of what people name, and of what was committed: the bytes that were read, wherever they lie."""
 
 from __future__ import annotations
 
 import hashlib
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pyarrow.fs as pafs
 
-from stableanimator.errors import GoneError
+from stableanimator.errors import GoneError, InputError
 from stableanimator.paths import frame_of
+
+if TYPE_CHECKING:
+    from pipelines.storage.store import Store
 
 _CHUNK = 1 << 20
 
@@ -64,3 +67,21 @@ def _file(filesystem: pafs.FileSystem, path: str) -> str:
         while chunk := stream.read(_CHUNK):
             digest.update(chunk)
     return digest.hexdigest()
+
+
+def require_whole(store: Store, path: str, sha256: str) -> None:
+    """Refuse a file below the root that is not what was committed; it is read once, a megabyte at a time.
+
+    Raises:
+        InputError: it is gone, cut short or changed.
+    """
+    if not store.holds(path, sha256):
+        raise damaged(store.uri(path))
+
+
+def damaged(uri: str) -> InputError:
+    """What is wrong with a file that is not what was committed, and what to do."""
+    return InputError(
+        f"{uri} is not what was committed (its SHA-256 differs, or it is gone); restore it, or run the job that wrote "
+        "it again"
+    )

@@ -70,6 +70,10 @@ PREDICTIONS = pa.schema(  # written by jobs.animate: one row for each pair and v
         ("frames_uri", pa.string()),  # the same frames without loss, for metrics; null where animate.lossless is off
         ("skeleton_uri", pa.string()),  # mp4 of what the model was driven by
         ("poses_uri", pa.string()),  # the aligned poses it was driven by, a table that driving_keypoints_uri can name
+        ("prediction_sha256", pa.string()),  # of the bytes of these four, as they were written
+        ("frames_sha256", pa.string()),
+        ("skeleton_sha256", pa.string()),
+        ("poses_sha256", pa.string()),
         ("fps", pa.float64()),  # frames a second of the prediction
         ("reference_uri", pa.string()),
         ("truth_uri", pa.string()),

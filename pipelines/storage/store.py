@@ -33,6 +33,7 @@ import pyarrow as pa
 import pyarrow.fs as pafs
 import pyarrow.parquet as pq
 
+from pipelines.storage.checksums import damaged, require_whole
 from pipelines.storage.parquet_files import ParquetFile, named_files, open_parquet, parquet_bytes
 from pipelines.storage.whole_files import write_whole
 from stableanimator.errors import FULL, ConfigError, InputError, StorageError
@@ -98,14 +99,15 @@ class Collection:
         )
 
     def batches(self, name: str, columns: Sequence[str]) -> Iterator[pa.Table]:
-        """Some columns of the table `name`, some thousand rows at a time: nothing else is read.
+        """Some columns of the table `name`, some thousand rows in memory at a time.
 
         Raises:
-            InputError: the table is not listed.
-            OSError: what was read is not what was written.
+            InputError: the table is not listed, or its bytes are not those that were committed.
         """
         for file in self._listed(name):
-            with self.store.open_file(f"{self.folder}/{file['name']}") as source:
+            path = f"{self.folder}/{file['name']}"
+            require_whole(self.store, path, file["sha256"])
+            with self.store.open_file(path) as source:
                 parquet = open_parquet(source)
                 for group in range(parquet.num_row_groups):
                     yield parquet.read_row_group(group, columns=list(columns))
@@ -121,10 +123,10 @@ class Collection:
         return list(listed["files"])
 
     def build(self) -> dict[str, Any]:
-        """Times, host, commit and speeds of the job that wrote it; the oldest time where a kill cut the file short."""
+        """Times, host, commit and speeds of the job that wrote it; the oldest time where the file is damaged."""
         try:
-            return json.loads(self.store.read_bytes(f"{self.folder}/build.json"))
-        except ValueError:
+            return {"finished_at": "", **json.loads(self.store.read_bytes(f"{self.folder}/build.json"))}
+        except (ValueError, TypeError):
             return {"finished_at": ""}
 
 
@@ -210,9 +212,9 @@ class Store:
         Raises:
             InputError: its bytes do not have this checksum (cut short, or changed by hand).
         """
-        data = self.read_bytes(path)
+        data = self.read_bytes(path) if self.exists(path) else b""
         if hashlib.sha256(data).hexdigest() != sha256:
-            raise InputError(f"{self.uri(path)} is not what was committed (checksum differs); run the job again")
+            raise damaged(self.uri(path))
         return pq.read_table(pa.BufferReader(data))
 
     def _list(self, folder: str, *, recursive: bool = False) -> list[pafs.FileInfo]:
@@ -242,9 +244,10 @@ class Store:
 
     def is_whole(self, path: str) -> bool:
         """Whether the bytes of a part match its name."""
-        return self._holds(path, part_sha256(path))
+        return self.holds(path, part_sha256(path))
 
-    def _holds(self, path: str, sha256: str) -> bool:
+    def holds(self, path: str, sha256: str) -> bool:
+        """Whether there is a file of these bytes; read a megabyte at a time."""
         digest = hashlib.sha256()
         try:
             with self.filesystem.open_input_stream(self._full(path)) as stream:
@@ -329,7 +332,7 @@ class Store:
         whole = self.exists(f"{collection.folder}/manifest.json")
         for (_, name), file in written.items():
             path = f"{collection.folder}/{name}"
-            if not (whole and self._holds(path, file.sha256)):  # a kill must not cut short what is whole
+            if not (whole and self.holds(path, file.sha256)):  # a kill must not cut short what is whole
                 self._write(path, file.chunks())
         for name, made in (files or {}).items():
             path = f"{collection.folder}/{name}"

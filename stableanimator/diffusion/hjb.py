@@ -22,6 +22,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from stableanimator.diffusion.settings import FaceOptimisationSettings
+from stableanimator.errors import require_finite
 
 Decode = Callable[[Tensor, int], Tensor]
 """decode(latents [n, C, h, w], frames_per_chunk) -> pictures [n, 3, H, W] in [-1, 1], differentiable."""
@@ -189,6 +190,9 @@ class FaceOptimisation:
 
         Neither update moves values without a gradient, so what the mask hides stays where it is. Updates that did not
         lower the loss are not taken: the very x_pred comes back.
+
+        Raises:
+            RowError: `not_finite`, a loss is NaN or infinite.
         """
         if x_pred.shape[:2] != (1, self.report.frames):
             raise ValueError(f"faces are of {[1, self.report.frames]} frames, latents have {list(x_pred.shape[:2])}")
@@ -209,6 +213,7 @@ class FaceOptimisation:
             else:
                 x_op -= rate * x_op.grad / self._size(x_op.grad)
         after = self.loss(x_op)
+        require_finite(math.isfinite(before) and math.isfinite(after), f"face losses at denoising step {step}")
         taken = after < before  # else the face was right already, and the updates only led away from it
         carried = None if taken else before
         self.report.records.append(
@@ -244,6 +249,7 @@ class FaceOptimisation:
         ]
         earlier = self.report.final if first else None
         self.report.final = (earlier or 0.0) + float(sum(losses))
+        require_finite(math.isfinite(self.report.final), "face losses of the final frames")
 
     def part(self, frames: slice) -> FaceOptimisation:
         """The same of some of the frames, with a report of its own."""

@@ -12,6 +12,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from stableanimator.errors import require_finite
 from stableanimator.media.framing import Size
 from stableanimator.metrics.image import Frame
 from stableanimator.metrics.networks.loading import FeatureNetwork, Networks
@@ -46,8 +47,15 @@ class ClipFeatures:
             stream.add(_prepared(stream.network, seen, size, protocol.resize))
 
     def finish(self) -> Features:
-        """What there is of each protocol and network."""
-        return {f"{name}/{column}": stream.finish() for (name, column), stream in self._streams.items()}
+        """What there is of each protocol and network.
+
+        Raises:
+            RowError: `not_finite`.
+        """
+        features = {f"{name}/{column}": stream.finish() for (name, column), stream in self._streams.items()}
+        for name, rows in features.items():
+            require_finite(bool(np.isfinite(rows).all()), f"features of {name}")
+        return features
 
 
 def _prepared(network: FeatureNetwork, seen: Seen, size: Size, resize: Callable[[Frame, Size], Frame]) -> Tensor:

@@ -10,12 +10,14 @@ Metrics of a protocol are called `<protocol>/<metric>`; the others are the same 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
+from stableanimator.errors import require_finite
 from stableanimator.media.framing import Size
 from stableanimator.metrics import image
 from stableanimator.metrics.clips import ClipFeatures, Features
@@ -153,6 +155,7 @@ class Scoring:
 
         Raises:
             ValueError: there is no frame, or the drive has another number of them.
+            RowError: `not_finite`, a metric or a feature is NaN or infinite.
         """
         if not self._frames:
             raise ValueError("the result has no frame")
@@ -176,6 +179,8 @@ class Scoring:
         there = np.isfinite(apart)
         columns["dis"] = float(apart[there].mean()) if there.any() else None
         counts["frames_with_dis"] = int(there.sum())
+        odd = [name for name, value in columns.items() if value is not None and not math.isfinite(value)]
+        require_finite(not odd, ", ".join(odd))
         reason = "no_reference_face" if self._reference.own is None else None if self._truths else "no_truth"
         return PairMetrics(columns=columns, counts=counts, features=self._features.finish(), reason=reason)
 

@@ -8,9 +8,9 @@ import pytest
 from mlflow.tracking import MlflowClient
 
 from jobs import benchmark
-from jobs.doctor.files import needed_files
 from jobs.rebuild import receipts
 from jobs.running.config import Config, load
+from jobs.running.files import needed_files
 from jobs.tracking.runs import Job, job_run
 from pipelines.benchmark_sets.named_settings import NamedSetSettings
 from pipelines.crawling.settings import CrawlSettings

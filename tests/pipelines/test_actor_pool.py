@@ -5,8 +5,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import ray
 
-from pipelines.actor_pool import require_resources, run_actors
+from pipelines.actor_pool import Attempts, require_resources, run_actors
 from stableanimator.errors import ConfigError, DecodeError, DecodeTimeout, RowError, StorageError, WeightsError
 
 pytestmark = pytest.mark.usefixtures("cluster")
@@ -137,3 +138,21 @@ def test_a_row_that_kills_its_actor_is_given_up_and_takes_no_other_with_it(tmp_p
     assert sorted(row["value"] for row in results) == list(range(8))
     assert {row["value"]: row["reason"] for row in results if "reason" in row} == {3: "worker_died"}
     assert notes.read_text().split().count("3") == 2
+
+
+def test_a_machine_that_was_taken_away_is_no_attempt_of_its_row_until_too_many_were() -> None:
+    here = ray.get_runtime_context().get_node_id()
+    attempts = Attempts()
+    assert [attempts.begin(0, here) for _ in range(2)] == [None, None]
+    refused = attempts.begin(0, here)
+    assert refused is not None
+    assert refused.startswith("the processes that worked on it died, 2 of them; run")
+    for number in range(3):
+        assert attempts.begin(1, f"a machine that has gone, {number}") is None
+    assert [attempts.begin(1, here) for _ in range(2)] == [None, None]  # as many as if none had gone
+    refused = attempts.begin(1, here)
+    assert refused is not None
+    assert "died, 5 of them, and 3 of their machines went away" in refused
+    gone = [attempts.begin(2, f"a machine that has gone, {number}") for number in range(9)]
+    assert gone[:8] == [None] * 8
+    assert gone[8] is not None

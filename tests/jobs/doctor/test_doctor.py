@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from jobs.doctor.__main__ import main
-from jobs.doctor.files import looked_at, needed_files
 from jobs.running.config import load
+from jobs.running.files import looked_at, needed_files
 from jobs.running.job_server import SUBMITTER
 
 TINY = Path(__file__).parents[3] / "jobs" / "configs" / "tiny.yaml"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
@@ -186,3 +187,22 @@ def test_csim_of_a_clip_with_itself_and_with_another_person(
     assert same["standard/psnr"] > 38
     other = str(real_data / "media" / "images" / "full_body_1.jpg")
     assert _row(found, prediction | columns | {"reference_uri": other})["csim"] < 0.4
+
+
+@pytest.mark.parametrize("damaged", ["frames", "poses"])
+def test_a_result_that_is_not_what_was_written_is_not_measured(
+    prediction: dict[str, Any], judges: Judges, damaged: str
+) -> None:
+    poses = Path(prediction["truth_uri"]).with_name("poses.parquet")
+    pq.write_table(keypoint_table(np.zeros((4, 1, 133, 3), np.float32), range(4), 8.0, (32, 48)), poses)
+    named = {"poses_uri": str(poses)} | {
+        f"{kind}_sha256": hashlib.sha256(Path(path).read_bytes()).hexdigest()
+        for kind, path in (("frames", prediction["frames_uri"]), ("poses", poses))
+    }
+    good = prediction | named | {"variant": "good"}
+    bad = good | {"variant": "bad", f"{damaged}_sha256": hashlib.sha256(b"another").hexdigest()}
+    first, second = measure_pair([good, bad], False, judges, ["standard"], {})
+    assert first.metrics is not None
+    assert second.error is not None
+    assert second.error.reason == "damaged"
+    assert "is not what animate wrote" in second.error.detail

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
@@ -22,7 +23,7 @@ from pipelines.storage.pair_tables import PAIRS
 from pipelines.storage.store import file_sha256
 from stableanimator.animate_settings import AnimateSettings
 from stableanimator.diffusion.settings import SamplerSettings
-from stableanimator.errors import GoneError
+from stableanimator.errors import GoneError, RowError
 from stableanimator.media.video import VideoReader
 from stableanimator.models.animator import Animator
 from stableanimator.models.checkpoints import save_model_folder
@@ -262,3 +263,39 @@ def test_a_result_has_the_sound_of_its_part_on_request_and_says_where_there_is_n
 def test_a_row_says_what_a_look_would_have(actor: AnimatePair, person: Path, tmp_path: Path) -> None:
     row = _animate(actor, person, _drive(tmp_path / "a.mp4", STAMPS["12"][:8], np.asarray(Image.open(person))))
     assert "face_too_small: the face will be" in row["detail"]  # in 32 pixels
+
+
+@pytest.mark.parametrize("kind", ["prediction", "frames", "skeleton", "poses"])
+def test_a_row_whose_file_was_damaged_or_lost_is_made_again(
+    actor: AnimatePair, person: Path, tmp_path: Path, kind: str
+) -> None:
+    drive = _drive(tmp_path / f"{kind}.mp4", STAMPS["25"][:4], np.asarray(Image.open(person)))
+    pair = EMPTY | {"pair_id": kind, "reference_uri": str(person), "seed": 1, "driving_uri": drive}
+    row = actor({"pair": pair, "variant": "plain"})
+    assert actor.job.finished(actor.store, pair, "plain") == row
+    file = Path(row[f"{kind}_uri"])
+    whole = file.read_bytes()
+    assert row[f"{kind}_sha256"] == hashlib.sha256(whole).hexdigest()
+    file.write_bytes(whole[:99] + bytes([whole[99] ^ 1]) + whole[100:])
+    assert actor.job.finished(actor.store, pair, "plain") is None
+    file.unlink()
+    assert actor.job.finished(actor.store, pair, "plain") is None
+    assert actor({"pair": pair, "variant": "plain"}) == row
+    assert file.read_bytes() == whole
+
+
+@pytest.mark.parametrize(("part", "what"), [("unet", "latents"), ("decoder", "decoded frames")])
+def test_numbers_that_are_none_fail_their_row(
+    actor: AnimatePair, person: Path, tmp_path: Path, part: str, what: str
+) -> None:
+    drive = _drive(tmp_path / "short.mp4", STAMPS["25"][:4], np.asarray(Image.open(person)))
+    weights = list(
+        {"unet": actor.models.animator.unet, "decoder": actor.models.encoders.vae.decoder}[part].parameters()
+    )[-1]
+    kept = weights.detach().clone()
+    weights.data.fill_(torch.nan)
+    try:
+        with pytest.raises(RowError, match=rf"not_finite: {what} are NaN or infinite"):
+            _animate(actor, person, drive)
+    finally:
+        weights.data.copy_(kept)

@@ -19,7 +19,7 @@ def _root(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 
 def test_every_mode_has_a_line_and_the_chosen_one_is_marked() -> None:
-    lines = animate_plan(load(str(TINY), ["animate.settings.hjb.region=face"])).splitlines()
+    lines = animate_plan(load(str(TINY), ["animate.settings.hjb.region=face"]), costs=True).splitlines()
     assert lines[0] == "animate makes of every pair: plain, hjb"
     assert "face optimisation of hjb, 8 frames of 96x96" in lines[2]
     modes = [line.split(":")[0].strip() for line in lines[3:7]]
@@ -42,7 +42,8 @@ def test_without_face_optimisation_or_encoders_it_says_so(tmp_path: Path) -> Non
     plain = animate_plan(load(str(TINY), ["animate.variants={plain: {face_optimisation: off}}"]))
     assert plain.splitlines()[0].endswith(": plain")
     assert "face" not in plain
-    missing = animate_plan(load(str(TINY), [f"encoders.svd={tmp_path}/none"]))
+    assert "with --costs" in animate_plan(load(str(TINY), [])).splitlines()[2]
+    missing = animate_plan(load(str(TINY), [f"encoders.svd={tmp_path}/none"]), costs=True)
     assert "known when there are encoders" in missing.splitlines()[2]
 
 

@@ -15,7 +15,7 @@ from jobs.training.run_folder import RunFolder, claim, commit, trained_folder
 from pipelines.storage import lease
 from pipelines.storage.lease import LeaseLost
 from pipelines.storage.store import Store, fingerprint
-from stableanimator.errors import CheckpointError, ConfigError, DivergedError, InputError
+from stableanimator.errors import CheckpointError, ConfigError, DivergedError, InputError, WeightsError
 
 CONTENT = {"train": {"rate": 1e-5, "frames": 16, "sizes": (1, 2)}, "shards": "abc"}
 
@@ -23,6 +23,7 @@ CONTENT = {"train": {"rate": 1e-5, "frames": 16, "sizes": (1, 2)}, "shards": "ab
 def _checkpoint(run: RunFolder, step: int, total: int = 9, keep_last: int = 9, weight: float = 1.0) -> Path:
     folder = run.begin(step)
     save_file({"weight": np.full(2, weight, np.float32)}, folder / "unet.safetensors")
+    (folder / "config.json").write_text("{}")
     run.complete({"step": step, "total_steps": total}, keep_last)
     return folder
 
@@ -105,7 +106,10 @@ def test_a_finished_training_is_found_as_a_collection(tmp_path: Path) -> None:
     folder = _checkpoint(run, 9)
     written = (folder / "unet.safetensors").read_bytes()
     committed = commit(store, "models", run, CONTENT, {"seconds": 1.0})
-    assert committed.manifest["weights"] == {"unet.safetensors": hashlib.sha256(written).hexdigest()}
+    assert committed.manifest["weights"] == {
+        "config.json": hashlib.sha256(b"{}").hexdigest(),
+        "unet.safetensors": hashlib.sha256(written).hexdigest(),
+    }
     assert committed.manifest["run"] == json.loads(json.dumps(CONTENT))
     for which in ("latest", committed.id[:8]):
         found, weights = trained_folder(store, "models", which)
@@ -153,3 +157,19 @@ def test_what_is_no_model_is_not_committed(tmp_path: Path, weight: float) -> Non
     with pytest.raises(DivergedError, match=r"step_9/unet.safetensors holds NaN or infinity in weight"):
         commit(store, "models", run, CONTENT, {})
     assert store.collections("models") == []
+
+
+@pytest.mark.parametrize("name", ["unet.safetensors", "config.json"])
+def test_damaged_weights_are_neither_used_nor_committed_anew(tmp_path: Path, name: str) -> None:
+    store = Store(str(tmp_path))
+    run = claim(str(tmp_path), "models", "mine", CONTENT)
+    folder = _checkpoint(run, 9)
+    commit(store, "models", run, CONTENT, {})
+    (folder / name).write_bytes(b"[]")
+    with pytest.raises(
+        WeightsError, match=rf"step_9/{name} is not what .* committed .*; restore it, or delete .*step_9"
+    ):
+        trained_folder(store, "models", "latest")
+    with pytest.raises(CheckpointError, match=name):
+        commit(store, "models", run, CONTENT, {})
+    assert len(store.collections("models")) == 1

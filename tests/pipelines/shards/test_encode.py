@@ -230,11 +230,13 @@ def test_a_second_run_encodes_nothing_and_gives_the_same_collection(release: Col
     assert picture.stat().st_mtime_ns == drawn
 
 
-def test_a_lost_part_is_made_again_with_the_same_bytes(release: Collection, shards: Collection) -> None:
+def test_a_lost_or_damaged_part_is_made_again_with_the_same_bytes(release: Collection, shards: Collection) -> None:
     path = Path(release.store.root, shards.manifest["parts"][0]["path"])
-    path.unlink()
-    assert encode_release(release, SETTINGS, ENCODERS).id == shards.id
-    assert path.exists()
+    whole = path.read_bytes()
+    for damaged in (None, whole[:500] + bytes([whole[500] ^ 1]) + whole[501:]):
+        path.unlink() if damaged is None else path.write_bytes(damaged)
+        assert encode_release(release, SETTINGS, ENCODERS).id == shards.id
+        assert path.read_bytes() == whole
 
 
 @pytest.fixture(scope="module")

@@ -177,7 +177,7 @@ def test_a_table_is_checked_against_its_checksum(tmp_path: Path):
         release.table("frames")
     path = tmp_path / release.folder / "clips.parquet"
     path.write_bytes(parquet_bytes(TABLE.slice(0, 1)))
-    with pytest.raises(InputError, match="checksum"):
+    with pytest.raises(InputError, match="SHA-256 differs"):
         release.table("clips")
 
 
@@ -235,3 +235,28 @@ def test_a_file_given_as_a_function_is_made_once(tmp_path: Path) -> None:
     Path(tmp_path, same.folder, "a.jpg").unlink()
     store.commit("shards", content={}, tables={}, build={}, files={"a.jpg": draw})
     assert store.read_bytes(f"{same.folder}/a.jpg") == b"picture 2"
+
+
+def test_a_table_that_is_read_in_parts_is_what_was_committed(tmp_path: Path):
+    store = Store(str(tmp_path))
+    committed = store.commit("releases", content={}, tables={"clips": TABLE}, build={})
+    assert [batch["value"].to_pylist() for batch in committed.batches("clips", ["value"])] == [[1.5, None]]
+    file = tmp_path / committed.folder / "clips.parquet"
+    file.write_bytes(parquet_bytes(pa.table({"shot_id": ["a", "b"], "value": [1.5, 2.5]})))  # whole, and another
+    for read in (lambda: list(committed.batches("clips", ["value"])), lambda: committed.table("clips")):
+        with pytest.raises(
+            InputError, match=r"clips\.parquet is not what was committed .*; restore it, or run the job"
+        ):
+            read()
+    file.unlink()
+    for read in (lambda: list(committed.batches("clips", ["value"])), lambda: committed.table("clips")):
+        with pytest.raises(InputError, match="or it is gone"):
+            read()
+
+
+@pytest.mark.parametrize("damaged", [b'{"finishee_at": "2026"}', b"[]", b'{"fin', b"\xff"])
+def test_what_is_damaged_beside_a_collection_makes_it_the_oldest(tmp_path: Path, damaged: bytes):
+    store = Store(str(tmp_path))
+    first, second = (store.commit("releases", content={"n": n}, tables={}, build={}) for n in range(2))
+    (tmp_path / second.folder / "build.json").write_bytes(damaged)
+    assert store.open("releases").id == first.id

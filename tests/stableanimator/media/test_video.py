@@ -315,3 +315,18 @@ def test_lossless_videos_hold_the_frames_bit_by_bit_and_equal_frames_make_equal_
     with pytest.raises(ValueError, match="at least one frame"):
         write_lossless(tmp_path / "none.mp4", [], 30)
     assert not (tmp_path / "none.mp4").exists()
+
+
+def test_equal_frames_make_equal_files_whatever_memory_held_before(tmp_path: Path) -> None:
+    chance = np.random.default_rng(96)  # a row of six macroblocks
+    joints = chance.uniform(0, 96, (18, 2))
+    frames = [np.zeros((96, 96, 3), np.uint8) for _ in range(8)]
+    for number, picture in enumerate(frames):
+        for one, other in itertools.pairwise((joints + 0.7 * number).astype(int).tolist()):
+            cv2.line(picture, one, other, chance.integers(64, 256, 3).tolist(), 2)
+    made, litter = set(), []
+    for _ in range(25):
+        write_mp4(tmp_path / "skeleton.mp4", frames, 8.0)
+        made.add((tmp_path / "skeleton.mp4").read_bytes())
+        litter = [*litter[-20:], chance.integers(0, 256, chance.integers(1, 200_000), np.uint8)]
+    assert len(made) == 1

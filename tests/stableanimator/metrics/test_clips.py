@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from stableanimator.errors import RowError
 from stableanimator.metrics.clips import ClipFeatures
 from stableanimator.metrics.networks.loading import FeatureNetwork, Networks
 from stableanimator.metrics.protocol import PROTOCOLS
@@ -112,3 +113,14 @@ def test_videos_without_truth_or_too_few_features_are_left_out() -> None:
     assert set_metrics([], []) == {}
     with pytest.raises(ValueError, match="shorter"):
         set_metrics([one, one], [one])
+
+
+def test_features_that_are_no_numbers_are_refused() -> None:
+    def damaged(frames: Tensor) -> Tensor:
+        return frames[:, :2, 0, 0] / 0
+
+    networks = Networks(features=(FeatureNetwork(kind="fid", column="fid", prepare=_level, network=damaged),))
+    clips = ClipFeatures(networks, ["standard"])
+    clips.add(Seen(np.full((20, 30, 3), 7, np.uint8), JUDGES))
+    with pytest.raises(RowError, match="not_finite: features of standard/fid are NaN or infinite"):
+        clips.finish()
