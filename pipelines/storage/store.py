@@ -32,6 +32,7 @@ import pyarrow.parquet as pq
 
 from pipelines.storage.parquet_files import FULL, ParquetFile, named_files, open_parquet, parquet_bytes
 from stableanimator.errors import ConfigError, InputError, StorageError
+from stableanimator.paths import STORES, Place
 
 log = logging.getLogger(__name__)
 
@@ -126,13 +127,13 @@ class Store:
     """A root folder or URI. All paths given to its methods are relative to the root, with `/`."""
 
     def __init__(self, root: str) -> None:
+        if fault := Place(STORES).fault(root):
+            raise ConfigError(f"root {fault}")
         self.root = root.rstrip("/")
         if "://" in root:
             self.filesystem, self._base = pafs.FileSystem.from_uri(self.root)
-        elif os.path.isabs(root):
-            self.filesystem, self._base = pafs.LocalFileSystem(), self.root
         else:
-            raise ConfigError(f"root: {root!r} is a relative path; give an absolute path or a URI")
+            self.filesystem, self._base = pafs.LocalFileSystem(), self.root
 
     def __reduce__(self) -> tuple[type[Store], tuple[str]]:
         return Store, (self.root,)
