@@ -7,5 +7,6 @@ curate_plan, encode_plan, animate_plan    what a dry run prints
 resources                      what each job reserves
 addresses, job_server          from what users call a cluster to its job server; its token, versions, nodes and client
 follow                         the log of a submitted job to its end, whatever the connection does
+package_files                  what the packages consist of: what a job is sent
 local_ray, environment         a Ray head on this machine; variables for a while
 """
