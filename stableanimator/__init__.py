@@ -9,6 +9,6 @@ training, training_settings    one training step: rows of shards become a batch 
 pretraining, pretraining_settings    what small encoders are trained towards
 distillation                   a small decoder learns what a VAE's decoder shows
 state_files                    weights in files, written whole or not at all
-limits, paths                  what values settings may have: numbers in ranges, names, files
+limits, paths                  what values settings may have: numbers in ranges, names, files; files that are ours alone
 errors                         every error that is raised on purpose
 """

@@ -18,6 +18,7 @@ from typing import Any
 
 from pipelines.storage.store import Collection, Store, canonical_json, file_sha256, fingerprint
 from stableanimator.errors import ConfigError, InputError
+from stableanimator.paths import own_file
 
 STATE = "state.json"
 _SHOWN = 3
@@ -155,7 +156,7 @@ def trained_folder(store: Store, kind: str, which: str) -> tuple[Collection, Pat
 
 
 def _write_json(path: Path, value: Any) -> None:
-    partial = path.with_name(path.name + ".partial")
+    partial = own_file(path.with_name(path.name + ".partial"))
     partial.write_text(json.dumps(value, indent=1, sort_keys=True))
     os.replace(partial, path)
 
