@@ -46,7 +46,8 @@ class Place(Limit):
             return f"{fault}; a path must be absolute" if fault else None
         if len(value) > _MOST:
             return f"has {len(value)} characters, more than any path ({shown(value)})"
-        if not all(map(_fit_for_paths, unquote(value) if "://" in value else value)):
+        decoded = "://" in value and not value.startswith(("http://", "https://"))  # a server reads those itself
+        if not all(map(_fit_for_paths, unquote(value) if decoded else value)):
             return f"has a character that no path may have ({shown(value)})"
         if "://" in value:
             return self._uri_fault(value)
