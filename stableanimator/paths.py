@@ -27,6 +27,7 @@ STORES = ("file", "s3", "gs", "gcs", "abfs", "abfss")
 
 _MOST = 4096
 """Characters of a path, as Linux has it."""
+_WEB = re.compile(r"https?://", re.IGNORECASE)
 _URI = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://([^/?#]*)([^?#]*)", re.DOTALL)
 
 
@@ -46,7 +47,7 @@ class Place(Limit):
             return f"{fault}; a path must be absolute" if fault else None
         if len(value) > _MOST:
             return f"has {len(value)} characters, more than any path ({shown(value)})"
-        decoded = "://" in value and not value.startswith(("http://", "https://"))  # a server reads those itself
+        decoded = "://" in value and not _WEB.match(value)  # a server reads those itself
         if not all(map(_fit_for_paths, unquote(value) if decoded else value)):
             return f"has a character that no path may have ({shown(value)})"
         if "://" in value:
@@ -56,17 +57,18 @@ class Place(Limit):
 
     def _uri_fault(self, value: str) -> str | None:
         match = _URI.match(value)
-        if match is None or match[1] not in self.schemes:
+        scheme, host, path = match.groups() if match is not None else ("", "", "")
+        scheme = scheme.lower() if _WEB.match(value) else scheme  # pyarrow.fs knows small letters alone
+        if scheme not in self.schemes:
             known = ", ".join(f"{scheme}://" for scheme in self.schemes)
             return f"is {shown(value)}; it must be an absolute path, or begin with {known}"
-        scheme, host, path = match.groups()
         if scheme == "file":
             wrong = host not in ("", "localhost") or not path
             return f"is {shown(value)}; write file:///folder, with three slashes" if wrong else None
         if not host.rpartition("@")[2] or host.startswith(":"):
             what = {"package": "package", "http": "host", "https": "host"}.get(scheme, "bucket")
             return f"is {shown(value)}; it names no {what}"
-        if scheme == "package" and ".." in path.split("/"):
+        if scheme == "package" and (".." in path.split("/") or path.startswith("//")):
             return f"is {shown(value)}; it leads out of the package"
         return None
 
