@@ -15,7 +15,7 @@ from pipelines.measures.picture import PictureSettings
 from pipelines.measures.picture_hash import PictureHashSettings
 from pipelines.measures.shots import ShotSettings
 from pipelines.releases.settings import ReportSettings, SelectSettings
-from stableanimator.limits import (
+from stableanimator.limits.checks import (
     FramesPerSecond,
     NotNegative,
     NotNegativeInt,

@@ -14,7 +14,7 @@ from typing import Any
 import yaml
 
 from stableanimator.errors import ConfigError
-from stableanimator.limits import shown
+from stableanimator.limits.checks import shown
 
 DEEPEST = 40
 """Levels of settings inside settings."""

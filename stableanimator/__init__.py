@@ -9,6 +9,7 @@ training, training_settings    one training step: rows of shards become a batch 
 pretraining, pretraining_settings    what small encoders are trained towards
 distillation                   a small decoder learns what a VAE's decoder shows
 state_files                    weights in files, written whole or not at all
-limits, paths                  what values settings may have: numbers in ranges, names, files; files that are ours alone
+limits                         what values settings may have: numbers in ranges, names, places
+paths                          paths that settings name; files of our own at names that others may know
 errors                         every error that is raised on purpose
 """

@@ -7,7 +7,7 @@ from typing import Annotated
 
 from stableanimator.alignment.settings import AlignmentName, AlignmentScope
 from stableanimator.diffusion.settings import FaceOptimisationSettings, SamplerSettings
-from stableanimator.limits import Bucket, Level, NotNegative, NotNegativeInt, PositiveInt, Range, checked
+from stableanimator.limits.checks import Bucket, Level, NotNegative, NotNegativeInt, PositiveInt, Range, checked
 from stableanimator.media.framing import Fit, Size, check_sizes
 from stableanimator.models.settings import Branches
 

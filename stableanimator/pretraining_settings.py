@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated
 
-from stableanimator.limits import LARGEST, NotNegative, Positive, Range, Share, checked
+from stableanimator.limits.checks import LARGEST, NotNegative, Positive, Range, Share, checked
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from stableanimator.alignment.settings import AlignmentName, AlignmentScope, MisalignmentSettings
 from stableanimator.diffusion.settings import EDMSettings, LossSettings
-from stableanimator.limits import Bucket, NotNegative, PositiveInt, Range, Share, checked
+from stableanimator.limits.checks import Bucket, NotNegative, PositiveInt, Range, Share, checked
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

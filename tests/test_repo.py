@@ -75,8 +75,8 @@ def test_settings_import_nothing_of_their_package_but_settings() -> None:
             module = node.module if isinstance(node, ast.ImportFrom) else None
             ground = (
                 "settings",
-                f"{package}.limits",
-                f"{package}.paths",
+                f"{package}.limits.checks",
+                f"{package}.limits.places",
                 f"{package}.errors",
                 f"{package}.media.framing",
             )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from stableanimator.limits import NotNegative, Seconds, checked
+from stableanimator.limits.checks import NotNegative, Seconds, checked
 
 Verb = Literal[
     "curate",

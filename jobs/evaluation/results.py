@@ -14,7 +14,7 @@ from pipelines.measures.frames import frame_period, nearest_indices
 from pipelines.storage.pair_tables import PREDICTIONS, RESULTS
 from pipelines.storage.user_tables import read_user_table
 from stableanimator.errors import InputError, RowError
-from stableanimator.limits import VARIANT
+from stableanimator.limits.checks import VARIANT
 from stableanimator.media.frame_folder import FolderReader, open_frames
 from stableanimator.media.video import VideoReader
 from stableanimator.paths import is_absolute

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from typing import Annotated
 
 from stableanimator.animate_settings import AnimateSettings
-from stableanimator.limits import (
+from stableanimator.limits.checks import (
     CollectionId,
     CollectionName,
     FramesPerSecond,
@@ -18,10 +18,10 @@ from stableanimator.limits import (
     VariantName,
     checked,
 )
+from stableanimator.limits.places import STORES, Place, StorePath
 from stableanimator.media.framing import Size, check_sizes
 from stableanimator.metrics.settings import AcceptSettings, MetricNetworkSettings, ProtocolName
 from stableanimator.models.settings import Precision
-from stableanimator.paths import STORES, Place, StorePath
 
 REPEAT = "repeat"
 """The name under which `evaluate` has the reference repeated, beside the variants."""

@@ -34,9 +34,9 @@ from pipelines.shards.settings import EncodeSettings
 from pipelines.user_yaml import DEEPEST, parse_yaml, read_yaml
 from stableanimator.diffusion.settings import FACE_OPTIMISATION_PRESETS
 from stableanimator.errors import ConfigError
-from stableanimator.limits import CollectionId, LimitError, Title, hints_of, hold, shown
+from stableanimator.limits.checks import CollectionId, LimitError, Title, hints_of, hold, shown
+from stableanimator.limits.places import Place, StorePath
 from stableanimator.models.settings import EncoderSettings, ModelSettings
-from stableanimator.paths import Place, StorePath
 from stableanimator.perception.settings import PerceptionSettings
 
 _VARIABLE = re.compile(r"\$\{(\w+)\}")

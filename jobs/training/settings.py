@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Annotated, Any, Literal
 
 from stableanimator.alignment.settings import AlignSettings
-from stableanimator.limits import (
+from stableanimator.limits.checks import (
     LARGEST,
     CollectionId,
     CollectionName,
@@ -20,7 +20,7 @@ from stableanimator.limits import (
     Seed,
     checked,
 )
-from stableanimator.paths import AbsolutePath, Place
+from stableanimator.limits.places import AbsolutePath, Place
 from stableanimator.pretraining_settings import PretrainingSettings
 from stableanimator.training_settings import TrainingSettings
 

@@ -8,8 +8,8 @@ from typing import Literal
 
 from pipelines.crawling.settings import CrawlSettings
 from stableanimator.alignment.settings import MisalignmentSettings
-from stableanimator.limits import FramesPerSecond, PositiveInt, Seconds, Seed, Share, checked
-from stableanimator.paths import AbsolutePath
+from stableanimator.limits.checks import FramesPerSecond, PositiveInt, Seconds, Seed, Share, checked
+from stableanimator.limits.places import AbsolutePath
 
 SetName = Literal["MisAlign100", "Unseen100", "TikTok", "Anthropomorphic"]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from stableanimator.alignment.settings import MisalignmentSettings
-from stableanimator.limits import NotNegativeInt, PositiveInt, Seconds, Seed, checked
+from stableanimator.limits.checks import NotNegativeInt, PositiveInt, Seconds, Seed, checked
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

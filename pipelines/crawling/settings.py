@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated
 
-from stableanimator.limits import HeaderText, NotNegativeInt, Pause, PositiveInt, Range, Seconds, Share, checked
-from stableanimator.paths import SourcePath, StorePath
+from stableanimator.limits.checks import HeaderText, NotNegativeInt, Pause, PositiveInt, Range, Seconds, Share, checked
+from stableanimator.limits.places import SourcePath, StorePath
 
 _SCHEMES = ("http", "https", "file")
 

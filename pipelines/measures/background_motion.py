@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from stableanimator.limits import LARGEST, Range, checked
+from stableanimator.limits.checks import LARGEST, Range, checked
 
 
 @dataclass(frozen=True, slots=True)

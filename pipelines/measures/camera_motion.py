@@ -23,7 +23,7 @@ from pipelines.measures.background_motion import ConsensusSettings, Step, step_m
 from pipelines.measures.frames import Frame
 from pipelines.measures.person_outline import person_outline
 from pipelines.measures.subject_motion import SubjectMotion
-from stableanimator.limits import FramesPerSecond, NotNegative, checked
+from stableanimator.limits.checks import FramesPerSecond, NotNegative, checked
 from stableanimator.perception.person_boxes import in_picture
 from stableanimator.perception.point_seeds import gradients_at, noise_between
 from stableanimator.perception.settings import CoTrackerSettings, Device, KltSettings

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipelines.measures.frames import Frame
-from stableanimator.limits import PositiveInt, checked
+from stableanimator.limits.checks import PositiveInt, checked
 
 NAME = "face_quality"
 VERSION = 3

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipelines.measures.frames import Frame
-from stableanimator.limits import Share, checked
+from stableanimator.limits.checks import Share, checked
 from stableanimator.perception.person_boxes import in_picture
 
 NAME = "keypoints"

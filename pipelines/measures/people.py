@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipelines.measures.frames import Frame
-from stableanimator.limits import PositiveInt, Share, checked
+from stableanimator.limits.checks import PositiveInt, Share, checked
 
 NAME = "people"
 VERSION = 1

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipelines.measures.frames import Frame
-from stableanimator.limits import Range, checked
+from stableanimator.limits.checks import Range, checked
 
 NAME = "picture"
 VERSION = 2

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from pipelines.measures.frames import Frame
-from stableanimator.limits import Range, checked
+from stableanimator.limits.checks import Range, checked
 
 NAME = "picture_hash"
 VERSION = 1

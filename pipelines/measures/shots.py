@@ -18,7 +18,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from stableanimator.limits import Range, checked
+from stableanimator.limits.checks import Range, checked
 
 VERSION = 4
 """Raise when the meaning of a shot changes: all shots and their measures are then made again."""

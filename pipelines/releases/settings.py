@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from typing import Annotated
 
-from stableanimator.limits import Cosine, NotNegative, NotNegativeInt, Range, Seed, Share, checked
+from stableanimator.limits.checks import Cosine, NotNegative, NotNegativeInt, Range, Seed, Share, checked
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

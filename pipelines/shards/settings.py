@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
-from stableanimator.limits import NotNegative, NotNegativeInt, Positive, PositiveInt, checked
+from stableanimator.limits.checks import NotNegative, NotNegativeInt, Positive, PositiveInt, checked
 from stableanimator.media.framing import Size, check_sizes
 
 Crop = Literal["centre", "person", "half_body"]

@@ -32,7 +32,7 @@ import pyarrow.parquet as pq
 
 from pipelines.storage.parquet_files import FULL, ParquetFile, named_files, open_parquet, parquet_bytes
 from stableanimator.errors import ConfigError, InputError, StorageError
-from stableanimator.paths import STORES, Place
+from stableanimator.limits.places import STORES, Place
 
 log = logging.getLogger(__name__)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Annotated, Literal
 
-from stableanimator.limits import NotNegative, NotNegativeInt, Positive, PositiveInt, Range, Seed, Share, checked
+from stableanimator.limits.checks import NotNegative, NotNegativeInt, Positive, PositiveInt, Range, Seed, Share, checked
 
 AlignmentName = Literal[
     "none", "linear", "linear_aspect_bug", "svd_literal", "svd", "svd_no_arms", "per_bone", "learned"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
-from stableanimator.limits import NotNegative, NotNegativeInt, Positive, PositiveInt, Range, checked
+from stableanimator.limits.checks import NotNegative, NotNegativeInt, Positive, PositiveInt, Range, checked
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

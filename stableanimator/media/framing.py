@@ -16,7 +16,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from stableanimator.limits import Range
+from stableanimator.limits.checks import Range
 
 Side = Annotated[int, Range(1, 1 << 16)]
 Size = tuple[Side, Side]

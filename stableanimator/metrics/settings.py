@@ -6,8 +6,8 @@ import re
 from dataclasses import dataclass, fields
 from typing import Literal
 
-from stableanimator.limits import Cosine, NotNegative, PositiveInt, Share, checked
-from stableanimator.paths import AbsolutePath
+from stableanimator.limits.checks import Cosine, NotNegative, PositiveInt, Share, checked
+from stableanimator.limits.places import AbsolutePath
 from stableanimator.perception.settings import Device
 
 ProtocolName = Literal["standard", "disco", "one_to_all", "steady_dancer"]

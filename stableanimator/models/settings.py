@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Annotated, Literal
 
-from stableanimator.limits import (
+from stableanimator.limits.checks import (
     LARGEST,
     Bucket,
     FramesPerSecond,
@@ -19,7 +19,7 @@ from stableanimator.limits import (
     Seed,
     checked,
 )
-from stableanimator.paths import AbsolutePath
+from stableanimator.limits.places import AbsolutePath
 from stableanimator.perception.settings import SkeletonStyle
 
 Precision = Literal["float32", "bfloat16", "float16"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import Annotated, Literal
 
-from stableanimator.limits import (
+from stableanimator.limits.checks import (
     LARGEST,
     FolderName,
     NotNegative,
@@ -16,7 +16,7 @@ from stableanimator.limits import (
     Share,
     checked,
 )
-from stableanimator.paths import AbsolutePath, PackOrPath
+from stableanimator.limits.places import AbsolutePath, PackOrPath
 
 Device = Literal["cpu", "cuda"]
 

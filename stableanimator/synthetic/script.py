@@ -12,7 +12,7 @@ from typing import Annotated
 import numpy as np
 from numpy.typing import NDArray
 
-from stableanimator.limits import Range, checked
+from stableanimator.limits.checks import Range, checked
 from stableanimator.synthetic.figure.actor import Actor, draw_actor
 from stableanimator.synthetic.scene.camera import Framing
 from stableanimator.synthetic.scene.sets import Set, draw_set

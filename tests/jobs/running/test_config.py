@@ -19,7 +19,7 @@ from jobs.running.config import Config, dump, load
 from jobs.running.resources import resources
 from stableanimator.diffusion.settings import FACE_OPTIMISATION_PRESETS, FaceOptimisationSettings
 from stableanimator.errors import ConfigError
-from stableanimator.limits import LimitError, Range, hints_of
+from stableanimator.limits.checks import LimitError, Range, hints_of
 from stableanimator.models.settings import FrameRates, MicroConditions
 from stableanimator.synthetic.script import ClipSettings
 
