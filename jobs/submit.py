@@ -11,7 +11,6 @@ from __future__ import annotations
 import argparse
 import secrets
 import shlex
-import shutil
 import sys
 import tempfile
 import time
@@ -28,6 +27,7 @@ from jobs.running import ending, entry
 from jobs.running.addresses import job_server_address, named_address
 from jobs.running.config import Config, load, resolved
 from jobs.running.job_server import SUBMITTER, job_client, short_reason
+from jobs.running.package_files import copy_packages
 from pipelines.storage.store import file_sha256, fingerprint
 from stableanimator.errors import ConfigError, UserError
 
@@ -38,7 +38,6 @@ LINE = ("curate", "encode", "align", "alignment_table", "train", "animate", "eva
 """What leads from a list of videos to rows in MLflow, in order."""
 VERBS = (*LINE, "benchmark", "pretrain_encoders", "distill_decoder", "latency", "rebuild", "doctor")
 """Every job that can be submitted."""
-PACKAGES = ("jobs", "pipelines", "stableanimator")
 _SENDS = 3
 """Times that a job is sent at most, where the connection drops before the answer."""
 
@@ -67,8 +66,7 @@ def working_directory(config: Config) -> Iterator[Path]:
     source = Path(__file__).resolve().parent.parent
     with tempfile.TemporaryDirectory(prefix="sa-submit-") as temporary:
         folder = Path(temporary)
-        for package in PACKAGES:
-            shutil.copytree(source / package, folder / package, ignore=shutil.ignore_patterns("__pycache__"))
+        copy_packages(source, folder)
         (folder / "settings.yaml").write_text(yaml.safe_dump(resolved(config), sort_keys=False, allow_unicode=True))
         yield folder
 

@@ -6,4 +6,5 @@ machines                       which machines a cluster has, and which its autos
 node_places                    how many processes with a reservation fit a cluster's machines
 progress                       how far a long step is
 telemetry                      what the flow counts of itself, for Prometheus
+user_yaml                      YAML that people write, read within bounds
 """

@@ -15,11 +15,22 @@ from pipelines.measures.picture import PictureSettings
 from pipelines.measures.picture_hash import PictureHashSettings
 from pipelines.measures.shots import ShotSettings
 from pipelines.releases.settings import ReportSettings, SelectSettings
+from stableanimator.limits.checks import (
+    FramesPerSecond,
+    NotNegative,
+    NotNegativeInt,
+    Positive,
+    PositiveInt,
+    Seconds,
+    Share,
+    checked,
+)
 
 MeasureName = Literal["people", "face_quality", "keypoints", "camera_motion", "picture", "picture_hash"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+@checked
 class CurateSettings:
     """From sources to a release: what to fetch, what to measure, what to accept."""
 
@@ -35,7 +46,7 @@ class CurateSettings:
     """Which measures run. Rules on the others do not apply. `keypoints` needs `people`; `people`,
     `face_quality` and `keypoints` need the weights of the section `perception`."""
 
-    sample_fps: float = 8.0
+    sample_fps: FramesPerSecond = 8.0
     """Frames per second at which people, faces and keypoints are looked for, and the frames that training can use:
     the released spacing of 4 frames at 30 per second."""
 
@@ -54,48 +65,36 @@ class CurateSettings:
     benchmark: BenchmarkSettings = field(default_factory=BenchmarkSettings)
     """The pairs made from held-out clips."""
 
-    decode_timeout_s: float = 600.0
+    decode_timeout_s: Seconds = 600.0
     """Seconds that the next frame may take before a video is given up until the next run. A file can make a decoder
     hang. The slowest honest step, to a frame far into a long AVI, decodes all before it: 200,000 frames in 10 minutes.
     """
 
-    max_bad_video_share: float = 0.5
+    max_bad_video_share: Share = 0.5
     """Share of the videos (0 to 1; 1 for any) that may turn out to be undecodable, or whose measures may break down,
     before the run ends with an error. When most do, the cause is nearly always one thing that a person can mend (a
     driver, a codec, a half-copied folder), and a release of what is left would be taken for the whole."""
 
-    min_videos_for_cap: int = 20
+    min_videos_for_cap: NotNegativeInt = 20
     """Videos from which `max_bad_video_share` applies: of a handful half may be bad by chance, and a person sees it."""
 
-    actors: int = 1
+    actors: PositiveInt = 1
     """Processes that decode and measure, each with all models in memory."""
 
-    cpus_per_actor: float = 1.0
+    cpus_per_actor: Positive = 1.0
     """CPU cores reserved for each."""
 
-    gpus_per_actor: float = 0.0
+    gpus_per_actor: NotNegative = 0.0
     """GPUs reserved for each; a fraction lets several share one. With perception.device cuda."""
 
     node_labels: dict[str, str] = field(default_factory=dict)
     """Ray labels of the machines that these may run on, as {market: spot}; none: any machine."""
 
-    memory_gb_per_actor: float = 0.0
+    memory_gb_per_actor: NotNegative = 0.0
     """GB (10^9 bytes) of main memory reserved for each, so that no machine gets more actors than it can hold; 0
     reserves none."""
 
     def __post_init__(self) -> None:
-        if self.sample_fps <= 0:
-            raise ValueError(f"sample_fps must be above 0, got {self.sample_fps}")
-        if self.decode_timeout_s <= 0:
-            raise ValueError(f"decode_timeout_s must be above 0, got {self.decode_timeout_s}")
-        if self.actors < 1:
-            raise ValueError(f"actors must be at least 1, got {self.actors}")
-        if self.cpus_per_actor <= 0 or self.gpus_per_actor < 0:
-            raise ValueError("cpus_per_actor must be above 0 and gpus_per_actor not below 0")
-        if self.memory_gb_per_actor < 0 or self.min_videos_for_cap < 0:
-            raise ValueError("memory_gb_per_actor and min_videos_for_cap must not be negative")
-        if not 0 <= self.max_bad_video_share <= 1:
-            raise ValueError(f"max_bad_video_share must lie in [0, 1], got {self.max_bad_video_share}")
         if len(set(self.measures)) != len(self.measures):
             raise ValueError(f"measures names one twice: {', '.join(self.measures)}")
         if "keypoints" in self.measures and "people" not in self.measures:

@@ -10,12 +10,13 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import ray
-import yaml
 
 from pipelines.node_places import needs_text, places
+from pipelines.user_yaml import read_yaml
 from stableanimator.errors import ConfigError
 
 _NAMES = ("CPU", "GPU", "memory")
@@ -83,10 +84,11 @@ def _to_come() -> _Machines:
     if not path:
         return []
     try:
-        with open(os.path.expanduser(path)) as file:
-            types: dict[str, dict[str, Any]] = yaml.safe_load(file)["available_node_types"]
+        types: dict[str, dict[str, Any]] = read_yaml(Path(os.path.expanduser(path)), "SA_NODE_TYPES")[
+            "available_node_types"
+        ]
         return [(each["resources"], each.get("labels", {}), each.get("max_workers", 0)) for each in types.values()]
-    except (OSError, yaml.YAMLError, TypeError, KeyError, AttributeError) as error:
+    except (TypeError, KeyError, AttributeError) as error:
         raise ConfigError(
             f"SA_NODE_TYPES: {path} has no available_node_types with resources ({error!r}); name the launcher's file "
             "on the head, or unset the variable"

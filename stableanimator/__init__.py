@@ -9,6 +9,8 @@ training, training_settings    one training step: rows of shards become a batch 
 pretraining, pretraining_settings    what small encoders are trained towards
 distillation                   a small decoder learns what a VAE's decoder shows
 state_files                    weights in files, written whole or not at all
-paths, errors                  settings that name files; every error that is raised on purpose
+limits                         what values settings may have: numbers in ranges, names, places
+paths                          paths and URIs, joined and taken apart; files of our own at names that others may know
 redaction                      what is secret in a text, and the text without it
+errors                         every error that is raised on purpose
 """

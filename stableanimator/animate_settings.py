@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Annotated
 
 from stableanimator.alignment.settings import AlignmentName, AlignmentScope
 from stableanimator.diffusion.settings import FaceOptimisationSettings, SamplerSettings
+from stableanimator.limits.checks import Bucket, Level, NotNegative, NotNegativeInt, PositiveInt, Range, checked
 from stableanimator.media.framing import Fit, Size, check_sizes
 from stableanimator.models.settings import Branches
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+@checked
 class AnimateSettings:
     """Everything about inference that is not the input; the defaults are the released settings, with Algorithm 1."""
 
@@ -20,24 +23,24 @@ class AnimateSettings:
     """How a reference of another aspect ratio comes to that size. `cover`: it is cut around its people; `contain`: it
     is padded by its own border, and the padding is cut away from the result; `native`: the size is none of `sizes` but
     that of which least has to be cut, of as many pixels as the nearest of them. Nothing is ever stretched."""
-    multiple: int = 64
+    multiple: Annotated[int, Range(8, 4096)] = 64
     """Pixels of which the sides of a `native` size are multiples: what the VAE and the U-Net shrink a picture by.
     Released: 64."""
-    background: tuple[int, int, int] = (255, 255, 255)
+    background: tuple[Level, Level, Level] = (255, 255, 255)
     """Red, green and blue, 0 to 255, of what shows through transparent parts of a reference picture; white, as most
     viewers show them."""
-    window: int = 16
+    window: PositiveInt = 16
     """Frames that the denoiser sees at once: as many as it was trained on. Released: 16. A longer drive is animated in
     overlapping windows that are fused at every denoising step."""
-    overlap: int = 4
+    overlap: NotNegativeInt = 4
     """Frames that neighbouring windows share at least. Released: 4. More of them blend longer, at a cost of
     window / (window - overlap) of the time of windows side by side."""
-    window_offset: int = 5
+    window_offset: NotNegativeInt = 5
     """Frames by which windows begin earlier at each evaluation of the denoiser than at the one before, so that no frame
     lies at a window's end in every step; 0: they stay (released)."""
-    max_frames: int | None = None
+    max_frames: PositiveInt | None = None
     """Frames of the drive that are animated at most, from its start; null: all of them."""
-    guidance: tuple[float, float] = (1.0, 3.0)
+    guidance: tuple[NotNegative, NotNegative] = (1.0, 3.0)
     """Guidance of the first and of the last frame of a window's length, linear between; a longer clip keeps the last
     value from there on. Released: 1 to 3 is the pipeline's default; the commands that come with it pass 3 for both."""
     branches: Branches = "auto"
@@ -49,9 +52,9 @@ class AnimateSettings:
     it changes nothing."""
     sampler: SamplerSettings = field(default_factory=SamplerSettings)
     """Steps, noise levels, churn, second order, shared noise."""
-    motion_bucket: float = 127.0
+    motion_bucket: Bucket = 127.0
     """Micro-condition: how much motion, 0 to 255. Released: 127. `fps_id` follows from the drive and the model."""
-    reference_noise: float = 0.02
+    reference_noise: NotNegative = 0.02
     """Standard deviation of the noise on the reference picture, which lies in [-1, 1], before the VAE; the third
     micro-condition. Released: 0.02."""
     alignment: AlignmentName = "learned"
@@ -71,17 +74,7 @@ class AnimateSettings:
 
     def __post_init__(self) -> None:
         check_sizes("sizes", self.sizes)
-        if not all(0 <= level <= 255 for level in self.background):
-            raise ValueError(f"background is {self.background}; red, green and blue must be 0 to 255")
-        if self.multiple < 8 or self.multiple % 8:
+        if self.multiple % 8:
             raise ValueError("multiple must be a multiple of 8")
-        if self.max_frames is not None and self.max_frames < 1:
-            raise ValueError("max_frames must be at least 1, or null")
-        if not 0 <= self.overlap < self.window:
+        if self.overlap >= self.window:
             raise ValueError("overlap must lie in 0 to window - 1")
-        if self.window_offset < 0:
-            raise ValueError("window_offset must not be negative")
-        if min(self.guidance) < 0:
-            raise ValueError("guidance must not be negative")
-        if self.reference_noise < 0:
-            raise ValueError("reference_noise must not be negative")

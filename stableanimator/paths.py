@@ -1,21 +1,17 @@
-"""Paths and URIs: what a setting may name, and how they are joined and taken apart.
-
-Settings that name a file or folder carry `AbsolutePath`, so that a configuration can refuse relative ones.
-"""
+"""Paths and URIs: how they are joined and taken apart, where they lie on the machine that reads them, and files of our
+own at names that others may know."""
 
 from __future__ import annotations
 
 import os
 import re
+import stat
 from importlib.resources import files
 from pathlib import Path
-from typing import Annotated
+from typing import BinaryIO
 from urllib.parse import quote
 
 from stableanimator.errors import WeightsError
-
-AbsolutePath = Annotated[str, "an absolute path, or a URI that pyarrow.fs resolves"]
-"""A job's working directory is a copy somewhere in the cluster, so a relative path leads nowhere useful."""
 
 PACKAGE_SCHEME = "package://"
 """`package://stableanimator.synthetic/weights` is a file or folder inside an installed package, on whichever machine
@@ -71,3 +67,45 @@ def local_path(path: str | Path) -> Path:
         return Path(str(files(package).joinpath(rest)))
     except (ModuleNotFoundError, ValueError) as error:
         raise WeightsError(f"{text}: no package {package!r} is installed here; name a package, or a path") from error
+
+
+# Files at names that anybody can tell beforehand. In a folder that others may write to, a link under such a name would
+# lead what is written to a file of their choice.
+
+
+def own_size(path: Path) -> int:
+    """Bytes of a file that is ours alone; 0 where there is none: no link is followed."""
+    try:
+        found = os.lstat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return 0
+    return found.st_size if _is_own(found) else 0
+
+
+def open_own(path: Path, *, append: bool = False) -> BinaryIO:
+    """A file for writing that is ours alone; anything else that lies there, a link for one, is taken away first.
+
+    Args:
+        append: go on at the end of a file of ours; else it begins empty.
+
+    Raises:
+        OSError: it cannot be made, or what lies there cannot be taken away.
+    """
+    flags = os.O_WRONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+    if append and own_size(path):
+        file = os.open(path, flags | os.O_APPEND)
+        if _is_own(os.fstat(file)):
+            return os.fdopen(file, "ab")
+        os.close(file)  # another one has come since
+    path.unlink(missing_ok=True)
+    return os.fdopen(os.open(path, flags | os.O_CREAT | os.O_EXCL, 0o666), "wb")
+
+
+def own_file(path: Path) -> Path:
+    """The same, empty, for whoever writes by name."""
+    open_own(path).close()
+    return path
+
+
+def _is_own(found: os.stat_result) -> bool:
+    return stat.S_ISREG(found.st_mode) and found.st_uid == os.geteuid() and found.st_nlink == 1

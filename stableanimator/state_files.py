@@ -23,6 +23,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from stableanimator.errors import CheckpointError, StorageError, WeightsError
+from stableanimator.paths import own_file
 
 FORMAT = 3
 """Of model folders and aligner folders; raised by hand when weights of the same names mean something else."""
@@ -42,7 +43,7 @@ def whole_file(path: Path) -> Iterator[Path]:
     """
     partial = path.with_name(path.name + ".partial")
     try:
-        yield partial
+        yield own_file(partial)
         os.replace(partial, path)
     except (OSError, RuntimeError, SafetensorError) as error:
         partial.unlink(missing_ok=True)

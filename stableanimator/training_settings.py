@@ -3,31 +3,34 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Annotated, Literal
 
 from stableanimator.alignment.settings import AlignmentName, AlignmentScope, MisalignmentSettings
 from stableanimator.diffusion.settings import EDMSettings, LossSettings
+from stableanimator.limits.checks import Bucket, NotNegative, PositiveInt, Range, Share, checked
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+@checked
 class TrainingSettings:
     """What one sample is and what its loss is; the defaults are the released settings with the loss of Eq. 25."""
 
-    frames: int = 16
+    frames: PositiveInt = 16
     """Frames of a sample, neighbours in their row. Released: 16. No more than a shard's rows have."""
     noise: EDMSettings = field(default_factory=EDMSettings)
     """How noise levels are drawn."""
     loss: LossSettings = field(default_factory=LossSettings)
     """Eq. 25, and where the released code differs from it."""
-    conditioning_dropout: float = 0.1
-    """Probability q of each of: no image embedding, no reference latent, neither. Released: 0.1; 0: none."""
-    fps_id: float | None = None
+    conditioning_dropout: Annotated[float, Range(0, 1 / 3)] = 0.1
+    """Probability q of each of: no image embedding, no reference latent, neither. Released: 0.1; 0: none;
+    1/3: always one of them."""
+    fps_id: NotNegative | None = None
     """Micro-condition, frames a second less one. Null: of each sample's own row; a number: the same for all, whatever
     their rates, as the released code has it (6)."""
-    face_dropout: float = 0.0
+    face_dropout: Share = 0.0
     """Probability that a clip's face tokens are left out, drawn on its own. Released: never; a model that shall be
     animated with `face: off` must have seen it. 0.15 is a usual value."""
-    motion_bucket: float = 127.0
+    motion_bucket: Bucket = 127.0
     """Micro-condition: how much motion, 0 to 255. Released: 127. The third one is the shard's own reference noise."""
     trainable: Literal["all", "attention"] = "all"
     """Which weights of the U-Net learn, beside FaceEncoder and PoseNet: all (SA++ III-D), or those with "attentions" in
@@ -48,16 +51,6 @@ class TrainingSettings:
     """How misaligned poses are aligned; `learned` needs the aligner. Not used without `misalignment`."""
     alignment_scope: AlignmentScope = "clip"
     """One transform a clip, one a frame, or the clip's with a place for each frame (`steady`)."""
-
-    def __post_init__(self) -> None:
-        if self.frames < 1:
-            raise ValueError("frames must be at least 1")
-        if self.fps_id is not None and self.fps_id < 0:
-            raise ValueError("fps_id must not be negative")
-        if not 0 <= self.conditioning_dropout <= 1 / 3:
-            raise ValueError("conditioning_dropout must lie in 0 to 1/3: three cases share one draw")
-        if not 0 <= self.face_dropout <= 1:
-            raise ValueError("face_dropout must lie in 0 to 1")
 
     @property
     def needs_aligner(self) -> bool:

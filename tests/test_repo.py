@@ -73,7 +73,13 @@ def test_settings_import_nothing_of_their_package_but_settings() -> None:
         package = path.relative_to(ROOT).parts[0]
         for node in ast.walk(ast.parse(path.read_text())):
             module = node.module if isinstance(node, ast.ImportFrom) else None
-            ground = ("settings", f"{package}.paths", f"{package}.errors", f"{package}.media.framing")
+            ground = (
+                "settings",
+                f"{package}.limits.checks",
+                f"{package}.limits.places",
+                f"{package}.errors",
+                f"{package}.media.framing",
+            )
             if module and module.startswith(f"{package}.") and not module.endswith(ground):
                 wrong.append(f"{path}: {module}")
     assert wrong == []

@@ -18,6 +18,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
 
+from stableanimator.paths import own_file
+
 GOOD = ("dance", "wave", "gesture", "walk", "talk", "spin", "flash", "cut_inside", "bystander", "dance", "gesture")
 BAD = ("pan", "pair", "statue", "zoom", "away", "follow", "empty", "shake", "turn_away", "cut_short", "roll", "group",
        "far")  # fmt: skip
@@ -59,7 +61,7 @@ def write_list(folder: Path, url: str) -> Path:
     """The list of sources as `curate.crawl.lists` reads it, with what is known of rights."""
     path = folder / "list.csv"
     names = [*sorted(clip.name for clip in folder.glob("*.mp4")), _MISSING]
-    partial = path.with_suffix(".partial")
+    partial = own_file(path.with_suffix(".partial"))
     with partial.open("w", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(("url", "licence", "consent"))

@@ -8,11 +8,12 @@ from typing import Any
 import numpy as np
 
 from jobs.pairs.pairs_table import Pair
-from jobs.pairs.settings import REPEAT, VARIANT_NAME
+from jobs.pairs.settings import REPEAT
 from pipelines.measures.frames import frame_period, nearest_indices
 from pipelines.storage.pair_tables import PREDICTIONS, RESULTS
 from pipelines.storage.user_tables import read_user_table
 from stableanimator.errors import InputError, RowError
+from stableanimator.limits.checks import VARIANT
 from stableanimator.media.frame_folder import FolderReader, open_frames
 from stableanimator.media.video import VideoReader
 from stableanimator.paths import below, folder_of, is_absolute
@@ -55,10 +56,8 @@ def _check(rows: Sequence[Result], pairs: Collection[str], taken: Collection[str
     seen = set()
     for number, row in enumerate(rows, start=1):
         system, pair = row["variant"], row["pair_id"]
-        if not VARIANT_NAME.fullmatch(system):
-            raise InputError(
-                f"row {number}, column 'variant': a name is of letters, digits, _ and -, at most 40, not {system!r}"
-            )
+        if fault := VARIANT.fault(system):
+            raise InputError(f"row {number}, column 'variant' {fault}")
         if system in taken or system == REPEAT:
             raise InputError(f"row {number}, column 'variant': {system!r} is measured already; choose another name")
         if pair not in pairs:

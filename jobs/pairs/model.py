@@ -12,6 +12,7 @@ from jobs.training.run_folder import STATE, trained_folder
 from jobs.weights.check import require_right
 from pipelines.storage.store import Store, file_sha256, fingerprint
 from stableanimator.errors import ConfigError, WeightsError
+from stableanimator.paths import local_path
 
 VERSION = 9
 """Raised by hand when the same settings give other predictions."""
@@ -31,11 +32,10 @@ class NamedModel:
 
 
 def named_model(store: Store, which: str) -> NamedModel:
-    """A trained model by id or `latest`, or a model folder by its absolute path.
+    """A trained model by id or `latest`, or a model folder by its absolute path or `package://` URI.
 
     Raises:
         InputError: there is no such model.
-        ConfigError: a relative path.
         WeightsError: the folder holds no weights, or damaged ones; all of them are read.
     """
     if "/" not in which:
@@ -45,9 +45,7 @@ def named_model(store: Store, which: str) -> NamedModel:
         return NamedModel(
             folder=folder, identity=collection.id, steps=manifest["steps"], trained_before=began is not None
         )
-    if not Path(which).is_absolute():
-        raise ConfigError(f"animate.model: {which!r} is a relative path; give an absolute path")
-    folder = Path(which)
+    folder = local_path(which)
     weights = sorted([*folder.glob("*.safetensors"), *folder.glob("*.pth"), *folder.glob("config.json")])
     if not weights:
         raise WeightsError(f"animate.model: {folder} is no model folder: it holds no weights")

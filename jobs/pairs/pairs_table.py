@@ -15,7 +15,7 @@ from pipelines.storage.pair_tables import PAIRS
 from pipelines.storage.store import Store, parquet_bytes
 from pipelines.storage.user_tables import read_user_table
 from stableanimator.alignment.similarity import Similarity
-from stableanimator.errors import ConfigError, InputError, RowError
+from stableanimator.errors import InputError, RowError
 from stableanimator.paths import is_absolute
 
 Pair = dict[str, Any]
@@ -44,12 +44,9 @@ def named_pairs(store: Store, which: str, setting: str) -> NamedPairs:
     """A benchmark set by id or `latest`, or a table by path or URI; `setting` is who names it, for messages.
 
     Raises:
-        ConfigError: a relative path.
         InputError: there is no such set, it has no pair, or as `read_pairs`.
     """
     if "/" in which:
-        if not is_absolute(which):
-            raise ConfigError(f"{setting}: {which!r} is a relative path; give an absolute path or a URI")
         table = read_pairs(which, setting)
         return NamedPairs(rows=table.to_pylist(), uri=which, sha256=hashlib.sha256(parquet_bytes(table)).hexdigest())
     benchmark = store.open("benchmarks", which)

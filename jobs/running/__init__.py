@@ -9,5 +9,6 @@ resources                      what each job reserves
 files                          which files the jobs read
 addresses, job_server          from what users call a cluster to its job server; its token, versions, nodes and client
 follow                         the log of a submitted job to its end, whatever the connection does
+package_files                  what the packages consist of: what a job is sent
 local_ray, environment         a Ray head on this machine; variables for a while
 """

@@ -16,8 +16,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from jobs.doctor.settings import DoctorSettings
 from jobs.pairs.settings import AnimateJobSettings, EvaluateSettings, LatencySettings
@@ -32,30 +31,34 @@ from jobs.training.settings import (
 from pipelines.benchmark_sets.named_settings import NamedSetSettings
 from pipelines.curation import CurateSettings
 from pipelines.shards.settings import EncodeSettings
+from pipelines.user_yaml import DEEPEST, parse_yaml, read_yaml
 from stableanimator.diffusion.settings import FACE_OPTIMISATION_PRESETS
 from stableanimator.errors import ConfigError
+from stableanimator.limits.checks import CollectionId, LimitError, Title, hints_of, hold, shown
+from stableanimator.limits.places import Place, StorePath
 from stableanimator.models.settings import EncoderSettings, ModelSettings
-from stableanimator.paths import AbsolutePath, is_absolute
 from stableanimator.perception.settings import PerceptionSettings
 from stableanimator.redaction import WAY_OUT, holds_credentials, redacted_tree
 
 _VARIABLE = re.compile(r"\$\{(\w+)\}")
 _UNKNOWN_KEY = {"extra_forbidden", "unexpected_keyword_argument"}
+_MOST_FILES = 10
+"""That extend one another."""
 
 
 class Config(BaseModel):
     """Everything that the jobs of one experiment need."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+    model_config = ConfigDict(extra="forbid", frozen=True)
 
-    experiment: str = Field(min_length=1)
+    experiment: Title
     """Name of the MLflow experiment, whose runs are those of its jobs."""
-    line: str = Field(default="main", min_length=1, max_length=60)
+    line: Title = "main"
     """Name of a line of experiments in it, from curation to evaluation, that is compared with other lines: part of its
     runs' names, and a tag by which MLflow's page groups and filters them."""
-    root: AbsolutePath
+    root: StorePath
     """Where datasets, checkpoints and predictions live: an absolute path or a URI."""
-    release: str = "latest"
+    release: CollectionId = "latest"
     """Which release `encode` and `align` read: an id, its first characters, or the newest."""
     perception: PerceptionSettings | None = None
     """InsightFace and DWPose weights. Without them only measures that need none can run."""
@@ -76,6 +79,12 @@ class Config(BaseModel):
     rebuild: RebuildSettings = Field(default_factory=RebuildSettings)
     doctor: DoctorSettings = Field(default_factory=DoctorSettings)
 
+    @model_validator(mode="after")
+    def _checked(self) -> Config:
+        """As every settings class is by itself."""
+        hold(self)
+        return self
+
 
 def load(path: str, overrides: Sequence[str] = ()) -> Config:
     """Read a YAML file, expand `${NAME}`, apply `a.b=value` overrides, and check everything.
@@ -92,7 +101,6 @@ def load(path: str, overrides: Sequence[str] = ()) -> Config:
         config = Config.model_validate(_with_variants(_with_presets(_expand(tree, ""))))
     except ValidationError as error:
         raise ConfigError(_explain(error)) from error
-    _check_paths(config)
     _check_credentials(config.model_dump(mode="json"))
     _check_tiny(config)
     return config
@@ -109,22 +117,23 @@ def _check_tiny(config: Config) -> None:
             )
 
 
-def _read(path: Path, readers: tuple[Path, ...]) -> dict[str, Any]:
+def _read(path: Path, readers: tuple[str, ...]) -> dict[str, Any]:
     """The settings of a file on top of those of the file that it `extends`, which is named relative to it."""
-    if path.resolve() in readers:
-        raise ConfigError(f"--config {path} extends itself; take the key extends out of one of the files")
-    try:
-        tree = yaml.load(path.read_text(), _Loader)
-    except OSError as error:
-        raise ConfigError(f"--config {path}: {error.strerror}; give the path of a YAML file") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ConfigError(f"--config {path} is not YAML: {' '.join(str(error).split())}") from error
+    named = f"--config {path}" if str(path).isprintable() else f"--config {shown(str(path))}"
+    real = os.path.abspath(path)
+    if real in readers:
+        raise ConfigError(f"{named} extends itself; take the key extends out of one of the files")
+    if len(readers) == _MOST_FILES:
+        raise ConfigError(f"{named}: more than {_MOST_FILES} files extend one another; write some of them as one")
+    tree = read_yaml(path, named)
     if not isinstance(tree, dict):
-        raise ConfigError(f"--config {path} holds no settings; it must be a mapping such as `experiment: name`")
+        raise ConfigError(f"{named} holds no settings; it must be a mapping such as `experiment: name`")
     base = tree.pop("extends", None)
     if base is None:
         return tree
-    return _on_top(_read(path.parent / str(base), (*readers, path.resolve())), tree)
+    if not isinstance(base, str):
+        raise ConfigError(f"{named}: extends is {shown(base)}; it must be the path of a YAML file")
+    return _on_top(_read(path.parent / base, (*readers, real)), tree)
 
 
 _PRESET = "preset"
@@ -143,18 +152,6 @@ def _on_top(base: dict[str, Any], tree: dict[str, Any]) -> dict[str, Any]:
     return merged
 
 
-class _Loader(yaml.SafeLoader):
-    """YAML in which no key occurs twice: PyYAML takes the last and says nothing."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        seen: set[str] = set()
-        for key, _ in node.value:
-            if isinstance(key, yaml.ScalarNode) and key.value in seen:
-                raise yaml.constructor.ConstructorError(None, None, f"{key.value!r} occurs twice", key.start_mark)
-            seen.add(key.value if isinstance(key, yaml.ScalarNode) else "")
-        return super().construct_mapping(node, deep)
-
-
 def _with_presets(tree: dict[str, Any]) -> dict[str, Any]:
     """`hjb: {preset: NAME}` of `animate.settings` and of every variant, as the numbers that it stands for."""
     animate = tree.get("animate")
@@ -166,9 +163,9 @@ def _with_presets(tree: dict[str, Any]) -> dict[str, Any]:
         if not isinstance(hjb, dict) or _PRESET not in hjb:
             continue
         name = hjb.pop(_PRESET)
-        if name not in FACE_OPTIMISATION_PRESETS:
+        if not isinstance(name, str) or name not in FACE_OPTIMISATION_PRESETS:
             known = ", ".join(FACE_OPTIMISATION_PRESETS)
-            raise ConfigError(f"setting 'animate.{key}.hjb.preset': {name!r} is none of {known}")
+            raise ConfigError(f"setting 'animate.{key}.hjb.preset': {shown(name)} is none of {known}")
         section["hjb"] = dataclasses.asdict(FACE_OPTIMISATION_PRESETS[name]) | hjb
     return tree
 
@@ -188,11 +185,9 @@ def _with_variants(tree: dict[str, Any]) -> dict[str, Any]:
             "setting 'animate.variants': name at least one, as `name: {what differs in animate.settings}`"
         )
     for name, differs in variants.items():
-        if not isinstance(name, str):
-            raise ConfigError(f"setting 'animate.variants': YAML reads a name as {name!r}; put it in quotes")
         if differs is not None and not isinstance(differs, dict):
             key = f"animate.variants.{name}"
-            raise ConfigError(f"setting {key!r}: must hold settings, as `key: value` (got {differs!r})")
+            raise ConfigError(f"setting {key!r}: must hold settings, as `key: value` (got {shown(differs)})")
     if not isinstance(shared, dict):
         return tree  # which is refused for that
     resolved = {name: _on_top(shared, differs or {}) for name, differs in variants.items()}
@@ -228,22 +223,20 @@ def _differs(base: dict[str, Any], tree: dict[str, Any]) -> dict[str, Any]:
 def _apply(tree: dict[str, Any], override: str) -> None:
     key, equals, text = override.partition("=")
     if not equals or not key:
-        raise ConfigError(f"argument {override!r} is not of the form section.key=value")
+        raise ConfigError(f"argument {shown(override)} is not of the form section.key=value")
     *parents, last = key.split(".")
+    if len(parents) > DEEPEST:
+        raise ConfigError(f"argument {shown(override)}: no setting lies {len(parents)} levels deep")
     for name in parents:
         child = tree.get(name)
         if child is None:
             child = tree[name] = {}
         if not isinstance(child, dict):
-            raise ConfigError(f"argument {override!r}: {name!r} holds a value, not settings")
+            raise ConfigError(f"argument {shown(override)}: {shown(name)} holds a value, not settings")
         tree = child
     if last == _PRESET:
         tree.clear()
-    try:
-        tree[last] = yaml.load(text, _Loader)
-    except yaml.YAMLError as error:
-        why = f": {error.problem}" if isinstance(error, yaml.MarkedYAMLError) else ""
-        raise ConfigError(f"argument {override!r}: the value is not YAML{why}") from error
+    tree[last] = parse_yaml(text, f"argument {shown(override)}: the value")
 
 
 def _variable(name: str, key: str) -> str:
@@ -303,32 +296,27 @@ def _explain(error: ValidationError) -> str:
         known = _fields(_settings_at(location[:-1]))
         near = difflib.get_close_matches(str(location[-1]), known, n=1, cutoff=0.5)
         hint = f"did you mean {near[0]!r}?" if near else f"known keys: {', '.join(known)}"
-        return f"unknown setting {key!r}; {hint}"
+        return f"unknown setting {shown(key)}; {hint}"
+    limit = fault.get("ctx", {}).get("error")
+    if isinstance(limit, LimitError):
+        return f"setting {f'{key}.{limit.where}'.lstrip('.')!r} {limit.fault}"
     is_section = fault["type"] in {"dataclass_type", "model_type"}
     message = "must hold settings, as `key: value`" if is_section else fault["msg"].removeprefix("Value error, ")
-    value = "" if fault["type"] == "missing" or isinstance(fault["input"], dict) else f" (got {fault['input']!r})"
-    return f"setting {key!r}: {message}{value}"
+    value = "" if fault["type"] == "missing" or isinstance(fault["input"], dict) else f" (got {shown(fault['input'])})"
+    return f"setting {shown(key)}: {message}{value}"
 
 
 def paths_of(settings: Any, key: str = "") -> Iterator[tuple[str, str]]:
-    """Setting and value of every field of type AbsolutePath, however deep; of a list each entry."""
-    hints = typing.get_type_hints(type(settings), include_extras=True)
-    for name in _fields(type(settings)):
+    """Setting and value of every field that names a file or folder and nothing else, however deep; of a list each
+    entry."""
+    kind: Any = type(settings)
+    hints = hints_of(kind)
+    for name in _fields(kind):
         value, where = getattr(settings, name), f"{key}.{name}".lstrip(".")
         if dataclasses.is_dataclass(value):
             yield from paths_of(value, where)
         elif _names_a_path(hints[name]):
             yield from ((where, path) for path in ([value] if isinstance(value, str) else value or ()))
-
-
-def _check_paths(settings: Any) -> None:
-    """Refuse a relative path."""
-    for where, path in paths_of(settings):
-        if not is_absolute(path):
-            raise ConfigError(
-                f"setting {where!r}: {path!r} is a relative path; a job's working directory is a copy "
-                "elsewhere, so give an absolute path or a URI"
-            )
 
 
 def _check_credentials(value: Any, key: str = "") -> None:
@@ -345,4 +333,6 @@ def _check_credentials(value: Any, key: str = "") -> None:
 
 
 def _names_a_path(annotation: Any) -> bool:
-    return annotation == AbsolutePath or any(_names_a_path(each) for each in typing.get_args(annotation))
+    if isinstance(annotation, Place):
+        return annotation.named is None
+    return any(map(_names_a_path, (*typing.get_args(annotation), *getattr(annotation, "__metadata__", ()))))

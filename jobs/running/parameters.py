@@ -52,5 +52,5 @@ def changed_first(params: Mapping[str, str]) -> dict[str, str]:
 @lru_cache
 def _defaults() -> Mapping[str, str]:
     weights = {"faces": {"pack_root": "/"}, "pose": {"detector": "/", "pose": "/"}}
-    tree = {"experiment": "-", "root": "/", "curate": {}, "perception": weights}
+    tree = {"experiment": "x", "root": "/", "curate": {}, "perception": weights}
     return flat(dump(Config.model_validate(tree)))

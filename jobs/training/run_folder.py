@@ -27,6 +27,7 @@ from jobs.weights.check import require_committed
 from pipelines.storage.lease import Lease, held
 from pipelines.storage.store import Collection, Store, canonical_json, file_sha256, fingerprint
 from stableanimator.errors import CheckpointError, ConfigError, InputError
+from stableanimator.paths import own_file
 
 log = logging.getLogger(__name__)
 
@@ -251,7 +252,7 @@ def _read_state(path: Path, step: int) -> dict[str, Any]:
 
 
 def _write_json(path: Path, value: Any) -> None:
-    partial = path.with_name(path.name + ".partial")
+    partial = own_file(path.with_name(path.name + ".partial"))
     partial.write_text(json.dumps(value, indent=1, sort_keys=True))
     os.replace(partial, path)
 

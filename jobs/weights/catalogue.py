@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
+from pipelines.user_yaml import read_yaml
 
 HUGGING_FACE = "https://huggingface.co"  # what HF_ENDPOINT replaces
 
@@ -46,5 +46,5 @@ def _entry(name: str, about: dict[str, Any], files: list[dict[str, Any]], **fiel
     return Entry(name=name, path=path, files=tuple(WeightsFile(**file) for file in files), **about, **fields)
 
 
-_TEXT = Path(__file__).with_name("catalogue.yaml").read_text("utf-8")
-CATALOGUE = tuple(_entry(name, **fields) for name, fields in yaml.safe_load(_TEXT).items())
+_FILE = Path(__file__).with_name("catalogue.yaml")
+CATALOGUE = tuple(_entry(name, **fields) for name, fields in read_yaml(_FILE, str(_FILE)).items())

@@ -24,6 +24,7 @@ from pipelines.crawling.guarded_http import TEMPORARY, HostTurns, TryAgainError,
 from pipelines.crawling.settings import CrawlSettings
 from pipelines.progress import counter
 from stableanimator.errors import ConfigError, FetchError, StorageError, WeightsError
+from stableanimator.paths import own_size
 
 # A mirror may be at home.
 PATIENCE = CrawlSettings(allow_private_addresses=True, seconds_between_requests=0.0, deadline_s=30 * 24 * 3600.0)
@@ -76,7 +77,7 @@ def fetch(root: Path, entries: Sequence[Entry], mirrors: Mirrors) -> None:
             coming = [file for files in missing.values() for file in files]
             zips = [entry.archive for entry in entries if entry.archive and missing[entry]]
             coming += [file for file in zips if not is_right(root, file)]  # a zip may have been put there by hand
-            needed = sum(max(0, (file.size or 0) - size_of(partial(root, file))) for file in coming)
+            needed = sum(max(0, (file.size or 0) - own_size(partial(root, file))) for file in coming)
             if needed > (free := shutil.disk_usage(root).free):
                 what = f"{', '.join(entry.name for entry in entries if missing[entry])} needs {decimal(needed)}"
                 raise StorageError(f"{what} below {root}, where {decimal(free)} are free; {_WAY_OUT}")
@@ -134,7 +135,7 @@ def _as_the_hub_says(url: str, file: WeightsFile, token: str | None) -> WeightsF
 
 def _download(root: Path, url: str, file: WeightsFile, known: WeightsFile, token: str | None) -> None:
     path = partial(root, file)
-    begun = size_of(path) if known.sha256 else 0
+    begun = own_size(path) if known.sha256 else 0
     limits = replace(PATIENCE, max_bytes=known.size or 1 << 40, user_agent="stableanimator-ray (weights)")
     if not begun or begun != known.size:
         megabytes = (known.size or 0) // 1_000_000

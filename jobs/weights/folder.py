@@ -16,6 +16,7 @@ from filelock import FileLock
 from jobs.weights.catalogue import WeightsFile
 from pipelines.storage.store import file_sha256
 from stableanimator.errors import FetchError, WeightsError
+from stableanimator.paths import own_file, own_size
 
 RIGHT = ("present", "unverified")  # states of a file of which nothing wrong is known
 
@@ -28,7 +29,7 @@ def state(root: Path, file: WeightsFile, *, read: bool = False) -> tuple[str, st
     """
     place, record = root / file.path, _records(root).get(file.path, {})
     if not place.is_file():
-        begun = size_of(partial(root, file))
+        begun = own_size(partial(root, file))
         return "missing", f"{begun} bytes have arrived" if begun else ""
     stat, size = place.stat(), file.size or record.get("size")
     if stat.st_size != (size or stat.st_size or -1):
@@ -87,7 +88,7 @@ def _remember(root: Path, file: WeightsFile, sha256: str) -> None:
     record = {"sha256": sha256, "size": stat.st_size, "mtime_ns": stat.st_mtime_ns, "trust": trust}
     with FileLock(root / ".checksums.json.lock"):
         text = json.dumps(_records(root) | {file.path: record}, indent=1, sort_keys=True)
-        (root / ".checksums.json.partial").write_text(f"{text}\n")
+        own_file(root / ".checksums.json.partial").write_text(f"{text}\n")
         os.replace(root / ".checksums.json.partial", root / "checksums.json")
 
 

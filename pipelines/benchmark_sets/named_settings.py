@@ -8,7 +8,8 @@ from typing import Literal
 
 from pipelines.crawling.settings import CrawlSettings
 from stableanimator.alignment.settings import MisalignmentSettings
-from stableanimator.paths import AbsolutePath, is_absolute
+from stableanimator.limits.checks import FramesPerSecond, PositiveInt, Seconds, Seed, Share, checked
+from stableanimator.limits.places import AbsolutePath
 
 SetName = Literal["MisAlign100", "Unseen100", "TikTok", "Anthropomorphic"]
 
@@ -16,6 +17,7 @@ LEVELS = ("mild", "medium", "strong")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+@checked
 class NamedSetSettings:
     """One of the papers' benchmark sets, from videos that you have: none of them is published whole."""
 
@@ -31,47 +33,40 @@ class NamedSetSettings:
     """Folders of videos that come as pictures: each folder in them, or its subfolder `images`, is a video, its pictures
     in the order of the numbers in their names. They are stored without a loss."""
 
-    frames_fps: float = 30.0
+    frames_fps: FramesPerSecond = 30.0
     """Frames a second of these (TikTok's: 30)."""
 
     pictures: tuple[AbsolutePath, ...] = ()
     """`Anthropomorphic` alone: pictures, or folders of them, as references. Each is driven by `drives_per_picture` of
     the videos; nobody knows the truth of such a pair."""
 
-    drives_per_picture: int = 1
+    drives_per_picture: PositiveInt = 1
     """Videos that drive each of `pictures`, drawn."""
 
     ids: str = "335-339"
     """`TikTok` alone: the numbers of the data set that are judged, as `335-339` or `3,17-19`. The field's code
     takes 335 to 339, its texts say 335 to 340."""
 
-    pairs: int = 100
+    pairs: PositiveInt = 100
     """Pairs at most: the papers' sets have 100 videos each."""
 
-    seconds: float | None = 20.0
+    seconds: Seconds | None = 20.0
     """Seconds of a video that drive, from its start; null: all, as `TikTok` always takes. The papers' last 10 to 20."""
 
     misalignment: MisalignmentSettings = field(default_factory=MisalignmentSettings)
     """`MisAlign100` alone: ranges of the strongest level. The papers give none."""
 
-    levels: tuple[float, float, float] = (1 / 3, 2 / 3, 1.0)
+    levels: tuple[Share, Share, Share] = (1 / 3, 2 / 3, 1.0)
     """Shares of these ranges, 0 to 1, for the levels mild, medium and strong, one of which is drawn for each pair."""
 
-    seed: int = 0
+    seed: Seed = 0
     """Which references, levels and misalignments are drawn. A pair's draw depends on this and on its video alone."""
 
     def __post_init__(self) -> None:
-        for path in (*self.frames, *self.pictures):
-            if not is_absolute(path):
-                raise ValueError(f"{path!r} is a relative path; give an absolute path or a URI")
         if self.pictures and self.name != "Anthropomorphic":
             raise ValueError(f"pictures belong to the set Anthropomorphic, not to {self.name}")
-        if self.pairs < 1 or self.drives_per_picture < 1:
-            raise ValueError("pairs and drives_per_picture must be at least 1")
-        if self.frames_fps <= 0 or (self.seconds is not None and self.seconds <= 0):
-            raise ValueError("frames_fps and seconds must be above 0")
-        if not all(0 <= low <= high <= 1 for low, high in zip(self.levels, (*self.levels[1:], 1.0), strict=True)):
-            raise ValueError(f"levels must be three shares from 0 to 1, in ascending order, not {self.levels}")
+        if sorted(self.levels) != list(self.levels):
+            raise ValueError(f"levels must be in ascending order, not {self.levels}")
         numbers_of(self.ids)
 
 

@@ -5,19 +5,21 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from stableanimator.alignment.settings import MisalignmentSettings
+from stableanimator.limits.checks import NotNegativeInt, PositiveInt, Seconds, Seed, checked
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+@checked
 class BenchmarkSettings:
     """Which pairs are made."""
 
-    pairs: int = 100
+    pairs: NotNegativeInt = 100
     """Pairs at most (MisAlign100 and Unseen100 have 100 videos each)."""
 
-    pairs_per_clip: int = 1
+    pairs_per_clip: PositiveInt = 1
     """Pairs of one clip at most, each with its own reference and misalignment."""
 
-    seconds: float = 20.0
+    seconds: Seconds = 20.0
     """Seconds of a clip that drive, from its start (the papers' clips last 10 to 20)."""
 
     misaligned: bool = True
@@ -26,13 +28,5 @@ class BenchmarkSettings:
     misalignment: MisalignmentSettings = field(default_factory=MisalignmentSettings)
     """Ranges of the misalignment."""
 
-    seed: int = 0
+    seed: Seed = 0
     """Which references and misalignments are drawn. A pair's draw depends on this and on its clip alone."""
-
-    def __post_init__(self) -> None:
-        if self.pairs < 0:
-            raise ValueError(f"pairs must not be negative, got {self.pairs}")
-        if self.pairs_per_clip < 1:
-            raise ValueError(f"pairs_per_clip must be at least 1, got {self.pairs_per_clip}")
-        if self.seconds <= 0:
-            raise ValueError(f"seconds must be above 0, got {self.seconds}")

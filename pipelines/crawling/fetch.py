@@ -36,6 +36,7 @@ from pipelines.crawling.containers import EXTENSIONS
 from pipelines.crawling.guarded_http import STOPPED, TEMPORARY, HostTurns, TryAgainError, Visit, one_line, retry_after
 from pipelines.crawling.settings import CrawlSettings
 from stableanimator.errors import ConfigError, FetchError
+from stableanimator.paths import open_own, own_size
 
 log = logging.getLogger(__name__)
 
@@ -76,7 +77,7 @@ class Partial:
         self.resumable = self.checked
 
     def size(self) -> int:
-        return self.path.stat().st_size if self.path.exists() else 0
+        return own_size(self.path)
 
 
 class Fetcher:
@@ -266,7 +267,7 @@ def _store(response: requests.Response, partial: Partial, size: int, visit: Visi
     limit = visit.settings.max_bytes
     if partial.resumable and partial.total is not None and partial.total > limit:
         raise FetchError("too_large", f"{partial.total} bytes, above max_bytes = {limit}")
-    with _writing(partial), open(partial.path, "ab" if size else "wb") as handle:
+    with _writing(partial), open_own(partial.path, append=bool(size)) as handle:
         while chunk := _read(response):
             size += len(chunk)
             if size > limit:

@@ -17,6 +17,7 @@ import email.utils
 import functools
 import ipaddress
 import os
+import re
 import socket
 import threading
 import time
@@ -44,7 +45,15 @@ TEMPORARY = (408, 425, 429, 500, 502, 503, 504)
 STOPPED = "stopped"
 """Reason of a visit that the crawl itself ended; it says nothing about the source."""
 
+_UNICAST = ipaddress.IPv6Network("2000::/3")
+"""All that the internet routes of IPv6 (RFC 4291, 2.4; IANA has given out nothing else)."""
 _NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
+_ISATAP = (0x00005EFE, 0x02005EFE)
+"""What precedes the IPv4 address in the lower half of an address (RFC 5214)."""
+_NO_HOSTS = tuple(map(ipaddress.ip_network, ("192.0.0.0/24", "192.88.99.0/24", "3fff::/20")))
+"""Protocols' own, relays, documentation: what some versions of `ipaddress` take for global."""
+_ODD_IPV4 = re.compile(r"(.*\.)?(\d+|0x[0-9a-f]*)\.?", re.IGNORECASE)
+"""A host that ends in a number, which is an IPv4 address in some way of writing (WHATWG URL, 3.5)."""
 _REDIRECTS = 10
 
 
@@ -209,7 +218,10 @@ class GuardMixin(HTTPAdapter):
             raise self.visit.refuse(FetchError("scheme_not_allowed", detail))
         host = parts.hostname or ""
         if not self.visit.settings.allow_private_addresses and select_proxy(url, kwargs.get("proxies")):
-            # The proxy looks the name up itself. What can be seen of it from here is checked, the rest is its own.
+            # The proxy looks the name up itself. What can be seen of it from here is checked, the rest is its own; of
+            # numbers such as 010.0.0.1 it may see another address.
+            if _ODD_IPV4.fullmatch(host):
+                self.visit.refuse_private(host)
             with contextlib.suppress(OSError, UnicodeError):
                 for address in _addresses(host, None):
                     self.visit.refuse_private(address)
@@ -286,19 +298,35 @@ def _addresses(host: str, port: int | None) -> list[str]:
 
 
 def refuse_private(address: str) -> None:
-    """Raises FetchError for an address that is not on the public internet (loopback, private, link-local …)."""
-    parsed = ipaddress.ip_address(address.split("%")[0])
-    if not parsed.is_global or parsed.is_multicast or not _inner(parsed).is_global:
+    """Raises FetchError for all but unicast addresses of the public internet."""
+    if not _is_public(address):
         raise FetchError("private_address", f"{address}; crawl.allow_private_addresses=true would allow it")
 
 
-def _inner(address: Address) -> Address:
-    """The IPv4 address that an IPv6 one leads to (mapped, 6to4, NAT64), else the address itself."""
+def _is_public(text: str) -> bool:
+    """Whether an address is one that the internet routes to a host, and every IPv4 address inside of it too."""
+    try:
+        address = ipaddress.ip_address(text)
+    except ValueError:
+        return False
     if isinstance(address, ipaddress.IPv4Address):
-        return address
-    if address in _NAT64:
-        return ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
-    return address.ipv4_mapped or address.sixtofour or address
+        return address.is_global and not address.is_multicast and not any(address in each for each in _NO_HOSTS)
+    if address.scope_id is not None:  # of one link
+        return False
+    inner, tunnel = _inner(address)
+    routed = address in _UNICAST and address.is_global and not any(address in each for each in _NO_HOSTS)
+    return (tunnel or routed) and all(_is_public(str(each)) for each in inner)
+
+
+def _inner(address: ipaddress.IPv6Address) -> tuple[list[ipaddress.IPv4Address], bool]:
+    """The IPv4 addresses that an IPv6 one leads to, and whether it is nothing but a way to these (mapped, NAT64, 6to4,
+    Teredo); an interface of ISATAP lies in some network of its own."""
+    last = ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
+    if address.ipv4_mapped is not None or address in _NAT64:
+        return [last], True
+    ways = [address.sixtofour] if address.sixtofour is not None else list(address.teredo or ())
+    isatap = (int(address) >> 32) & 0xFFFFFFFF in _ISATAP
+    return [*ways, *([last] if isatap else [])], bool(ways)
 
 
 def retry_after(value: str | None) -> float | None:

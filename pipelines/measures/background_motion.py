@@ -9,11 +9,13 @@ background points agree on, given about the picture's centre: the translation is
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+
+from stableanimator.limits.checks import LARGEST, Range, checked
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,29 +44,26 @@ class Step:
         return self.scale * points @ turn.T + np.array([self.dx, self.dy])
 
 
+_Part = Annotated[float, Range(above=0, below=1)]
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
+@checked
 class ConsensusSettings:
     """When background points agree on a motion."""
 
-    min_points: int = 12
+    min_points: Annotated[int, Range(3, LARGEST)] = 12
     """Background points at the beginning of a step. A similarity has four unknowns, two points; half may be wrong."""
 
-    min_spread: float = 0.25
+    min_spread: _Part = 0.25
     """Share of the diagonal over which those points, and those that agree, must extend. Rotation and zoom cannot be
     told from points in one corner, and such a corner may be a part of a moving thing."""
 
-    min_agreement: float = 0.5
+    min_agreement: _Part = 0.5
     """Share of the points at the beginning that must follow the common motion: a majority."""
 
-    tolerance: float = 0.0016
+    tolerance: _Part = 0.0016
     """Share of the diagonal that a point may lie off the common motion: 1 pixel of 512x384."""
-
-    def __post_init__(self) -> None:
-        if self.min_points < 3:
-            raise ValueError(f"min_points must be at least 3, got {self.min_points}")
-        for name in ("min_spread", "min_agreement", "tolerance"):
-            if not 0 < getattr(self, name) < 1:
-                raise ValueError(f"{name} must lie between 0 and 1, got {getattr(self, name)}")
 
 
 def step_motion(

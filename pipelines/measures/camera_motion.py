@@ -23,6 +23,7 @@ from pipelines.measures.background_motion import ConsensusSettings, Step, step_m
 from pipelines.measures.frames import Frame
 from pipelines.measures.person_outline import person_outline
 from pipelines.measures.subject_motion import SubjectMotion
+from stableanimator.limits.checks import FramesPerSecond, NotNegative, checked
 from stableanimator.perception.person_boxes import in_picture
 from stableanimator.perception.point_seeds import gradients_at, noise_between
 from stableanimator.perception.settings import CoTrackerSettings, Device, KltSettings
@@ -50,10 +51,11 @@ class Tracker(Protocol):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+@checked
 class CameraMotionSettings:
     """How camera motion is measured."""
 
-    motion_fps: float = 8.0
+    motion_fps: FramesPerSecond = 8.0
     """Samples per second. Hands shake at 2 to 10 Hz, walking at 2; faster samples cost time and add noise."""
 
     tracker: Literal["klt", "cotracker"] = "klt"
@@ -69,24 +71,18 @@ class CameraMotionSettings:
     consensus: ConsensusSettings = field(default_factory=ConsensusSettings)
     """When the background points agree on a motion."""
 
-    min_over_noise: float = 2.0
+    min_over_noise: NotNegative = 2.0
     """Brightness gradient of a corner in its weakest direction (grey levels per pixel) for each grey level of the
     picture's noise, below which it may be noise and no thing: of 65,000 places in white noise of one level the
     strongest has 0.83, and compression makes it coarser. Such points are asked only where there are too few others, and
     then only what they agree on counts: noise agrees on nothing."""
 
-    people_margin: float = 0.05
+    people_margin: NotNegative = 0.05
     """Share of its longer side by which a person's box is widened for the question of which points may lie on the
     person: outlines are not perfect, hair flies and a skirt flares, and a detector's box may cut them. Such points are
     asked only where there are too few others."""
 
     def __post_init__(self) -> None:
-        if self.motion_fps <= 0:
-            raise ValueError(f"motion_fps must be above 0, got {self.motion_fps}")
-        if self.people_margin < 0:
-            raise ValueError(f"people_margin must not be negative, got {self.people_margin}")
-        if self.min_over_noise < 0:
-            raise ValueError(f"min_over_noise must not be negative, got {self.min_over_noise}")
         if self.tracker == "cotracker" and self.cotracker is None:
             raise ValueError("tracker is cotracker; say where its weights are in cotracker.checkpoint")
 

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipelines.measures.frames import Frame
+from stableanimator.limits.checks import PositiveInt, checked
 
 NAME = "face_quality"
 VERSION = 3
@@ -33,15 +34,12 @@ class FoundFace(Protocol):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+@checked
 class FaceQualitySettings:
     """Which faces are kept. Which are good enough is decided later, by thresholds."""
 
-    max_faces: int = 8
+    max_faces: PositiveInt = 8
     """Faces kept in a frame, the largest first."""
-
-    def __post_init__(self) -> None:
-        if self.max_faces < 1:
-            raise ValueError(f"max_faces must be at least 1, got {self.max_faces}")
 
 
 class FaceQuality:

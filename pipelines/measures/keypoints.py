@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipelines.measures.frames import Frame
+from stableanimator.limits.checks import Share, checked
 from stableanimator.perception.person_boxes import in_picture
 
 NAME = "keypoints"
@@ -22,24 +23,20 @@ Keypoints = NDArray[np.float32]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+@checked
 class KeypointSettings:
     """How a skeleton's completeness is counted."""
 
-    visible: float = 0.3
+    visible: Share = 0.3
     """Score from which a joint is visible, as everywhere in this project (DWPose's value)."""
 
-    lacking: float = 0.7
+    lacking: Share = 0.7
     """A skeleton that lacks more than this share of its joints is incomplete (StableAnimator++, IV-B: 70 %)."""
 
-    edge_share: float = 0.01
+    edge_share: Share = 0.01
     """A person whose box comes within this share of the picture's diagonal of its left, right or lower edge is cut
     off by the picture. Of such a person only head, neck and shoulders have to be there: a joint outside the picture
     is not missing from the skeleton, and a talking head is a good clip."""
-
-    def __post_init__(self) -> None:
-        for name in ("visible", "lacking", "edge_share"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise ValueError(f"{name} must lie in [0, 1], got {getattr(self, name)}")
 
 
 class KeypointMeasure:

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipelines.measures.frames import Frame
+from stableanimator.limits.checks import PositiveInt, Share, checked
 
 NAME = "people"
 VERSION = 1
@@ -20,26 +21,19 @@ Scores = NDArray[np.float32]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+@checked
 class PeopleSettings:
     """Which detections are people."""
 
-    min_score: float = 0.5
+    min_score: Share = 0.5
     """Detection score, 0 to 1, from which a box is a person: more likely one than not."""
 
-    main_area_share: float = 0.25
+    main_area_share: Share = 0.25
     """A person whose box has less than this share of the area of the frame's largest (half its height and width) is
     in the background and does not count; its box is kept."""
 
-    max_people: int = 8
+    max_people: PositiveInt = 8
     """Boxes kept in a frame, the largest first."""
-
-    def __post_init__(self) -> None:
-        if not 0 <= self.min_score <= 1:
-            raise ValueError(f"min_score must lie in [0, 1], got {self.min_score}")
-        if not 0 <= self.main_area_share <= 1:
-            raise ValueError(f"main_area_share must lie in [0, 1], got {self.main_area_share}")
-        if self.max_people < 1:
-            raise ValueError(f"max_people must be at least 1, got {self.max_people}")
 
 
 class People:

@@ -7,7 +7,7 @@ encoding changes few of its bits, a cut margin more of them, so each frame is ha
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
 import cv2
 import imagehash
@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from pipelines.measures.frames import Frame
+from stableanimator.limits.checks import Range, checked
 
 NAME = "picture_hash"
 VERSION = 1
@@ -27,16 +28,13 @@ _SHRUNK = 4 * _HASHED  # pixels a side, once for all cuts of a frame: a cut of t
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+@checked
 class PictureHashSettings:
     """What is hashed beside the whole picture."""
 
-    margin: float = 0.05
+    margin: Annotated[float, Range(0, 0.3)] = 0.05
     """Share of each side, 0 to 0.3, that a cut leaves out: copies that lost as much at any edge are like one of the
     cuts. 0.05 is a subtitle, a watermark or a thin bar."""
-
-    def __post_init__(self) -> None:
-        if not 0 <= self.margin <= 0.3:
-            raise ValueError(f"margin must lie in [0, 0.3], got {self.margin}")
 
 
 class PictureHash:

@@ -12,11 +12,13 @@ import itertools
 from collections import deque
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Annotated, Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+
+from stableanimator.limits.checks import Range, checked
 
 VERSION = 4
 """Raise when the meaning of a shot changes: all shots and their measures are then made again."""
@@ -26,34 +28,25 @@ _MOST_REACH = 64  # frames: a rate above 256 per second is no camera's, and must
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+@checked
 class ShotSettings:
     """When a step between two frames is a cut."""
 
-    min_difference: float = 8.0
+    min_difference: Annotated[float, Range(above=0, below=255)] = 8.0
     """Grey levels (0 to 255), mean over the picture. Two unrelated pictures with the usual standard deviation of 50
     differ by 2 * 50 / sqrt(pi) = 56; two views of a dim set with a deviation of 10 by 11. Noise and compression: 1."""
 
-    ratio: float = 2.5
+    ratio: Annotated[float, Range(above=1)] = 2.5
     """A cut is this many times its second largest neighbour (the largest may be another cut). Steady motion gives
     1, whatever its speed; pictures that are held for two or three frames give 1 too, where a mean would give 3."""
 
-    window_s: float = 0.25
+    window_s: Annotated[float, Range(above=0, high=60)] = 0.25
     """Seconds to each side that count as neighbours, and the longest flash. No shot that anyone trains on is that
     short; at least two frames are always looked at."""
 
-    flash_return: float = 0.5
+    flash_return: Annotated[float, Range(0, below=1)] = 0.5
     """A picture that comes back within `window_s` to less than this share of the step was a flash, not a cut. A cut
     gives 1, a flash over a still picture 0."""
-
-    def __post_init__(self) -> None:
-        if not 0 < self.min_difference < 255:
-            raise ValueError(f"min_difference must lie between 0 and 255 grey levels, got {self.min_difference}")
-        if self.ratio <= 1:
-            raise ValueError(f"ratio must be above 1, got {self.ratio}")
-        if self.window_s <= 0:
-            raise ValueError(f"window_s must be above 0, got {self.window_s}")
-        if not 0 <= self.flash_return < 1:
-            raise ValueError(f"flash_return must lie in [0, 1), got {self.flash_return}")
 
     def identity(self) -> dict[str, Any]:
         """What the shots depend on, for their fingerprint."""

@@ -23,6 +23,7 @@ from pipelines.storage.inputs import Inputs
 from pipelines.storage.store import Collection
 from stableanimator.errors import InputError, RowError
 from stableanimator.media.video import VideoReader
+from stableanimator.paths import open_own, own_file
 
 log = logging.getLogger(__name__)
 
@@ -42,7 +43,7 @@ def write_pictures(release: Collection, settings: EncodeSettings, split: str, mo
     height, width = settings.buckets[0]
     stem.parent.mkdir(parents=True, exist_ok=True)
     count = 0
-    with stem.with_suffix(".u8").open("wb") as stream:
+    with open_own(stem.with_suffix(".u8")) as stream:
         videos = list(videos_of(release, replace(settings, references="same_clip")))
         for video in track(videos, f"cutting pictures ({split})", len(videos)):
             for plan in video.plans(settings):
@@ -56,7 +57,7 @@ def write_pictures(release: Collection, settings: EncodeSettings, split: str, mo
                     log.warning("%s gives no picture: %s", plan.clip["shot_id"], error)
     if not count:
         raise InputError(f"{release.uri} has no clip of the split {split!r} that fits {height}x{width}; curate more")
-    partial = described.with_suffix(".partial")
+    partial = own_file(described.with_suffix(".partial"))
     partial.write_text(json.dumps({"pairs": count, "height": height, "width": width}))
     os.replace(partial, described)
     return stem

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
+from stableanimator.limits.checks import NotNegative, NotNegativeInt, Positive, PositiveInt, checked
 from stableanimator.media.framing import Size, check_sizes
 
 Crop = Literal["centre", "person", "half_body"]
@@ -17,6 +18,7 @@ VERSION = 4
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+@checked
 class EncodeSettings:
     """How accepted clips become training shards."""
 
@@ -26,59 +28,47 @@ class EncodeSettings:
     crops: tuple[Crop, ...] = ("centre",)
     """Cuts of each clip, each with rows of its own: `centre`, `person`, `half_body`; see `pipelines.shards.crops`. A
     cut that shows nearly the same as one before it is left out (`same_cut`)."""
-    max_enlargement: float = 2.0
+    max_enlargement: Positive = 2.0
     """Pixels of a cut for one of the video at most, along one side. A clip that needs more goes to the next bucket that
     keeps half of its picture, or is not encoded (`too_small`). Curation accepts pictures from 256 pixels on, which
     512x512 needs twice; beyond that more than three of four pixels would be invented."""
-    frames_per_row: int = 16
+    frames_per_row: PositiveInt = 16
     """Measured frames in one shard row. Released: 16. A clip with fewer is not encoded (`too_short`)."""
-    strides: tuple[int, ...] = (1,)
+    strides: tuple[PositiveInt, ...] = (1,)
     """A row of stride s holds every s-th measured frame. Each stride has rows that cover the clip once. Released: a
     spacing of 1 to 4, which is (1, 2, 3, 4)."""
     references: References = "same_clip"
     """Where the candidate references of a row come from: frames of its own clip and cut, or of other clips of the same
     person (the release says whose a clip is), each in one of `crops` and of the row's size, or half of them each
     (`pipelines.shards.references`)."""
-    reference_count: int = 4
+    reference_count: PositiveInt = 4
     """Candidate references of a cut of a clip at most, spread evenly over frames with a face."""
-    max_people: int = 4
+    max_people: PositiveInt = 4
     """Skeletons kept in a frame at most, in the order of the detector (best first)."""
-    reference_noise: float = 0.02
+    reference_noise: NotNegative = 0.02
     """Standard deviation of the noise on a reference picture in [-1, 1], before the VAE. Released: 0.02. Latents are
     what shards hold, so a candidate's noise is drawn once, here."""
-    batch: int = 8
+    batch: PositiveInt = 8
     """Frames in one pass of the encoders; bounds their memory and leaves the result as it is."""
-    sheet_rows: int = 12
+    sheet_rows: NotNegativeInt = 12
     """Shard rows shown on the contact sheet, spread over buckets, crops, strides and clips; 0: no sheet."""
-    free_gib: float = 1.0
+    free_gib: NotNegative = 1.0
     """GiB that must stay free on the root's disk beside what will be written; with less the job does not begin."""
-    actors: int = 1
+    actors: PositiveInt = 1
     """Processes that encode side by side, each with the encoders in memory."""
-    cpus_per_actor: float = 1.0
+    cpus_per_actor: Positive = 1.0
     """CPU cores reserved for each."""
-    gpus_per_actor: float = 1.0
+    gpus_per_actor: NotNegative = 1.0
     """GPUs reserved for each; 0 encodes on the CPU."""
     node_labels: dict[str, str] = field(default_factory=dict)
     """Ray labels of the machines that these may run on, as {market: spot}; none: any machine."""
 
     def __post_init__(self) -> None:
         check_sizes("buckets", self.buckets)
-        for name in ("frames_per_row", "reference_count", "max_people", "batch", "actors"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1")
         for name in ("crops", "strides"):
             values = getattr(self, name)
             if not values or len(set(values)) < len(values):
                 raise ValueError(f"{name} must name at least one, and each once")
-        if min(self.strides) < 1:
-            raise ValueError("strides must be at least 1")
-        if self.max_enlargement <= 0:
-            raise ValueError("max_enlargement must be above 0")
-        for name in ("reference_noise", "sheet_rows", "free_gib"):
-            if getattr(self, name) < 0:
-                raise ValueError(f"{name} must not be negative")
-        if self.cpus_per_actor <= 0 or self.gpus_per_actor < 0:
-            raise ValueError("cpus_per_actor must be above 0 and gpus_per_actor not below 0")
 
     @property
     def device(self) -> str:

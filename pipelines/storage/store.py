@@ -37,6 +37,7 @@ from pipelines.storage.checksums import damaged, require_whole
 from pipelines.storage.parquet_files import ParquetFile, named_files, open_parquet, parquet_bytes
 from pipelines.storage.whole_files import write_whole
 from stableanimator.errors import FULL, ConfigError, InputError, StorageError
+from stableanimator.limits.places import STORES, Place
 from stableanimator.paths import below, frame_of, is_absolute
 from stableanimator.redaction import WAY_OUT, holds_credentials
 
@@ -136,14 +137,14 @@ class Store:
     def __init__(self, root: str) -> None:
         if holds_credentials(root):
             raise ConfigError(f"root: {root} holds credentials, {WAY_OUT}")
+        if fault := Place(STORES).fault(root):
+            raise ConfigError(f"root {fault}")
         self.root = root.rstrip("/")
         if "://" in root:
             self.filesystem, base = pafs.FileSystem.from_uri(self.root)
             self._base = base.rstrip("/")
-        elif os.path.isabs(root):
-            self.filesystem, self._base = pafs.LocalFileSystem(), self.root
         else:
-            raise ConfigError(f"root: {root!r} is a relative path; give an absolute path or a URI")
+            self.filesystem, self._base = pafs.LocalFileSystem(), self.root
         self.is_local = isinstance(self.filesystem, pafs.LocalFileSystem)
 
     def __reduce__(self) -> tuple[type[Store], tuple[str]]:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Annotated, Literal
+
+from stableanimator.limits.checks import NotNegative, NotNegativeInt, Positive, PositiveInt, Range, Seed, Share, checked
 
 AlignmentName = Literal[
     "none", "linear", "linear_aspect_bug", "svd_literal", "svd", "svd_no_arms", "per_bone", "learned"
@@ -16,27 +18,25 @@ the person where the reference is, whatever the camera does."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+@checked
 class MisalignmentSettings:
     """Ranges of the misalignment, each drawn by itself. The papers say "random rotation, scale and translation" and no
     more; these ranges are this project's choice."""
 
-    rotation_degrees: float = 45.0
+    rotation_degrees: Annotated[float, Range(0, 180)] = 45.0
     """Degrees. Rotation is uniform in plus or minus this; a clip that lies on its side carries rotation metadata."""
-    scale: tuple[float, float] = (0.5, 2.0)
+    scale: tuple[Positive, Positive] = (0.5, 2.0)
     """Smallest and largest scale, log-uniform, so that halving is as likely as doubling."""
-    translation: float = 0.3
+    translation: NotNegative = 0.3
     """Image heights. Both offsets are uniform in plus or minus this."""
 
     def __post_init__(self) -> None:
-        if not 0 <= self.rotation_degrees <= 180:
-            raise ValueError(f"rotation_degrees must lie in 0 to 180, not {self.rotation_degrees}")
-        if not 0 < self.scale[0] <= self.scale[1]:
-            raise ValueError(f"scale must be two values above 0, the smaller first, not {self.scale}")
-        if self.translation < 0:
-            raise ValueError(f"translation must be at least 0 image heights, not {self.translation}")
+        if self.scale[0] > self.scale[1]:
+            raise ValueError(f"scale must have the smaller value first, not {self.scale}")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+@checked
 class AlignerSettings:
     """Shape of the aligner. The papers give the numbers of modules, not the widths."""
 
@@ -45,62 +45,51 @@ class AlignerSettings:
     after the SVD alignment. `weights`: the head says how far each joint can be trusted, and Eq. 2-7 are solved once
     more with these weights. It cannot move a person to where their joints are not: trained on the same few people, it
     stayed near SVD on others, where `residual` was worse than SVD (docs/alignment.md)."""
-    width: int = 32
+    width: PositiveInt = 32
     """Channels of a token. Twice as many were no better and less than half as fast."""
-    heads: int = 4
+    heads: PositiveInt = 4
     """Attention heads."""
-    encoder_modules: int = 2
+    encoder_modules: PositiveInt = 2
     """Self-attention modules in Encoder_m and in Encoder_svd; 2 in the paper."""
-    fusion_modules: int = 4
+    fusion_modules: PositiveInt = 4
     """Cross-attention modules in PFusion; 4 in the paper."""
-    expansion: int = 2
+    expansion: PositiveInt = 2
     """Width of the hidden layer of each feed-forward network, in token widths."""
 
     def __post_init__(self) -> None:
-        for name in ("width", "heads", "encoder_modules", "fusion_modules", "expansion"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1, not {getattr(self, name)}")
         if self.width % self.heads:
             raise ValueError(f"width {self.width} must be a multiple of heads {self.heads}")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+@checked
 class ProceduralSettings:
     """How procedural people stand before the camera."""
 
-    whole_body_share: float = 0.4
+    whole_body_share: Share = 0.4
     """Share of pairs framed from head to foot; of the rest two thirds are half bodies and one third close-ups."""
-    turn_share: float = 0.3
+    turn_share: Share = 0.3
     """Share of pairs in which the person turns far, the back included; the others stay within about 45 degrees."""
-    seated_share: float = 0.1
+    seated_share: Share = 0.1
     """Share of pairs in which the person sits."""
-    occlusion: float = 0.06
-    """Probability that a limb is hidden from some joint on, in each pose."""
-    noise: float = 0.006
+    occlusion: Annotated[float, Range(0, 0.5)] = 0.06
+    """Probability that a limb is hidden from some joint on, in each pose. Above a half few joints would be left."""
+    noise: NotNegative = 0.006
     """Standard deviation of the detector's error, in heights of what the picture shows of the body, since that is what
     the detector magnifies to its own size; wrists, hips and ankles have half as much again."""
-    camera_motion: float = 0.02
+    camera_motion: NotNegative = 0.02
     """Standard deviation of the camera's shift between the two poses in image heights, and of its zoom as a ratio."""
-
-    def __post_init__(self) -> None:
-        for name in ("whole_body_share", "turn_share", "seated_share"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise ValueError(f"{name} must lie in 0 to 1, not {getattr(self, name)}")
-        if not 0 <= self.occlusion <= 0.5:
-            raise ValueError(f"occlusion must lie in 0 to 0.5, or few joints would be left, not {self.occlusion}")
-        for name in ("noise", "camera_motion"):
-            if getattr(self, name) < 0:
-                raise ValueError(f"{name} must be at least 0, not {getattr(self, name)}")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+@checked
 class PairsSettings:
     """Which pairs of poses the aligner sees."""
 
-    procedural_share: float = 0.5
+    procedural_share: Share = 0.5
     """Share of pairs that are procedural skeletons; the others are frames of the release's clips. Half and half did
     better on people not trained on than procedural pairs alone. Without clips all pairs are procedural."""
-    minimum_joints: int = 4
+    minimum_joints: Annotated[int, Range(2, 18)] = 4
     """Joints that both poses of a pair must show."""
     augment: bool = True
     """Change the release's people: mirror them, stretch their bones, crop them, lose joints
@@ -109,14 +98,9 @@ class PairsSettings:
     procedural: ProceduralSettings = field(default_factory=ProceduralSettings)
     """How procedural people stand before the camera."""
 
-    def __post_init__(self) -> None:
-        if not 0 <= self.procedural_share <= 1:
-            raise ValueError(f"procedural_share must lie in 0 to 1, not {self.procedural_share}")
-        if not 2 <= self.minimum_joints <= 18:
-            raise ValueError(f"minimum_joints must lie in 2 to 18, not {self.minimum_joints}")
-
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+@checked
 class EvaluationSettings:
     """What Dis is measured on: drives, each a reference and a misaligned clip of the same person."""
 
@@ -124,26 +108,22 @@ class EvaluationSettings:
         *("none", "linear", "svd_literal", "svd", "svd_no_arms", "per_bone", "learned"),
     )
     """Alignments to compare. On drives made of one clip `linear_aspect_bug` is the same as `linear`."""
-    clips: int = 100
+    clips: PositiveInt = 100
     """Held-out clips at most (MisAlign100 has 100)."""
-    drives_per_clip: int = 4
+    drives_per_clip: PositiveInt = 4
     """Drives of each clip, each with its own reference and misalignment."""
-    frames: int = 24
+    frames: PositiveInt = 24
     """Frames of a drive at most, spread over the clip."""
-    worst: int = 8
+    worst: NotNegativeInt = 8
     """Drives that are drawn: those with the largest Dis by the learned alignment; 0: none."""
 
     def __post_init__(self) -> None:
-        for name in ("clips", "drives_per_clip", "frames"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1, not {getattr(self, name)}")
-        if self.worst < 0:
-            raise ValueError(f"worst must not be negative, not {self.worst}")
         if "learned" not in self.methods:
             raise ValueError("methods must have learned: it is what is trained")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+@checked
 class AlignSettings:
     """Alignment pretraining and its evaluation."""
 
@@ -153,24 +133,15 @@ class AlignSettings:
     """What the driven poses are moved by."""
     pairs: PairsSettings = field(default_factory=PairsSettings)
     """Which pairs of poses are shown."""
-    steps: int = 20_000
+    steps: PositiveInt = 20_000
     """Optimiser steps. The paper counts 50 epochs over 5,000 videos; at 256 pairs a step this many are 5 M pairs."""
-    batch_size: int = 256
+    batch_size: PositiveInt = 256
     """Pairs of one step over all workers together. The papers do not say."""
-    learning_rate: float = 2e-3
+    learning_rate: Positive = 2e-3
     """Peak learning rate of AdamW. The papers do not say; in short runs 1e-3 to 4e-3 end within 3 % of each other."""
-    seed: int = 0
+    seed: Seed = 0
     """Of the network's first weights and of every pair."""
-    validation_pairs: int = 256
+    validation_pairs: PositiveInt = 256
     """Held-out pairs that the loss is measured on."""
     evaluation: EvaluationSettings = field(default_factory=EvaluationSettings)
     """What Dis is measured on."""
-
-    def __post_init__(self) -> None:
-        for name in ("steps", "batch_size", "validation_pairs"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1, not {getattr(self, name)}")
-        if self.learning_rate <= 0:
-            raise ValueError(f"learning_rate must be above 0, not {self.learning_rate}")
-        if self.seed < 0:
-            raise ValueError(f"seed must be at least 0, not {self.seed}")

@@ -3,43 +3,43 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
+
+from stableanimator.limits.checks import NotNegative, NotNegativeInt, Positive, PositiveInt, Range, checked
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+@checked
 class EDMSettings:
     """Noise of training: the cosine-interpolated schedule of "simple diffusion" with StableAnimator's numbers."""
 
     distribution: Literal["cosine", "lognormal"] = "cosine"
     """`cosine`: the interpolated schedule (released); `lognormal`: EDM's (its Table 1), for small latents, of which the
     schedule would spend most of the training on noise that hides everything."""
-    log_mean: float = 0.7
+    log_mean: Annotated[float, Range()] = 0.7
     """Of `lognormal`: mean of ln sigma. Stable Video Diffusion's own training: 0.7, then 1.0 (arXiv 2311.15127, D)."""
-    log_deviation: float = 1.6
+    log_deviation: Positive = 1.6
     """Of `lognormal`: standard deviation of ln sigma. Stable Video Diffusion: 1.6."""
-    sigma_min: float = 0.002
+    sigma_min: Positive = 0.002
     """Smallest noise level, in standard deviations of the scaled latents. Released: 0.002."""
-    sigma_max: float = 700.0
+    sigma_max: Positive = 700.0
     """Largest noise level, in the same unit. Released: 700, the maximum of Stable Video Diffusion."""
-    image_d: float = 64.0
+    image_d: Positive = 64.0
     """Side that the noise schedule is stated for, in latent pixels. Released: 64 (pictures of 512)."""
-    noise_d_low: float = 32.0
+    noise_d_low: Positive = 32.0
     """Side whose schedule is followed where the noise is strong. Released: 32, which shifts it to more noise."""
-    noise_d_high: float = 64.0
+    noise_d_high: Positive = 64.0
     """Side whose schedule is followed where the noise is weak. Released: 64, no shift."""
-    schedule_sigma_data: float = 0.5
+    schedule_sigma_data: Positive = 0.5
     """Spread of the data that the schedule assumes; the preconditioning's is 1. Released: 0.5."""
 
     def __post_init__(self) -> None:
-        if not 0.0 < self.sigma_min < self.sigma_max:
-            raise ValueError("sigma_min must be above 0 and below sigma_max")
-        if min(self.image_d, self.noise_d_low, self.noise_d_high, self.schedule_sigma_data) <= 0.0:
-            raise ValueError("image_d, noise_d_low, noise_d_high and schedule_sigma_data must be above 0")
-        if self.log_deviation <= 0.0:
-            raise ValueError("log_deviation must be above 0")
+        if self.sigma_min >= self.sigma_max:
+            raise ValueError("sigma_min must be below sigma_max")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+@checked
 class LossSettings:
     """What Eq. 25 leaves open, and where the released code differs from it."""
 
@@ -49,34 +49,31 @@ class LossSettings:
     """Power of (1 + M) on the squared error: 2 is Eq. 25, 1 is the released code."""
     sigma_weight: Literal["edm", "none"] = "edm"
     """`edm`: weight (1 + sigma^2) / sigma^2 (released); `none`: Eq. 25 as printed."""
-    hand_weight: float = 1.0
+    hand_weight: Positive = 1.0
     """Weight of errors around the hands (`stableanimator.perception.hands`), beside Eq. 25; 1: none of their own.
     MimicMotion (arXiv 2406.19680) has 10."""
 
-    def __post_init__(self) -> None:
-        if self.hand_weight <= 0:
-            raise ValueError("hand_weight must be above 0")
-
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+@checked
 class SamplerSettings:
     """EDM's sampler; the names are those of its Algorithm 2."""
 
-    steps: int = 25
+    steps: PositiveInt = 25
     """Denoising steps. Released: 25."""
-    sigma_min: float = 0.002
+    sigma_min: Positive = 0.002
     """Last noise level before 0. Stable Video Diffusion: 0.002."""
-    sigma_max: float = 700.0
+    sigma_max: Positive = 700.0
     """First noise level. Stable Video Diffusion: 700."""
-    rho: float = 7.0
+    rho: Positive = 7.0
     """Exponent of the spacing (EDM Eq. 5); 7 is EDM's."""
-    s_churn: float = 0.0
+    s_churn: NotNegative = 0.0
     """Amount of fresh noise over the whole run; 0 gives the deterministic sampler. The paper states no value."""
-    s_tmin: float = 0.0
+    s_tmin: NotNegative = 0.0
     """Lowest noise level at which fresh noise is added."""
-    s_tmax: float = 1e6
+    s_tmax: NotNegative = 1e6
     """Highest noise level at which fresh noise is added; the default is above every level."""
-    s_noise: float = 1.0
+    s_noise: NotNegative = 1.0
     """Standard deviation of the fresh noise."""
     second_order: bool = True
     """Heun's correction (SA++ Algorithm 1); the released code leaves it out, which halves the cost of a step."""
@@ -84,14 +81,10 @@ class SamplerSettings:
     """Initial noise of the frames; `shared` repeats one frame's, which steadies backgrounds in small models."""
 
     def __post_init__(self) -> None:
-        if self.steps < 1:
-            raise ValueError("steps must be at least 1")
-        if not 0.0 < self.sigma_min <= self.sigma_max:
-            raise ValueError("sigma_min must be above 0 and at most sigma_max")
-        if self.rho <= 0.0:
-            raise ValueError("rho must be above 0")
-        if min(self.s_churn, self.s_tmin, self.s_noise) < 0.0 or self.s_tmax < self.s_tmin:
-            raise ValueError("s_churn, s_tmin and s_noise must not be negative, nor s_tmax below s_tmin")
+        if self.sigma_min > self.sigma_max:
+            raise ValueError("sigma_min must be at most sigma_max")
+        if self.s_tmax < self.s_tmin:
+            raise ValueError("s_tmax must not be below s_tmin")
 
 
 Correction = Literal["carried", "euler", "plain"]
@@ -104,21 +97,22 @@ DecoderName = Literal["exact", "tiny"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+@checked
 class FaceOptimisationSettings:
     """At which noise levels, how often and how strongly the predicted sample is drawn towards the reference face.
 
     The defaults are the preset `effective`.
     """
 
-    sigma_max: float = 25.0
+    sigma_max: NotNegative = 25.0
     """Highest noise level at which a step is optimised, in standard deviations of the scaled latents. What is changed
     at stronger noise is forgotten: of a change at level s about S / sqrt(S^2 + s^2) is left in the end, where S is what
     the steps before leave open."""
-    sigma_min: float = 0.1
+    sigma_min: NotNegative = 0.1
     """Lowest noise level at which a step is optimised."""
-    optimisation_steps: int = 3
+    optimisation_steps: NotNegativeInt = 3
     """Updates in each."""
-    learning_rate: float = 0.2
+    learning_rate: Positive = 0.2
     """How far an update moves the sample, in units of the scaled latents. Released: 0.1; the paper names eta without a
     value."""
     update: Literal["adam", "gradient"] = "adam"
@@ -128,16 +122,16 @@ class FaceOptimisationSettings:
     """`linear`: the rate of denoising step i of N is learning_rate * (1 - i / N) (released); `none`: constant."""
     correction: Correction = "carried"
     """Of an optimised step, where the sampler is of second order."""
-    face_margin: float | None = 0.6
+    face_margin: NotNegative | None = 0.6
     """The change is confined to the latents of the face's box, widened on each side by this share of its larger side.
     Null: the whole frame (paper and released), of which Adam moves every value as far as the face's."""
-    max_yaw: float | None = 60.0
+    max_yaw: Annotated[float, Range(above=0, high=90)] | None = 60.0
     """Degrees: where a face is turned farther to the side it is left as it is, since recognisers know little of
     profiles. Null: every face that shows its eyes and nose."""
     region: Region = "face"
     """What is decoded for the gradient: a window around each face, in a fraction of memory and time, or whole frames
     (paper and released). Outside of a window the gradient is nothing."""
-    region_margin: int = 8
+    region_margin: NotNegativeInt = 8
     """Latents by which the window is larger on each side than what the recogniser sees: the decoder's convolutions and
     norms look at these as well."""
     region_statistics: bool = False
@@ -148,18 +142,8 @@ class FaceOptimisationSettings:
     The final frames are the VAE's in both cases."""
 
     def __post_init__(self) -> None:
-        if self.optimisation_steps < 0:
-            raise ValueError("optimisation_steps must not be negative")
-        if not 0.0 <= self.sigma_min <= self.sigma_max:
-            raise ValueError("sigma_min must not be negative, nor above sigma_max")
-        if self.learning_rate <= 0.0:
-            raise ValueError("learning_rate must be above 0")
-        if self.face_margin is not None and self.face_margin < 0.0:
-            raise ValueError("face_margin must not be negative")
-        if self.max_yaw is not None and not 0.0 < self.max_yaw <= 90.0:
-            raise ValueError("max_yaw must lie in (0, 90]")
-        if self.region_margin < 0:
-            raise ValueError("region_margin must not be negative")
+        if self.sigma_min > self.sigma_max:
+            raise ValueError("sigma_min must not be above sigma_max")
 
 
 FACE_OPTIMISATION_PRESETS = {

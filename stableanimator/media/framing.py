@@ -10,13 +10,16 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
-Size = tuple[int, int]
+from stableanimator.limits.checks import Range
+
+Side = Annotated[int, Range(1, 1 << 16)]
+Size = tuple[Side, Side]
 """Height and width in pixels."""
 
 Fit = Literal["cover", "contain", "native"]

@@ -6,7 +6,8 @@ import re
 from dataclasses import dataclass, fields
 from typing import Literal
 
-from stableanimator.paths import AbsolutePath
+from stableanimator.limits.checks import Cosine, NotNegative, PositiveInt, Share, checked
+from stableanimator.limits.places import AbsolutePath
 from stableanimator.perception.settings import Device
 
 ProtocolName = Literal["standard", "disco", "one_to_all", "steady_dancer"]
@@ -16,6 +17,7 @@ _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+@checked
 class MetricNetworkSettings:
     """Weights of the networks behind LPIPS, FVD, FID-VID and FID. What names no file has no column.
 
@@ -41,7 +43,7 @@ class MetricNetworkSettings:
     without this its column is `fid_vid_own`; the same weights may also lie in a file that was written anew."""
     device: Device = "cpu"
     """Where they run."""
-    batch: int = 4
+    batch: PositiveInt = 4
     """Windows of 16 frames, or four times as many single frames, that go through a network at once."""
 
     def __post_init__(self) -> None:
@@ -50,11 +52,10 @@ class MetricNetworkSettings:
         for digest in self.published:
             if not _SHA256.fullmatch(digest):
                 raise ValueError(f"published: {digest!r} is no SHA-256, 64 hexadecimal digits in small letters")
-        if self.batch < 1:
-            raise ValueError(f"batch is {self.batch}; it must be at least 1")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+@checked
 class AcceptSettings:
     """What an animation must reach to be accepted, by columns of `stableanimator.metrics.scoring`; null: not asked.
 
@@ -62,36 +63,25 @@ class AcceptSettings:
     examples that a person accepted.
     """
 
-    min_pck_drive_10: float | None = None
+    min_pck_drive_10: Share | None = None
     """Least share of the aligned drive's joints that are found again within a tenth of the stature, 0 to 1."""
-    min_velocity_drive: float | None = None
+    min_velocity_drive: Cosine | None = None
     """Least agreement of the joints' velocities with the aligned drive's, up to 1; not asked where the drive hardly
     moves."""
-    max_delay_drive: float | None = None
+    max_delay_drive: NotNegative | None = None
     """Seconds by which the motion may come late or early; not asked where the drive hardly moves."""
-    min_csim_held_out: float | None = None
+    min_csim_held_out: Cosine | None = None
     """Least mean cosine of the faces to the reference's by the recogniser against which nothing is optimised, -1 to 1;
     not asked where none is named or the reference shows no face."""
-    min_csim: float | None = None
+    min_csim: Cosine | None = None
     """The same by the pack's own recogniser, which face optimisation raises: it can refuse a stranger whom the other
     takes for the person, and vouches for nobody."""
-    min_face_found: float | None = None
+    min_face_found: Share | None = None
     """Least share of frames with a face, 0 to 1; not asked where the reference shows none."""
-    max_flicker: float | None = None
+    max_flicker: NotNegative | None = None
     """Most temporal noise of what stands still, grey levels."""
-    max_seam: float | None = None
+    max_seam: NotNegative | None = None
     """Most of a frame's jump over its neighbours' (1: even; people who dance reach 1.5 to 2)."""
-
-    def __post_init__(self) -> None:
-        for name in ("min_pck_drive_10", "min_face_found"):
-            if (value := getattr(self, name)) is not None and not 0 <= value <= 1:
-                raise ValueError(f"{name} is {value:g}; a share lies in 0 to 1")
-        for name in ("min_velocity_drive", "min_csim_held_out", "min_csim"):
-            if (value := getattr(self, name)) is not None and not -1 <= value <= 1:
-                raise ValueError(f"{name} is {value:g}; it must lie in -1 to 1")
-        for name in ("max_delay_drive", "max_flicker", "max_seam"):
-            if (value := getattr(self, name)) is not None and value < 0:
-                raise ValueError(f"{name} is {value:g}; it must not be negative")
 
     @property
     def thresholds(self) -> dict[str, float]:

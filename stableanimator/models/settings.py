@@ -5,10 +5,21 @@ Importable without torch and diffusers, which take seconds: a typo in a configur
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
-from typing import Literal
+from dataclasses import dataclass, field
+from typing import Annotated, Literal
 
-from stableanimator.paths import AbsolutePath
+from stableanimator.limits.checks import (
+    LARGEST,
+    Bucket,
+    FramesPerSecond,
+    NotNegative,
+    Positive,
+    PositiveInt,
+    Range,
+    Seed,
+    checked,
+)
+from stableanimator.limits.places import AbsolutePath
 from stableanimator.perception.settings import SkeletonStyle
 
 Precision = Literal["float32", "bfloat16", "float16"]
@@ -27,19 +38,20 @@ UpBlock = Literal["CrossAttnUpBlockSpatioTemporal", "UpBlockSpatioTemporal"]
 
 def check_widths(widths: tuple[int, ...], groups: int) -> None:
     """Raise ValueError unless group norms of `groups` fit levels of these widths. diffusers builds blocks with 32."""
-    if not widths or any(width < 32 or width % 32 for width in widths):
+    if not widths or any(width % 32 for width in widths):
         raise ValueError(f"block_out_channels {widths}: each must be a multiple of 32")
-    if groups < 1 or 32 % groups:
+    if 32 % groups:
         raise ValueError(f"norm_groups must divide 32, not {groups}")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+@checked
 class UNetSettings:
     """Sizes of the U-Net, one value a level from fine to coarse; the defaults are Stable Video Diffusion img2vid-xt."""
 
-    latent_channels: int = 4
+    latent_channels: PositiveInt = 4
     """Channels of a latent; the U-Net reads twice as many, noisy frame and reference."""
-    block_out_channels: tuple[int, ...] = (320, 640, 1280, 1280)
+    block_out_channels: tuple[PositiveInt, ...] = (320, 640, 1280, 1280)
     """Channels; multiples of 32 and of the heads."""
     down_block_types: tuple[DownBlock, ...] = (
         "CrossAttnDownBlockSpatioTemporal",
@@ -55,17 +67,17 @@ class UNetSettings:
         "CrossAttnUpBlockSpatioTemporal",
     )
     """diffusers' names of the blocks on the way up, coarse to fine."""
-    layers_per_block: int = 2
+    layers_per_block: PositiveInt = 2
     """Residual blocks on the way down; the way up has one more."""
-    transformer_layers_per_block: int = 1
+    transformer_layers_per_block: PositiveInt = 1
     """Transformer blocks after each residual block."""
-    num_attention_heads: tuple[int, ...] = (5, 10, 20, 20)
+    num_attention_heads: tuple[PositiveInt, ...] = (5, 10, 20, 20)
     """Attention heads."""
-    cross_attention_dim: int = 1024
+    cross_attention_dim: PositiveInt = 1024
     """Width of the context: the CLIP image embedding's."""
-    addition_time_embed_dim: int = 256
+    addition_time_embed_dim: Annotated[int, Range(2, LARGEST)] = 256
     """Width of the embedding of each micro-condition; even."""
-    norm_groups: int = 32
+    norm_groups: Annotated[int, Range(1, 32)] = 32
     """Groups of the group norms. At narrow levels 32 groups have one or two channels each, and little is learnt."""
 
     def __post_init__(self) -> None:
@@ -78,55 +90,50 @@ class UNetSettings:
             )
         check_widths(self.block_out_channels, self.norm_groups)
         for channels, heads in zip(self.block_out_channels, self.num_attention_heads, strict=True):
-            if heads < 1 or channels % heads:
+            if channels % heads:
                 raise ValueError(f"{channels} channels with {heads} heads: must be a multiple of the heads")
-        if min(self.latent_channels, self.layers_per_block, self.transformer_layers_per_block) < 1:
-            raise ValueError("latent_channels and the layers must be at least 1")
-        if self.addition_time_embed_dim < 2 or self.addition_time_embed_dim % 2:
-            raise ValueError("addition_time_embed_dim must be even and at least 2")
+        if self.addition_time_embed_dim % 2:
+            raise ValueError("addition_time_embed_dim must be even")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+@checked
 class FaceEncoderSettings:
     """Sizes of the FaceEncoder; the defaults are the released network's."""
 
-    embedding_width: int = 512
+    embedding_width: PositiveInt = 512
     """Width of the face embedding: 512 for antelopev2 and buffalo_l."""
-    tokens: int = 4
+    tokens: PositiveInt = 4
     """Face tokens. Released: 4."""
-    cross_attention_dim: int = 1024
+    cross_attention_dim: PositiveInt = 1024
     """Token width: that of the U-Net's context and of the CLIP image embedding."""
-    layers: int = 4
+    layers: PositiveInt = 4
     """Attention blocks. Released: 4."""
-    heads: int = 16
+    heads: PositiveInt = 16
     """Attention heads. Released: 16."""
-    head_dim: int = 64
+    head_dim: PositiveInt = 64
     """Width of a head. Released: 64."""
-    feed_forward: int = 4
+    feed_forward: PositiveInt = 4
     """Width of the feed-forward layers, in token widths. Released: 4."""
     refine: bool = True
     """Whether the tokens are refined by the image embedding; off is Table II's "w/o Face Encoder"."""
     residual: bool = False
     """Whether the unrefined tokens are added to the refined ones. Released: off, so the tokens start at zero."""
 
-    def __post_init__(self) -> None:
-        sizes = (self.embedding_width, self.tokens, self.cross_attention_dim, self.heads, self.head_dim)
-        if min(*sizes, self.layers, self.feed_forward) < 1:
-            raise ValueError("every size of the face encoder must be at least 1")
-
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+@checked
 class PoseNetSettings:
     """Widths of the PoseNet; the defaults are the released network's."""
 
-    widths: tuple[int, ...] = (16, 32, 64)
+    widths: tuple[PositiveInt, ...] = (16, 32, 64)
     """Channels after each halving of height and width. Their number must give the VAE's factor: 3 for 8."""
-    final_width: int = 128
+    final_width: PositiveInt = 128
     """Channels before the projection to the U-Net's width."""
 
     def __post_init__(self) -> None:
-        if not self.widths or min(*self.widths, self.final_width) < 1:
-            raise ValueError("widths must name at least one stage, and every width must be at least 1")
+        if not self.widths:
+            raise ValueError("widths must name at least one stage")
 
     @property
     def factor(self) -> int:
@@ -135,6 +142,7 @@ class PoseNetSettings:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+@checked
 class ModelSettings:
     """The trained networks; the defaults are the released sizes."""
 
@@ -146,7 +154,7 @@ class ModelSettings:
     """The pose network."""
     id_fusion: IdFusion | Literal[False] = "distribution"
     """How face and image features meet: Eq. 14, or Table V's `addition` and `norm`, or `off`: no ID adapters."""
-    reference_gain: float = 1.0 / 0.18215
+    reference_gain: Positive = 1.0 / 0.18215
     """What the reference latent is multiplied by before the U-Net reads it. Stable Video Diffusion was trained on
     references without its VAE's scaling factor; shards and `Conditioning` carry all latents with it."""
 
@@ -162,24 +170,19 @@ class ModelSettings:
                 f"face_encoder.cross_attention_dim ({self.face_encoder.cross_attention_dim}) must equal "
                 f"unet.cross_attention_dim ({self.unet.cross_attention_dim})"
             )
-        if self.reference_gain <= 0.0:
-            raise ValueError("reference_gain must be above 0")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+@checked
 class MicroConditions:
     """Stable Video Diffusion's three numbers beside the noise level."""
 
-    fps_id: float = 6.0
+    fps_id: NotNegative = 6.0
     """Frames a second less one. Released: 6."""
-    motion_bucket: float = 127.0
+    motion_bucket: Bucket = 127.0
     """How much motion, 0 to 255. Released: 127."""
-    reference_noise: float = 0.02
+    reference_noise: NotNegative = 0.02
     """Standard deviation of the noise on the reference picture, which lies in [-1, 1]. Released: 0.02."""
-
-    def __post_init__(self) -> None:
-        if self.reference_noise < 0.0:
-            raise ValueError("reference_noise must not be negative")
 
     @property
     def ids(self) -> tuple[float, float, float]:
@@ -188,18 +191,19 @@ class MicroConditions:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+@checked
 class FrameRates:
     """At which frame rates a denoiser was trained, and what it was told of them. A model folder records it, so that
     inference drives it by the same; the defaults are the released weights'."""
 
-    fps: tuple[float, ...] = (7.0,)
+    fps: tuple[FramesPerSecond, ...] = (7.0,)
     """Frames a second of the samples, the densest first. Released: 7, by their `fps_id`."""
-    fps_id: float | None = 6.0
+    fps_id: NotNegative | None = 6.0
     """The one that it was told of all samples; None: that of each. Released: 6, whatever the spacing."""
 
     def __post_init__(self) -> None:
-        if not self.fps or min(self.fps) <= 0.0:
-            raise ValueError("fps must name at least one rate, and every one must be above 0")
+        if not self.fps:
+            raise ValueError("fps must name at least one rate")
 
     def id_at(self, fps: float) -> float:
         """The micro-condition `fps_id` of a clip of so many frames a second: Stable Video Diffusion's, one less."""
@@ -207,53 +211,52 @@ class FrameRates:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+@checked
 class VAESettings:
     """Sizes of a VAE that starts at random; the defaults are Stable Video Diffusion's."""
 
-    block_out_channels: tuple[int, ...] = (128, 256, 512, 512)
+    block_out_channels: tuple[PositiveInt, ...] = (128, 256, 512, 512)
     """Channels, fine to coarse, multiples of 32; every level but the last halves height and width."""
-    layers_per_block: int = 2
+    layers_per_block: PositiveInt = 2
     """Residual blocks a level."""
-    latent_channels: int = 4
+    latent_channels: PositiveInt = 4
     """Channels of a latent."""
-    scaling_factor: float = 0.18215
+    scaling_factor: Positive = 0.18215
     """What latents are multiplied by, so that their spread is about 1."""
-    norm_groups: int = 32
+    norm_groups: Annotated[int, Range(1, 32)] = 32
     """Groups of the group norms, as for the U-Net."""
 
     def __post_init__(self) -> None:
         check_widths(self.block_out_channels, self.norm_groups)
-        if min(self.layers_per_block, self.latent_channels) < 1 or self.scaling_factor <= 0.0:
-            raise ValueError("layers_per_block and latent_channels must be at least 1, scaling_factor above 0")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+@checked
 class CLIPSettings:
     """Sizes of a random CLIP image encoder; the defaults are ViT-H/14, Stable Video Diffusion's."""
 
-    hidden_size: int = 1280
+    hidden_size: PositiveInt = 1280
     """Token width."""
-    intermediate_size: int = 5120
+    intermediate_size: PositiveInt = 5120
     """Width of the feed-forward layers."""
-    layers: int = 32
+    layers: PositiveInt = 32
     """Transformer layers."""
-    heads: int = 16
+    heads: PositiveInt = 16
     """Attention heads; divides hidden_size."""
-    image_size: int = 224
+    image_size: PositiveInt = 224
     """Side of the picture it reads, pixels."""
-    patch_size: int = 14
+    patch_size: PositiveInt = 14
     """Side of a patch, pixels; divides image_size."""
-    projection_dim: int = 1024
+    projection_dim: PositiveInt = 1024
     """Width of the embedding: the U-Net's cross_attention_dim."""
 
     def __post_init__(self) -> None:
-        if min(asdict(self).values()) < 1:
-            raise ValueError("every size of the CLIP image encoder must be at least 1")
         if self.hidden_size % self.heads or self.image_size % self.patch_size:
             raise ValueError("heads must divide hidden_size, and patch_size image_size")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+@checked
 class EncoderSettings:
     """Which encoders, and how many frames at a time."""
 
@@ -264,16 +267,16 @@ class EncoderSettings:
     """Sizes of the random VAE."""
     clip: CLIPSettings = field(default_factory=CLIPSettings)
     """Sizes of the random CLIP image encoder."""
-    seed: int = 0
+    seed: Seed = 0
     """Seed of the random weights: the same seed gives the same encoders on every machine."""
     precision: Precision = "float32"
     """Of the VAE's encoder and of CLIP; the VAE's decoder is always float32. Half precision changes latents and
     embeddings by rounding, and the fingerprint with them: shards, training and animation must agree. Stable Video
     Diffusion's VAE asks for float32 (`force_upcast`), because its activations can leave the range of float16; bfloat16
     has the range of float32."""
-    encode_batch: int = 8
+    encode_batch: PositiveInt = 8
     """Pictures encoded at a time; changes memory, not results."""
-    decode_chunk: int = 4
+    decode_chunk: PositiveInt = 4
     """Frames decoded together. The decoder mixes the frames of a chunk, so it changes results; face optimisation
     decodes in the same chunks. Released: 4."""
     checkpoint_decoder: bool = True
@@ -283,7 +286,3 @@ class EncoderSettings:
     """Folder of a `diffusers.AutoencoderTiny` (`config.json` and weights) that was distilled from this VAE: TAESD for
     Stable Video Diffusion's; `jobs.distill_decoder` makes one for any. Face optimisation with `decoder: tiny` takes its
     gradients; nothing else reads it, and what is encoded does not depend on it."""
-
-    def __post_init__(self) -> None:
-        if self.encode_batch < 1 or self.decode_chunk < 1:
-            raise ValueError("encode_batch and decode_chunk must be at least 1")

@@ -3,9 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import Literal
+from typing import Annotated, Literal
 
-from stableanimator.paths import AbsolutePath, is_absolute
+from stableanimator.limits.checks import (
+    LARGEST,
+    FolderName,
+    NotNegative,
+    NotNegativeInt,
+    Positive,
+    PositiveInt,
+    Range,
+    Share,
+    checked,
+)
+from stableanimator.limits.places import AbsolutePath, PackOrPath
 
 Device = Literal["cpu", "cuda"]
 
@@ -14,46 +25,35 @@ SkeletonStyle = Literal["released", "ours"]
 and only what was found is shown (`stableanimator.perception.skeleton.draw_skeleton`)."""
 
 
-def _check_share(name: str, value: float) -> None:
-    if not 0 <= value <= 1:
-        raise ValueError(f"{name} is {value}; it must be between 0 and 1")
-
-
-def _check_positive(name: str, value: float) -> None:
-    if value <= 0:
-        raise ValueError(f"{name} is {value}; it must be above 0")
-
-
 @dataclass(frozen=True, kw_only=True, slots=True)
+@checked
 class FaceSettings:
     """InsightFace: which pack of models, and at which sizes faces are looked for."""
 
     pack_root: AbsolutePath
     """Folder that holds `models/<pack>/*.onnx`, as InsightFace lays it out (its own default is ~/.insightface)."""
-    pack: str = "antelopev2"
+    pack: FolderName = "antelopev2"
     """Name of the pack; antelopev2 is what the released StableAnimator uses."""
-    detector_sizes: tuple[int, ...] = (640, 320)
+    detector_sizes: tuple[PositiveInt, ...] = (640, 320)
     """Pixels of the picture's longer side in the detector's input. What is found at any of them counts, duplicates
     removed. 640 is InsightFace's usual size; a face that fills such a picture is larger than any the detector was
     trained on, and at half the size, for a quarter more time, it is not."""
-    min_score: float = 0.5
+    min_score: Share = 0.5
     """Detection score from which a face counts, 0 to 1; InsightFace's default."""
-    held_out: str | None = None
+    held_out: PackOrPath | None = None
     """A second recogniser, which judges results and nothing else: an absolute path or `package://` URI of an ONNX file
     with ArcFace's interface, or the name of another pack below `pack_root`. Face optimisation raises the cosine of the
     pack's own recogniser; a gain under this one is a gain. Null: none."""
 
     def __post_init__(self) -> None:
-        if self.held_out is not None and "/" in self.held_out and not is_absolute(self.held_out):
-            raise ValueError(f"held_out is {self.held_out!r}, a relative path; give an absolute one, a URI or a pack")
-        if self.held_out in ("", self.pack):
+        if self.held_out == self.pack:
             raise ValueError(f"held_out is {self.held_out!r}; name a recogniser that is not the pack's own, or null")
-        if not self.detector_sizes or any(size < 32 or size % 32 for size in self.detector_sizes):
+        if not self.detector_sizes or any(size % 32 for size in self.detector_sizes):
             raise ValueError(f"detector_sizes is {self.detector_sizes}; give multiples of 32, the detector's stride")
-        _check_share("min_score", self.min_score)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+@checked
 class PoseSettings:
     """DWPose: a person detector and a whole-body pose network. Input sizes are read from the files."""
 
@@ -61,17 +61,14 @@ class PoseSettings:
     """ONNX file of the YOLOX person detector; DWPose's is yolox_l.onnx."""
     pose: AbsolutePath
     """ONNX file of the SimCC pose network with 133 keypoints; DWPose's is dw-ll_ucoco_384.onnx."""
-    min_score: float = 0.3
+    min_score: Share = 0.3
     """Score from which a person counts, 0 to 1; DWPose's value."""
-    max_overlap: float = 0.45
+    max_overlap: Share = 0.45
     """Intersection over union above which the less sure of two boxes is dropped; DWPose's value."""
-
-    def __post_init__(self) -> None:
-        _check_share("min_score", self.min_score)
-        _check_share("max_overlap", self.max_overlap)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+@checked
 class PerceptionSettings:
     """Everything that looks at frames."""
 
@@ -79,14 +76,11 @@ class PerceptionSettings:
     """Face detection and recognition."""
     pose: PoseSettings
     """People and their keypoints."""
-    threads: int = 1
+    threads: PositiveInt = 1
     """CPU threads of each model in a process. One, because there is one actor for each core: more only get in each
     other's way."""
     device: Device = "cpu"
     """Where the ONNX models run; cuda needs onnxruntime-gpu."""
-
-    def __post_init__(self) -> None:
-        _check_positive("threads", self.threads)
 
     def without_judge(self) -> PerceptionSettings:
         """The same without `faces.held_out`. What is judged is made with these, so that it cannot know its judge, and
@@ -95,61 +89,50 @@ class PerceptionSettings:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+@checked
 class SeedSettings:
     """Where points begin, for any tracker: corners outside the excluded boxes. Lengths are pixels of the picture that
     the tracker sees."""
 
-    max_points: int = 400
+    max_points: PositiveInt = 400
     """Points looked for in a frame. A global motion has four unknowns; the rest is for telling outliers."""
-    min_distance: float = 8.0
+    min_distance: Positive = 8.0
     """Least distance between points, so that they spread over the frame."""
-    quality: float = 0.01
+    quality: Positive = 0.01
     """Least corner strength, as a share of the strongest corner's; OpenCV's customary value."""
-    min_gradient: float = 0.6
+    min_gradient: NotNegative = 0.6
     """Least brightness gradient of a corner in its weakest direction, grey levels per pixel (root mean square over 3x3
     pixels). On a plain wall the strongest corner is noise, of which one grey level gives 0.4: such a wall has no
     points to track. 0 takes any corner."""
-    reseed_share: float = 0.5
+    reseed_share: Share = 0.5
     """New points are looked for when fewer than this share of `max_points` is left."""
-    box_margin: float = 0.0
+    box_margin: NotNegative = 0.0
     """Excluded boxes grow by this share of their width and height on each side. None by default: what is excluded are
     people's outlines (pipelines.measures.person_outline), which allow for hair and clothes already."""
 
-    def __post_init__(self) -> None:
-        for name in ("max_points", "min_distance", "quality"):
-            _check_positive(name, getattr(self, name))
-        _check_share("reseed_share", self.reseed_share)
-        for name in ("box_margin", "min_gradient"):
-            if getattr(self, name) < 0:
-                raise ValueError(f"{name} is {getattr(self, name)}; it must not be negative")
-
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+@checked
 class KltSettings:
     """Point tracks by OpenCV's pyramidal Lucas-Kanade. Lengths are pixels of the shrunk frame."""
 
-    longer_side: int = 512
+    longer_side: PositiveInt = 512
     """Frames whose longer side is above this are shrunk to it, pixels: tracking a camera needs no detail."""
     seeds: SeedSettings = field(default_factory=SeedSettings)
     """Where points begin."""
-    window: int = 21
+    window: Annotated[int, Range(3, LARGEST)] = 21
     """Side of the window that is matched; OpenCV's default."""
-    levels: int = 4
+    levels: NotNegativeInt = 4
     """Levels of the pyramid above the full size; with a window of 21, four follow motions of about 150 pixels."""
-    max_return_error: float = 1.0
+    max_return_error: Positive = 1.0
     """A point tracked forwards and back again must come back to within this distance."""
-
-    def __post_init__(self) -> None:
-        for name in ("longer_side", "max_return_error"):
-            _check_positive(name, getattr(self, name))
-        if self.window < 3 or self.levels < 0:
-            raise ValueError(f"window is {self.window} and levels {self.levels}; at least 3 and 0")
 
 
 CoTrackerMode = Literal["online", "offline"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+@checked
 class CoTrackerSettings:
     """Point tracks by CoTracker3 (Karaev et al., arXiv 2410.11831). Needs the extra `cotracker` and its weights."""
 
@@ -158,29 +141,25 @@ class CoTrackerSettings:
     mode: CoTrackerMode = "online"
     """online: the network carries its tracks from one window to the next, half a window on. offline: each window is
     tracked by itself, from the last frame of the one before. Each mode has its own checkpoint."""
-    window: int = 16
+    window: Annotated[int, Range(2, LARGEST)] = 16
     """Frames that the network sees at once; its memory grows with them, and up to as many full frames wait for it.
     online: what the checkpoint was trained with, which is 16. offline: 2 to what it was trained with, which is 60."""
-    resolution: tuple[int, int] = (384, 512)
+    resolution: tuple[PositiveInt, PositiveInt] = (384, 512)
     """Height and width in pixels that every frame is stretched to, multiples of 32; CoTracker3 was trained at this."""
-    iterations: int = 6
+    iterations: PositiveInt = 6
     """Updates of the tracks of a window; what the package's predictors use."""
-    min_visibility: float = 0.6
+    min_visibility: Share = 0.6
     """Visibility times confidence, 0 to 1, above which a point counts as seen; the package's online value."""
-    support_grid: int = 6
+    support_grid: NotNegativeInt = 6
     """Side of a regular grid of further points that are tracked and dropped: they show the network the whole picture
     where few points are asked for. The package's value; 0 for none."""
     seeds: SeedSettings = field(default_factory=SeedSettings)
     """Where points begin, in pixels of `resolution`."""
 
     def __post_init__(self) -> None:
-        _check_positive("iterations", self.iterations)
-        _check_share("min_visibility", self.min_visibility)
-        if self.window < 2 or (self.mode == "online" and self.window % 2):
-            raise ValueError(f"window is {self.window}; at least 2, and even where mode is online")
-        if any(side < 32 or side % 32 for side in self.resolution):
+        if self.mode == "online" and self.window % 2:
+            raise ValueError(f"window is {self.window}; it must be even where mode is online")
+        if any(side % 32 for side in self.resolution):
             raise ValueError(
                 f"resolution is {self.resolution}; give multiples of 32 (a quarter of it is halved thrice)"
             )
-        if self.support_grid < 0:
-            raise ValueError(f"support_grid is {self.support_grid}; it must not be negative")

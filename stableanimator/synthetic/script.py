@@ -7,50 +7,48 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Annotated
 
 import numpy as np
 from numpy.typing import NDArray
 
+from stableanimator.limits.checks import Range, checked
 from stableanimator.synthetic.figure.actor import Actor, draw_actor
 from stableanimator.synthetic.scene.camera import Framing
 from stableanimator.synthetic.scene.sets import Set, draw_set
 
+_Pixels = Annotated[int, Range(16, 8192)]
+_Seconds = Annotated[float, Range(0.1, 600)]
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+@checked
 class ClipSettings:
     """Format and length of drawn clips."""
 
-    width: int = 256
+    width: _Pixels = 256
     """Pixels. The published tables are measured at 256x256."""
 
-    height: int = 256
+    height: _Pixels = 256
     """Pixels; see `width`."""
 
-    fps: float = 25.0
+    fps: Annotated[float, Range(1, 240)] = 25.0
     """Frames per second."""
 
-    min_seconds: float = 3.0
+    min_seconds: _Seconds = 3.0
     """Shortest clip. Clips with two shots are at least 5 seconds, so that each can be long enough to be of use."""
 
-    max_seconds: float = 6.0
+    max_seconds: _Seconds = 6.0
     """Longest clip."""
 
-    supersample: int = 2
+    supersample: Annotated[int, Range(1, 8)] = 2
     """Pictures are drawn this many times as large and shrunk."""
 
     def __post_init__(self) -> None:
-        if not (16 <= self.width <= 8192 and 16 <= self.height <= 8192):
-            raise ValueError(f"pictures are 16 to 8192 pixels wide and high, not {self.width}x{self.height}")
         if not 0.2 <= self.width / self.height <= 5:
             raise ValueError(f"one side may be up to five times the other, not {self.width}x{self.height}")
-        if not 1 <= self.fps <= 240:
-            raise ValueError(f"fps must lie in 1 to 240, not {self.fps}")
-        if not 0.1 <= self.min_seconds <= self.max_seconds <= 600:
-            raise ValueError(
-                f"seconds must be 0.1 to 600, shortest first, not {self.min_seconds} to {self.max_seconds}"
-            )
-        if not 1 <= self.supersample <= 8:
-            raise ValueError(f"supersample must lie in 1 to 8, not {self.supersample}")
+        if self.min_seconds > self.max_seconds:
+            raise ValueError(f"seconds must be shortest first, not {self.min_seconds} to {self.max_seconds}")
 
 
 @dataclass(frozen=True, slots=True)

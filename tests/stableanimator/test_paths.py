@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pyarrow.fs as pafs
@@ -9,7 +11,7 @@ import pytest
 
 import stableanimator
 from stableanimator.errors import WeightsError
-from stableanimator.paths import below, folder_of, frame_of, is_absolute, local_path
+from stableanimator.paths import below, folder_of, frame_of, is_absolute, local_path, open_own, own_file, own_size
 
 
 def test_a_path_inside_a_package_lies_where_the_package_was_imported_from() -> None:
@@ -65,3 +67,54 @@ def test_the_folder_of_a_file_keeps_the_query() -> None:
 def test_a_frame_is_named_behind_a_file() -> None:
     assert frame_of(f"s3://bucket/a.mp4?{S3}#frame=12") == (f"s3://bucket/a.mp4?{S3}", "#frame=12")
     assert frame_of("/a#b/c.png") == ("/a#b/c.png", "")
+
+
+PLANTED: dict[str, Callable[[Path, Path], None]] = {
+    "link": lambda place, victim: place.symlink_to(victim),
+    "hanging link": lambda place, victim: place.symlink_to(victim.with_name("new")),
+    "second name": lambda place, victim: os.link(victim, place),
+    "pipe": lambda place, victim: os.mkfifo(place),
+}
+
+
+@pytest.mark.parametrize("append", [False, True])
+@pytest.mark.parametrize("kind", PLANTED)
+def test_what_was_planted_is_taken_away_and_not_written_through(tmp_path: Path, kind: str, append: bool) -> None:
+    victim, place = tmp_path / "victim", tmp_path / "b.partial"
+    victim.write_bytes(b"dear")
+    PLANTED[kind](place, victim)
+    assert own_size(place) == 0
+    with open_own(place, append=append) as file:
+        file.write(b"ours")
+    assert victim.read_bytes() == b"dear"
+    assert not victim.with_name("new").exists()
+    assert not place.is_symlink()
+    assert place.read_bytes() == b"ours"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
+def test_a_file_of_another_is_not_continued(tmp_path: Path) -> None:
+    place = tmp_path / "b.partial"
+    place.write_bytes(b"theirs")
+    os.chown(place, 4711, 4711)
+    assert own_size(place) == 0
+    with open_own(place, append=True) as file:
+        file.write(b"ours")
+    assert place.read_bytes() == b"ours"
+
+
+def test_ours_is_continued_or_begun_anew(tmp_path: Path) -> None:
+    place = tmp_path / "b.partial"
+    for append, expected in ((True, b"a"), (True, b"aa"), (False, b"a")):
+        with open_own(place, append=append) as file:
+            file.write(b"a")
+        assert place.read_bytes() == expected
+    assert own_size(place) == 1
+    assert own_file(place).read_bytes() == b""
+    assert place.stat().st_mode & 0o777 == 0o666 & ~_umask()
+
+
+def _umask() -> int:
+    current = os.umask(0)
+    os.umask(current)
+    return current

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from stableanimator.alignment.poses import NODES
 from stableanimator.errors import InputError
+from stableanimator.paths import open_own, own_file
 
 Poses = NDArray[np.float32]
 """[F, 18, 3] in image heights; a missing joint is NaN with score 0."""
@@ -101,12 +102,12 @@ def write_pose_clips(stem: str | Path, clips: Iterable[tuple[str, Poses]]) -> Pa
     path.parent.mkdir(parents=True, exist_ok=True)
     _file(path, ".json").unlink(missing_ok=True)  # an interrupted writing leaves no old index to new frames
     names, frames = [], []
-    with _file(path, ".f32").open("wb") as stream:
+    with open_own(_file(path, ".f32")) as stream:
         for name, poses in clips:
             stream.write(np.ascontiguousarray(poses, np.float32).tobytes())
             names.append(name)
             frames.append(len(poses))
-    partial = _file(path, ".json.partial")
+    partial = own_file(_file(path, ".json.partial"))
     partial.write_text(json.dumps({"names": names, "frames": frames}))
     os.replace(partial, _file(path, ".json"))
     return path

@@ -132,8 +132,8 @@ def test_latest_becomes_what_this_rebuild_made(
     assert (chosen.release, read) == (mine.id, {"release": mine.id})
     named, read = pinned(config(f"release={others.id[:8]}"), "encode", {"release": mine.id}, store)
     assert (named.release, read) == (others.id, {"release": others.id})
-    of_train, read = pinned(config("train.aligner=shipped"), "train", {"shards": "s"}, store)
-    assert (of_train.train.shards, of_train.train.aligner, read) == ("s", "shipped", {"shards": "s"})
+    of_train, read = pinned(config("train.aligner=shipped"), "train", {"shards": "5a"}, store)
+    assert (of_train.train.shards, of_train.train.aligner, read) == ("5a", "shipped", {"shards": "5a"})
     _, read = pinned(config("animate.model=/models/a"), "animate", {"benchmark": "b"}, store)
     assert read == {"benchmark": "b", "model": receipts.UNKNOWN}
     assert pinned(config(), "evaluate", {}, store)[1] == {}  # there is none: evaluate says so

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import subprocess
 import sys
 import typing
@@ -13,12 +14,16 @@ from typing import Any
 
 import pytest
 
+from benchmarks.hostile.yaml_texts import YAML_TEXTS
 from jobs.running.config import Config, dump, load, resolved
 from jobs.running.entry import described
 from jobs.running.parameters import parameters
 from jobs.running.resources import resources
 from stableanimator.diffusion.settings import FACE_OPTIMISATION_PRESETS, FaceOptimisationSettings
 from stableanimator.errors import ConfigError
+from stableanimator.limits.checks import LimitError, Range, hints_of
+from stableanimator.models.settings import FrameRates, MicroConditions
+from stableanimator.synthetic.script import ClipSettings
 
 CONFIGS = Path(__file__).resolve().parents[3] / "jobs" / "configs"
 
@@ -80,13 +85,15 @@ def test_what_is_dumped_loads_to_the_same_settings(config: Path, tmp_path: Path)
         (["encode.bacth=2"], r"unknown setting 'encode.bacth'; did you mean 'batch'\?"),
         (["encod.batch=2"], r"unknown setting 'encod'; did you mean 'encode'\?"),
         (["encode.batch=many"], r"setting 'encode.batch': .*integer.*'many'"),
-        (["encode.batch=0"], r"setting 'encode'?.*batch"),
+        (["encode.batch=0"], r"setting 'encode.batch' must be at least 1, not 0"),
+        (["curate={select: {min_seconds: -4}}"], r"setting 'curate.select.min_seconds' must be at least 0, not -4"),
+        (["train.loop.engine.betas=[0.9, 1]"], r"setting 'train.loop.engine.betas.1' must be at least 0 and below 1"),
         (["encode.batch"], r"argument 'encode.batch' is not of the form section.key=value"),
-        (["root=data/dance"], r"setting 'root': 'data/dance' is a relative path"),
-        (["encoders.svd=weights/svd"], r"setting 'encoders.svd': 'weights/svd' is a relative path"),
-        (["align.more_poses=[data/poses]"], r"setting 'align.more_poses.*': 'data/poses' is a relative path"),
+        (["root=data/dance"], r"setting 'root' is 'data/dance', a relative path"),
+        (["encoders.svd=weights/svd"], r"setting 'encoders.svd' is 'weights/svd', a relative path"),
+        (["align.more_poses=[data/poses]"], r"setting 'align.more_poses.0' is 'data/poses', a relative path"),
         (["align.evaluation.methods=[svd]"], r"setting 'align.evaluation'?.*methods must have learned"),
-        (["alignment_table.moving_camera=-1"], r"setting 'alignment_table'?.*moving_camera must not be negative"),
+        (["alignment_table.moving_camera=-1"], r"setting 'alignment_table.moving_camera' must be at least 0"),
         (["align.evaluation_pairs=5"], r"unknown setting 'align.evaluation_pairs'; did you mean"),
         (["root=${NOT_SET_ANYWHERE}/x"], r"root: the environment variable NOT_SET_ANYWHERE is not set"),
         (["experiment="], r"setting 'experiment'"),
@@ -96,14 +103,41 @@ def test_what_is_dumped_loads_to_the_same_settings(config: Path, tmp_path: Path)
         ),
         (["animate.variants={a: {sampler: {stepz: 2}}}"], r"unknown setting 'animate.variants.a.sampler.stepz'"),
         (["animate.variants.A.alignment=nobody"], r"setting 'animate.variants.A.alignment': .*'nobody'"),
-        (["animate.variants.a.max_frames=0"], r"setting 'animate.variants.a': max_frames must be at least 1"),
+        (["animate.variants.a.max_frames=0"], r"setting 'animate.variants.a.max_frames' must be at least 1"),
         (["animate.variants.a=3"], r"setting 'animate.variants.a': must hold settings, as `key: value` \(got 3\)"),
         (["animate.settings.hjb.decoder=tiny"], r"animate.variants.hjb.hjb.decoder is tiny, and encoders.tiny_decoder"),
         (["animate.variants={}"], r"setting 'animate.variants': name at least one"),
         (["animate.variants=[plain, hjb]"], r"setting 'animate.variants': name at least one"),
-        (["animate.variants={off: {}}"], r"setting 'animate.variants': YAML reads a name as False"),
-        (["animate.variants={a b: {}}"], r"variants: a name is of letters, digits, _ and -, at most 40, not 'a b'"),
-        (["animate.variants={a: {}, a: {}}"], r"the value is not YAML: 'a' occurs twice"),
+        (["animate.variants={off: {}}"], r"the key 'off' is no text; put it in quotes"),
+        (
+            ["animate.variants={a b: {}}"],
+            r"animate.variants' has a name that must be 1 to 40 letters, digits and _, -, .*'a b'",
+        ),
+        (["animate.variants={a: {}, a: {}}"], r"the value is not YAML that can be used: 'a' occurs twice"),
+        (["animate.pairs=data/pairs.parquet"], r"setting 'animate.pairs' is 'data/pairs.parquet', a relative path"),
+        (["animate.pairs=pairs.parquet"], r"setting 'animate.pairs' must be latest, .*; a path must be absolute"),
+        (["animate.model=models/a"], r"setting 'animate.model' is 'models/a', a relative path"),
+        (["train.aligner=../aligner"], r"setting 'train.aligner' is '../aligner', a relative path"),
+        (["release=../../x"], r"setting 'release' must be latest, or the first characters of an id"),
+        (["experiment=../../x"], r"setting 'experiment' must be 1 to 100 letters"),
+        (["line=a/b"], r"setting 'line' must be 1 to 100 letters"),
+        (["train.name=..x"], r"setting 'train.name' must be 1 to 100 letters"),
+        (["root=ftp://x/y"], r"setting 'root' is 'ftp://x/y'; it must be .* file://, s3://, gs://"),
+        (["root=s3://"], r"setting 'root' is 's3://'; it names no bucket"),
+        (["root=s3:///folder"], r"'s3:///folder'; it names no bucket"),
+        (["root=s3://?region=x"], r"it names no bucket"),
+        (["root=file://data"], r"write file:///folder"),
+        (["root=/data/../a\0b"], r"unacceptable character #x0000"),
+        (['root="/data/\\0"'], r"setting 'root' has a character that no path may have"),
+        (['root="/data/\\n"'], r"setting 'root' has a character that no path may have"),
+        (["root=file:///data%00"], r"setting 'root' has a character that no path may have"),
+        (["root=/" + "x" * 5000], r"setting 'root' has 5001 characters"),
+        (["encoders.svd=package://a/../../etc"], r"leads out of the package"),
+        (["encoders.svd=s3://bucket/svd"], r"it must be an absolute path, or begin with package://"),
+        (['curate={crawl: {user_agent: "a\\nb"}}'], r"setting 'curate.crawl.user_agent' must be one line"),
+        (["a." * 3000 + "a=1"], r"no setting lies 3000 levels deep"),
+        (["encode.batch=" + "[" * 3000 + "]" * 3000], r"nested more than 40 levels deep"),
+        (["encode.batch=" + "x" * 3000], r"setting 'encode.batch': .*…\)"),
         (["encode=5"], r"setting 'encode': must hold settings, as `key: value` \(got 5\)"),
     ],
 )
@@ -113,37 +147,88 @@ def test_a_mistake_is_one_line_that_names_the_key(config: Path, overrides: list[
     assert "\n" not in str(caught.value)
 
 
-def _types(annotation: Any) -> set[Any]:
-    """A type and those that it is made of."""
-    return {annotation}.union(*map(_types, typing.get_args(annotation)))
+EVERYTHING = [
+    "perception={faces: {pack_root: /w}, pose: {detector: /d, pose: /p}}",
+    "curate.camera_motion.cotracker={checkpoint: /c}",
+    "train.step.misalignment={}",
+    "benchmark={}",
+]
+"""What makes every settings class that a configuration may hold."""
 
 
-def _numbers(kind: Any, above: str = "") -> Iterator[tuple[str, Any]]:
-    """Keys of all settings that hold numbers which need not be whole, with their types."""
-    hints = typing.get_type_hints(kind)
-    for name in kind.model_fields if issubclass(kind, Config) else [field.name for field in dataclasses.fields(kind)]:
-        settings = [each for each in (hints[name], *typing.get_args(hints[name])) if dataclasses.is_dataclass(each)]
-        if settings:
-            one = ".one" if typing.get_origin(hints[name]) is dict else ""
-            yield from _numbers(settings[0], f"{above}{name}{one}.")
-        elif float in _types(hints[name]):
-            yield above + name, hints[name]
+def _settings(settings: Any, above: str = "") -> Iterator[tuple[str, Any]]:
+    """A settings object and those in it, with their keys."""
+    yield above, settings
+    for name in Config.model_fields if isinstance(settings, Config) else hints_of(type(settings)):
+        value = getattr(settings, name)
+        inside = value.items() if isinstance(value, dict) else [("", value)]
+        for key, each in inside:
+            if dataclasses.is_dataclass(each):
+                yield from _settings(each, f"{above}{name}.{key}".rstrip(".") + ".")
 
 
-def test_no_setting_takes_a_number_that_is_none(config: Path) -> None:
-    """NaN passes every check of a range, since no comparison with it is true."""
-    needed = [
-        "perception={faces: {pack_root: /w}, pose: {detector: /d, pose: /p}}",
-        "curate.camera_motion.cotracker={checkpoint: /c}",
+def _classes(annotation: Any) -> set[type]:
+    """The settings classes that values of a type may hold, however deep."""
+    if isinstance(annotation, type) and dataclasses.is_dataclass(annotation):
+        return {annotation}.union(*map(_classes, hints_of(annotation).values()))
+    return set().union(*map(_classes, typing.get_args(annotation)))
+
+
+def _number_types(annotation: Any, known: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    """Of every number that a type holds, what the type says of it."""
+    if annotation in (int, float):
+        yield known
+    elif typing.get_origin(annotation) is typing.Annotated:
+        yield from _number_types(typing.get_args(annotation)[0], annotation.__metadata__)
+    elif typing.get_origin(annotation) is not typing.Literal:
+        for part in typing.get_args(annotation):
+            yield from _number_types(part)
+
+
+def _with(value: Any, number: float) -> Iterator[Any]:
+    """A setting's value with a number in place of each that it holds."""
+    if isinstance(value, tuple):
+        for place, item in enumerate(value):
+            yield from ((*value[:place], each, *value[place + 1 :]) for each in _with(item, number))
+    else:
+        yield number
+
+
+def test_every_number_of_every_setting_has_a_range_and_is_finite(config: Path) -> None:
+    """NaN passes every comparison's denial, so a check that somebody writes by hand may let it pass."""
+    found = dict(_settings(load(str(config), EVERYTHING)))
+    hints = hints_of(Config)
+    wanted = set().union(*(_classes(hints[name]) for name in Config.model_fields))
+    assert {type(each) for each in found.values()} - {Config} == wanted
+    found |= {"fps.": FrameRates(), "micro.": MicroConditions(), "clips.": ClipSettings()}  # not of a configuration
+    numbers = 0
+    for key, settings in found.items():
+        for name, hint in hints_of(type(settings)).items() if key else ():
+            said = list(_number_types(hint))
+            assert all(any(isinstance(each, Range) for each in one) for one in said), f"{key}{name} has no range"
+            numbers += len(said)
+            for value in [number for number in (math.nan, math.inf, -math.inf) if said]:
+                for hostile in _with(getattr(settings, name), value):
+                    with pytest.raises(LimitError, match="must be a finite number") as caught:
+                        replace(settings, **{name: hostile})
+                    assert caught.value.where.split(".")[0] == name
+    assert numbers > 250
+
+
+def test_a_configuration_takes_no_number_that_is_none(config: Path) -> None:
+    found = _settings(load(str(config), EVERYTHING))
+    keys = [
+        f"{key}{name}"
+        for key, settings in found
+        for name, hint in hints_of(type(settings)).items()
+        if key and len(list(_number_types(hint))) == 1 and not isinstance(getattr(settings, name), tuple)
     ]
-    numbers = list(_numbers(Config))
-    assert len(numbers) > 100
-    for number, (key, annotation) in enumerate(numbers):
+    assert len(keys) > 150
+    for number, key in enumerate(keys):
         value = (".nan", ".inf", "-.inf", "nan", "1e999")[number % 5]
-        override = f"{key}=[{value}, {value}]" if "tuple" in str(annotation) else f"{key}={value}"
-        with pytest.raises(ConfigError, match="finite number") as caught:
-            load(str(config), [*needed, override])
-        assert f"setting '{key}" in str(caught.value)
+        with pytest.raises(ConfigError, match=f"setting '{key}'") as caught:
+            load(str(config), [*EVERYTHING, f"{key}={value}"])
+        assert "\n" not in str(caught.value)
 
 
 VARIANTS = """
@@ -195,7 +280,7 @@ def test_without_variants_there_is_one_without_face_optimisation_and_one_with_it
 def test_a_key_that_occurs_twice_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "twice.yaml"
     path.write_text(VARIANTS.replace("    as_they_are:", "    plain: {face: off}"))
-    with pytest.raises(ConfigError, match=r"twice\.yaml is not YAML: 'plain' occurs twice .* line 8"):
+    with pytest.raises(ConfigError, match=r"twice\.yaml is not YAML that can be used: 'plain' occurs twice in line 8"):
         load(str(path))
 
 
@@ -229,6 +314,33 @@ def test_a_file_that_is_not_settings_is_one_line(tmp_path: Path, text: str) -> N
     with pytest.raises(ConfigError, match=r"broken\.yaml") as caught:
         load(str(path))
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", YAML_TEXTS)
+def test_a_hostile_file_is_one_line(tmp_path: Path, name: str) -> None:
+    path = tmp_path / "hostile.yaml"
+    path.write_text(YAML_TEXTS[name])
+    for base in (path, tmp_path / "other.yaml"):
+        base.exists() or base.write_text("extends: hostile.yaml\nexperiment: x\n")
+        with pytest.raises(ConfigError, match=r"hostile\.yaml") as caught:
+            load(str(base))
+        assert "\n" not in str(caught.value)
+        assert len(str(caught.value)) < 500
+
+
+@pytest.mark.parametrize("base", ['"a\\0b"', "[a]", "/dev/zero", '"x\\ny"', "3"])
+def test_a_hostile_base_is_one_line(tmp_path: Path, base: str) -> None:
+    (tmp_path / "config.yaml").write_text(f"extends: {base}\nexperiment: x\n")
+    with pytest.raises(ConfigError, match=r"--config ") as caught:
+        load(str(tmp_path / "config.yaml"))
+    assert "\n" not in str(caught.value)
+
+
+def test_files_extend_one_another_a_few_times(tmp_path: Path) -> None:
+    for number in range(2000):
+        (tmp_path / f"{number}.yaml").write_text(f"extends: {number + 1}.yaml\n")
+    with pytest.raises(ConfigError, match="more than 10 files extend one another"):
+        load(str(tmp_path / "0.yaml"))
 
 
 def test_a_missing_file_is_named() -> None:

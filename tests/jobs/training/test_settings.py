@@ -19,8 +19,8 @@ from jobs.training.settings import AlignJobSettings, DistillSettings, EngineSett
         (lambda: EngineSettings(precision="fp16", gpus_per_worker=0), "fp16 needs GPUs"),
         (lambda: EngineSettings(keep_last=0), "keep_last must be at least 1"),
         (lambda: EngineSettings(betas=(0.9, 1.0)), "betas"),
-        (lambda: TrainSettings(name="a/b"), "name 'a/b' must consist of"),
-        (lambda: TrainSettings(name="../x"), "must consist of"),
+        (lambda: TrainSettings(name="a/b"), "name must be 1 to 100 letters.*'a/b'"),
+        (lambda: TrainSettings(name="../x"), "name must be"),
     ],
 )
 def test_what_cannot_work_is_refused(settings: Any, message: str) -> None:

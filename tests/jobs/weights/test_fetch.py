@@ -6,6 +6,7 @@ import gzip
 import hashlib
 import io
 import os
+import resource
 import shutil
 import socket
 import subprocess
@@ -242,10 +243,27 @@ def test_a_server_that_gives_less_than_the_range_is_asked_for_the_rest(shelf: An
 
 
 def test_a_disk_that_fills_up_is_told_with_a_way_out(shelf: Any, tmp_path: Path, get: Any):
-    (tmp_path / "b.partial").symlink_to("/dev/full")
-    with pytest.raises(ConfigError, match=r"cannot be written \(No space left on device\); free space .*--root"):
-        get(shelf.put("/b", BODY))
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, hard))
+    try:
+        with pytest.raises(ConfigError, match=r"cannot be written \(File too large\); free space .*--root"):
+            get(shelf.put("/b", BODY))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     assert not (tmp_path / "b").exists()
+
+
+@pytest.mark.parametrize("known", [True, False])
+@pytest.mark.parametrize("size", [0, 1000, len(BODY)])
+def test_a_planted_link_is_not_followed(shelf: Any, tmp_path: Path, get: Any, size: int, known: bool):
+    (tmp_path / "victim").write_bytes(b"v" * size)
+    for name in ("b.partial", ".checksums.json.partial"):
+        (tmp_path / name).symlink_to(tmp_path / "victim")
+    place = get(shelf.put("/b", BODY), known=known)
+    assert place.read_bytes() == BODY
+    assert not place.is_symlink()
+    assert (tmp_path / "victim").read_bytes() == b"v" * size
+    assert not (tmp_path / "checksums.json").is_symlink()
 
 
 def test_a_folder_that_cannot_be_written_is_told(shelf: Any, tmp_path: Path, entry: Any, file: Any):

@@ -241,7 +241,7 @@ def test_hostile_urls(store: Store, site: Any):
         "http://127.0.0.1:1/a.mp4": "connection_failed",
         "http://*/a.mp4": "invalid_url",
         f"{site.url}/{'n' * 300}.mp4": "http_404",
-        f"{site.url}/%00%ff\x00.mp4": "http_404",
+        f"{site.url}/%00%ff.mp4": "http_404",
     }
     results = _results(store, list(cases), allow_private_addresses=True)
     assert dict(zip(cases, [reason for _, reason in results], strict=True)) == cases

@@ -48,6 +48,46 @@ PUBLIC = CrawlSettings(timeout_s=10.0)
         "64:ff9b::a00:1",
         "224.0.0.251",
         "ff02::1",
+        "fec0::1",  # site-local
+        "feff::1",
+        "::127.0.0.1",  # IPv4-compatible
+        "::8.8.8.8",
+        "::ffff:0:127.0.0.1",  # IPv4-translated
+        "::ffff:0:8.8.8.8",
+        "64:ff9b:1::a00:1",  # NAT64 of one network
+        "64:ff9b:1::808:808",
+        "64:ff9b::7f00:1",
+        "::ffff:192.0.0.8",
+        "2002:a9fe:a9fe::1",
+        "2001:0:7f00:1::f7f7:f7f7",  # Teredo: the server inside, the client outside
+        "2001:0:808:808::80ff:fffe",  # and the other way round: 127.0.0.1, inverted
+        "2606:4700:0:1:0:5efe:10.0.0.1",  # ISATAP
+        "2606:4700:0:1:200:5efe:127.0.0.1",
+        "2001:db8::1",
+        "2001:2::1",
+        "2001:10::1",
+        "3fff::1",
+        "5f00::1",
+        "4000::1",
+        "100::1",
+        "fc00::1",
+        "2606:4700:4700::1111%eth0",
+        "0.1.2.3",
+        "192.0.0.1",
+        "192.0.0.170",
+        "192.0.2.1",
+        "192.88.99.1",
+        "198.18.0.1",
+        "198.19.255.255",
+        "198.51.100.1",
+        "203.0.113.1",
+        "239.255.255.250",
+        "240.0.0.1",
+        "0177.0.0.1",
+        "2130706433",
+        "0x7f.1",
+        "",
+        "no address",
     ],
 )
 def test_addresses_inside_are_refused(address: str):
@@ -55,7 +95,21 @@ def test_addresses_inside_are_refused(address: str):
         refuse_private(address)
 
 
-@pytest.mark.parametrize("address", ["8.8.8.8", "2606:4700:4700::1111"])
+@pytest.mark.parametrize(
+    "address",
+    [
+        "8.8.8.8",
+        "192.0.1.1",
+        "198.17.255.255",
+        "223.255.255.255",
+        "2606:4700:4700::1111",
+        "2a00:1450:4001::1",
+        "::ffff:8.8.8.8",
+        "64:ff9b::808:808",  # how a network without IPv4 reaches all the rest
+        "2002:808:808::1",
+        "2001:0:808:808::f7f7:f7f7",
+    ],
+)
 def test_public_addresses_are_not(address: str):
     refuse_private(address)
 
@@ -138,6 +192,9 @@ def test_what_a_proxy_would_be_asked_is_checked_too(
     monkeypatch.delenv("NO_PROXY", raising=False)
     assert _get("http://8.8.8.8/a", PUBLIC) == b"through the proxy"
     assert _get("http://name-of-elsewhere.invalid/a", PUBLIC) == b"through the proxy"
+    for odd in ("010.0.0.1", "8.8.2056", "0x8.8.8.8", "134744072", "8.8.8.8."):  # which a proxy may read in another way
+        with pytest.raises(FetchError, match="private_address"):
+            _get(f"http://{odd}/a", PUBLIC)
     with pytest.raises(FetchError, match="private_address"):
         _get("http://169.254.169.254/latest", PUBLIC)
 

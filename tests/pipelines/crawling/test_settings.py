@@ -12,6 +12,9 @@ from pipelines.crawling.settings import CrawlSettings
     [
         ({"sources": ("clips/mine",)}, "relative path"),
         ({"lists": ("list.csv",)}, "relative path"),
+        ({"lists": ("gopher://host/list.csv",)}, "lists.0 is 'gopher://host/list.csv'; it must be an absolute path"),
+        ({"sources": ("/a", "ftp://host/clip.mp4")}, r"sources.1 is .*begin with http://, https://, file://"),
+        ({"sources": ("http://host/a\nb",)}, r"sources.0 has a character"),
         ({"allowed_schemes": ("https", "ftp")}, "ftp"),
         ({"workers": 0}, "workers"),
         ({"retries": -1}, "retries"),

@@ -361,9 +361,9 @@ def test_points_of_another_length_are_refused(encoders: Encoders, embedder: Embe
 def test_settings_out_of_range_are_refused() -> None:
     with pytest.raises(ValueError, match="learning_rate"):
         FaceOptimisationSettings(learning_rate=0.0)
-    with pytest.raises(ValueError, match="must not be negative"):
+    with pytest.raises(ValueError, match="must be at least 0"):
         FaceOptimisationSettings(optimisation_steps=-1)
-    with pytest.raises(ValueError, match="sigma_min must not be negative, nor above sigma_max"):
+    with pytest.raises(ValueError, match="sigma_min must not be above sigma_max"):
         FaceOptimisationSettings(sigma_min=2.0, sigma_max=1.0)
     with pytest.raises(ValueError, match="face_margin"):
         FaceOptimisationSettings(face_margin=-0.1)

@@ -117,9 +117,9 @@ def test_what_no_example_has_is_not_asked() -> None:
 @pytest.mark.parametrize(
     ("settings", "told"),
     [
-        ({"min_pck_drive_10": 1.1}, "min_pck_drive_10 is 1.1; a share lies in 0 to 1"),
-        ({"min_csim_held_out": -2.0}, "min_csim_held_out is -2; it must lie in -1 to 1"),
-        ({"max_seam": -1.0}, "max_seam is -1; it must not be negative"),
+        ({"min_pck_drive_10": 1.1}, "min_pck_drive_10 must be at least 0 and at most 1, not 1.1"),
+        ({"min_csim_held_out": -2.0}, "min_csim_held_out must be at least -1 and at most 1, not -2"),
+        ({"max_seam": -1.0}, "max_seam must be at least 0, not -1"),
     ],
 )
 def test_thresholds_that_nothing_can_have_are_refused(settings: dict[str, float], told: str) -> None:

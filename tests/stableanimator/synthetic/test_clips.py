@@ -131,11 +131,11 @@ def test_one_face_can_play_in_many_clips() -> None:
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
-        ({"width": 8}, "16 to 8192 pixels"),
+        ({"width": 8}, "width must be at least 16 and at most 8192"),
         ({"width": 2000, "height": 100}, "up to five times"),
-        ({"fps": 0}, "fps must lie in 1 to 240"),
+        ({"fps": 0}, "fps must be at least 1 and at most 240"),
         ({"min_seconds": 5, "max_seconds": 4}, "shortest first"),
-        ({"supersample": 0}, "supersample must lie in 1 to 8"),
+        ({"supersample": 0}, "supersample must be at least 1 and at most 8"),
     ],
 )
 def test_settings_out_of_range_are_refused(wrong: dict[str, float], message: str) -> None:

@@ -1,0 +1,6 @@
+"""Hostile inputs: whether each is answered by one line or row, and none by a traceback or a private request.
+
+answers          how a command answers, and what is wrong with that
+configurations, sources, addresses     inputs of a kind each; a further kind is a module with `answers`
+yaml_texts       texts in YAML that nobody should send
+"""
