@@ -20,7 +20,7 @@ from jobs.rebuild.line import LINKS, pinned
 from jobs.rebuild.receipts import Outputs
 from jobs.releases import summary
 from jobs.running.config import Config, dump
-from jobs.running.curate_plan import READ_AT_MOST, curate_plan
+from jobs.running.plans.curate import READ_AT_MOST, curate_plan
 from jobs.running.resources import resources
 from pipelines.crawling.containers import container_seconds
 from pipelines.crawling.crawl import foresee, plan_crawl

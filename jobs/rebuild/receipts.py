@@ -15,9 +15,9 @@ from typing import Any
 import pyarrow as pa
 
 from jobs.running.config import Config, dump
-from jobs.running.curate_plan import READ_AT_MOST
 from jobs.running.files import needed_files
 from jobs.running.parameters import SECTIONS
+from jobs.running.plans.curate import READ_AT_MOST
 from jobs.training.run_folder import STATE
 from pipelines.crawling.crawl import plan_crawl
 from pipelines.crawling.settings import CrawlSettings

@@ -4,7 +4,7 @@ entry                          parse, start Ray, open the run
 ending                         a line and an exit code for whatever a command ends in, signals included
 config                         the one place that parses: YAML and `a.b=value`
 parameters                     settings as MLflow's parameters: flat, those first that a user changed
-curate_plan, encode_plan, animate_plan    what a dry run prints
+plans                          what a dry run prints of them, verb by verb
 resources                      what each job reserves
 files                          which files the jobs read
 addresses, job_server          from what users call a cluster to its job server; its token, versions, nodes and client

@@ -105,15 +105,15 @@ def print_plan(verb: str, config: Config, *, costs: bool = False) -> None:
     print(yaml.safe_dump(dump(config), sort_keys=False, allow_unicode=True))
     print(resources(verb, config))
     if verb == "animate":
-        from jobs.running.animate_plan import animate_plan
+        from jobs.running.plans.animate import animate_plan
 
         print(animate_plan(config, costs))
     if verb == "curate":
-        from jobs.running.curate_plan import curate_plan  # here: the measures' libraries take a second
+        from jobs.running.plans.curate import curate_plan  # here: the measures' libraries take a second
 
         print(curate_plan(config))
     if verb == "encode":
-        from jobs.running.encode_plan import encode_plan
+        from jobs.running.plans.encode import encode_plan
 
         print(encode_plan(config))
 

@@ -14,8 +14,10 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from jobs.evaluation.metrics import Measured, measure_pair
+from jobs.evaluation.metrics import Measured, measure_pair, with_files
 from jobs.pairs.drives import keypoint_table
+from pipelines.storage.inputs import Inputs
+from pipelines.storage.store import Store
 from stableanimator.errors import WeightsError
 from stableanimator.media.video import VideoReader, write_lossless, write_mp4
 from stableanimator.metrics.seen import Judges
@@ -191,7 +193,7 @@ def test_csim_of_a_clip_with_itself_and_with_another_person(
 
 @pytest.mark.parametrize("damaged", ["frames", "poses"])
 def test_a_result_that_is_not_what_was_written_is_not_measured(
-    prediction: dict[str, Any], judges: Judges, damaged: str
+    prediction: dict[str, Any], judges: Judges, damaged: str, tmp_path: Path
 ) -> None:
     poses = Path(prediction["truth_uri"]).with_name("poses.parquet")
     pq.write_table(keypoint_table(np.zeros((4, 1, 133, 3), np.float32), range(4), 8.0, (32, 48)), poses)
@@ -201,8 +203,10 @@ def test_a_result_that_is_not_what_was_written_is_not_measured(
     }
     good = prediction | named | {"variant": "good"}
     bad = good | {"variant": "bad", f"{damaged}_sha256": hashlib.sha256(b"another").hexdigest()}
-    first, second = measure_pair([good, bad], False, judges, ["standard"], {})
+    first, second = with_files(
+        Inputs(Store(str(tmp_path))), [good, bad], lambda there: measure_pair(there, False, judges, ["standard"], {})
+    )
     assert first.metrics is not None
     assert second.error is not None
-    assert second.error.reason == "damaged"
-    assert "is not what animate wrote" in second.error.detail
+    assert second.error.reason == "changed"
+    assert bad[f"{damaged}_uri"] in second.error.detail

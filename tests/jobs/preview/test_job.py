@@ -13,8 +13,8 @@ from PIL import Image
 
 from jobs import animate
 from jobs.running import entry
-from jobs.running.animate_plan import animate_plan
 from jobs.running.config import load
+from jobs.running.plans.animate import animate_plan
 from jobs.running.resources import demand
 from pipelines.storage.store import Store
 from stableanimator.media.video import write_mp4

@@ -14,7 +14,7 @@ import ray
 from jobs import curate
 from jobs.running import entry
 from jobs.running.config import load
-from jobs.running.curate_plan import curate_plan
+from jobs.running.plans.curate import curate_plan
 from pipelines.measures.shots import shot_rows
 from pipelines.measuring.measure_cache import measure_keys
 from pipelines.storage.store import Store
@@ -60,7 +60,7 @@ def test_what_would_be_done_is_told(config: Path):
 
 
 def test_many_local_bytes_are_left_unread(config: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("jobs.running.curate_plan.READ_AT_MOST", 5)
+    monkeypatch.setattr("jobs.running.plans.curate.READ_AT_MOST", 5)
     assert "videos: 0 known, 0 of them measured whole; 4 more" in curate_plan(load(str(config)))
 
 

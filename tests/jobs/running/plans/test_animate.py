@@ -4,13 +4,13 @@ from pathlib import Path
 
 import pytest
 
-from jobs.running.animate_plan import animate_plan, encoder_sizes
 from jobs.running.config import load
+from jobs.running.plans.animate import animate_plan, encoder_sizes
 from stableanimator.models.encoders import Encoders
 from stableanimator.models.settings import EncoderSettings
 from stableanimator.paths import local_path
 
-TINY = Path(__file__).resolve().parents[3] / "jobs" / "configs" / "tiny.yaml"
+TINY = Path(__file__).resolve().parents[4] / "jobs" / "configs" / "tiny.yaml"
 
 
 @pytest.fixture(autouse=True)
