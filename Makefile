@@ -5,11 +5,11 @@ PYTHON ?= python3
 BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: demo demo-real test check format bench gpu clean
+.PHONY: demo demo-real test check format bench chaos gpu clean
 
 # Modules and packages that can be run.
 RUNNABLE = $(patsubst %/__main__.py,%.py,$(shell grep -l __main__ benchmarks/*.py benchmarks/*/__main__.py))
-BENCHMARKS = $(or $(NAME),$(patsubst benchmarks/%.py,%,$(RUNNABLE)))
+BENCHMARKS = $(or $(NAME),$(filter-out chaos,$(patsubst benchmarks/%.py,%,$(RUNNABLE))))
 
 # Everything that it writes lies in demo/, which `make clean` removes; ARGS are settings, such as train.loop.steps=600.
 demo: .venv/.installed
@@ -35,6 +35,10 @@ bench: .venv/.installed-dev
 	@failed=""; \
 	for name in $(BENCHMARKS); do python -m benchmarks.$$name $(ARGS) || failed="$$failed $$name"; done; \
 	test -z "$$failed" || { echo "missed a bar or failed:$$failed"; exit 1; }
+
+# Faults at random moments of every job, an hour and a half of two quiet cores; ARGS="--faults 10" for a part of them.
+chaos: .venv/.installed-dev
+	python -m benchmarks.chaos $(ARGS)
 
 # Everything that a GPU is needed for, in ten minutes; without one the same at a small size on the CPU.
 gpu: .venv/.installed-dev
