@@ -7,13 +7,17 @@ after a user's mistake.
 
 from __future__ import annotations
 
+from jobs.running import ending
+
+if __name__ == "__main__":
+    ending.until_begun()
+
 import argparse
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from jobs.running import ending
 from jobs.running.config import load
 from jobs.training.run_folder import trained_folder
 from pipelines.storage.store import Store

@@ -5,6 +5,11 @@ A plain command: it needs no Ray, and ends with 2 after a user's mistake.
 
 from __future__ import annotations
 
+from jobs.running import ending
+
+if __name__ == "__main__":
+    ending.until_begun()
+
 import argparse
 import csv
 from collections.abc import Sequence
@@ -15,7 +20,6 @@ import jinja2
 from rich.console import Console
 from rich.table import Table
 
-from jobs.running import ending
 from jobs.running.config import load
 from pipelines.progress import duration_text
 from pipelines.releases.diff import ReleaseDiff, ShotChange, diff_releases

@@ -8,6 +8,11 @@ else, a stopped job included. The same command again follows the same job while 
 
 from __future__ import annotations
 
+from jobs.running import ending, entry
+
+if __name__ == "__main__":
+    ending.until_begun()
+
 import argparse
 import secrets
 import shlex
@@ -23,7 +28,6 @@ import yaml
 
 from jobs.doctor.findings import require_none_wrong
 from jobs.doctor.preflight import own_versions, preflight
-from jobs.running import ending, entry
 from jobs.running.addresses import job_server_address, named_address
 from jobs.running.config import Config, load, resolved
 from jobs.running.job_server import SUBMITTER, job_client, short_reason

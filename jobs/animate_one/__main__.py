@@ -7,12 +7,16 @@ half file. `--model small` is the base model of the package, which knows drawn p
 
 from __future__ import annotations
 
+from jobs.running import ending
+
+if __name__ == "__main__":
+    ending.until_begun()
+
 import argparse
 import logging
 from collections.abc import Sequence
 
 from jobs.animate_one.request import SMALL, request
-from jobs.running import ending
 from stableanimator.errors import InputError, RowError
 from stableanimator.redaction import log_to_stderr
 

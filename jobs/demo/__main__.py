@@ -5,6 +5,11 @@ On drawn clips and with the small networks of the package, or, with --real, on t
 
 from __future__ import annotations
 
+from jobs.running import ending
+
+if __name__ == "__main__":
+    ending.until_begun()
+
 import argparse
 import contextlib
 import os
@@ -17,7 +22,6 @@ from rich.console import Console
 
 from jobs.demo.sources import draw_sources, served, write_list
 from jobs.demo.steps import Step, Terminal, run_step
-from jobs.running import ending
 from jobs.running.config import Config, load
 from jobs.running.local_ray import local_head
 from jobs.submit import LINE

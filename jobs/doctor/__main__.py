@@ -6,6 +6,11 @@ where it looks at every machine of the cluster. Ends with 0, or 2 where somethin
 
 from __future__ import annotations
 
+from jobs.running import ending, entry
+
+if __name__ == "__main__":
+    ending.until_begun()
+
 import argparse
 import os
 import sys
@@ -13,7 +18,6 @@ from collections.abc import Iterator, Sequence
 
 from jobs.doctor.findings import Finding
 from jobs.doctor.preflight import cluster_line, fit_findings, own_versions, version_findings
-from jobs.running import ending, entry
 from jobs.running.config import Config, load
 from jobs.running.environment import variables
 from jobs.running.job_server import SUBMITTER, Versions

@@ -7,6 +7,11 @@ the same ids. `--dry-run` says what it would do.
 
 from __future__ import annotations
 
+from jobs.running import ending, entry
+
+if __name__ == "__main__":
+    ending.until_begun()
+
 import argparse
 import sys
 import time
@@ -19,7 +24,6 @@ from jobs import releases
 from jobs.rebuild.differences import difference, last_release, newest, record
 from jobs.rebuild.line import Step, rebuild
 from jobs.rebuild.receipts import KINDS, Outputs
-from jobs.running import ending, entry
 from jobs.running.config import Config, load
 from pipelines.releases.diff import ReleaseDiff
 from pipelines.storage.store import Collection, Store

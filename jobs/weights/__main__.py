@@ -7,6 +7,11 @@ Ray; only `fetch` touches the network. Ends with 2 after a user's mistake, or wh
 
 from __future__ import annotations
 
+from jobs.running import ending
+
+if __name__ == "__main__":
+    ending.until_begun()
+
 import argparse
 import difflib
 import logging
@@ -16,7 +21,6 @@ from pathlib import Path
 
 from rich.filesize import decimal
 
-from jobs.running import ending
 from jobs.weights.catalogue import CATALOGUE, Entry, WeightsFile
 from jobs.weights.fetch import Mirrors, by_hand, fetch
 from jobs.weights.folder import RIGHT, size_of, state

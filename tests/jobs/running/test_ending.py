@@ -15,6 +15,8 @@ import pytest
 from jobs.running import ending
 from stableanimator.errors import DivergedError, InputError, RowError, UserError, WeightsError
 
+JOBS = Path(ending.__file__).parents[1]
+
 WORK = """
 import time
 from jobs.running import ending
@@ -46,6 +48,35 @@ def _process(code: str) -> subprocess.Popen[str]:
     assert process.stdout is not None
     assert process.stdout.readline() == "begun\n"
     return process
+
+
+IMPORTING = """
+import time
+from jobs.running import ending
+
+ending.until_begun()
+print("begun", flush=True)
+time.sleep(60)  # as long as imports take
+"""
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_a_signal_while_modules_are_imported_ends_with_a_line_too(number: signal.Signals, code: int) -> None:
+    process = _process(IMPORTING)
+    process.send_signal(number)
+    _, err = process.communicate(timeout=10)
+    assert process.returncode == code
+    assert err == f"stopped by {number.name}; nothing was begun\n"
+
+
+def test_every_command_hears_signals_from_its_first_line() -> None:
+    commands = [path for path in (*JOBS.glob("*.py"), *JOBS.glob("*/__main__.py")) if "__name__" in path.read_text()]
+    assert len(commands) > 18
+    for path in commands:
+        begun = path.read_text().partition('if __name__ == "__main__":\n')
+        imports = [line for line in begun[0].splitlines() if line.startswith(("import ", "from "))]
+        assert len(imports) == 2, path  # the future's annotations, and what answers
+        assert begun[2].lstrip().startswith(("ending.until_begun()", "entry.answer_first(")), path
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
