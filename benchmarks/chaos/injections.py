@@ -5,6 +5,9 @@ from __future__ import annotations
 import contextlib
 import shutil
 import signal
+import struct
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
@@ -25,10 +28,6 @@ _JUMP = 7200
 """Seconds."""
 _FLIPPED = 64
 """Bits of a damaged file."""
-_FAKETIME = (
-    "/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1",
-    "/usr/lib/aarch64-linux-gnu/faketime/libfaketimeMT.so.1",
-)
 
 
 def _nothing() -> None:
@@ -172,31 +171,22 @@ def _slow_node(world: World, fault: Fault) -> Iterator[Injection]:
     yield Injection(act=act)
 
 
-def faketime() -> Path | None:
-    """The library that shows processes another time, where it is installed."""
-    return next((Path(each) for each in _FAKETIME if Path(each).exists()), None)
-
-
 @contextmanager
 def _clock_jump(world: World, fault: Fault) -> Iterator[Injection]:
     """The clock on the wall jumps by hours, forwards or back; the monotonic one goes on."""
-    offset, library = world.folder / "offset", faketime()
-    offset.write_text("+0")
+    offset, library = world.folder / "offset", world.folder / "wall_clock.so"
+    if not library.exists():
+        source = Path(__file__).with_name("wall_clock.c")
+        subprocess.run(["cc", "-shared", "-fPIC", "-O2", "-o", str(library), str(source), "-ldl"], check=True)
+    offset.write_bytes(struct.pack("=q", 0))
     jump = _JUMP if fault.random().random() < 0.5 else -_JUMP
 
     def act(run: Run) -> bool:
-        offset.write_text(f"{jump:+d}")
+        with open(offset, "r+b") as file:  # in place: processes have it mapped
+            file.write(struct.pack("=q", jump))
         return run.process.poll() is None
 
-    yield Injection(
-        act=act,
-        environment={
-            "LD_PRELOAD": str(library),
-            "FAKETIME_TIMESTAMP_FILE": str(offset),
-            "FAKETIME_CACHE_DURATION": "1",
-            "FAKETIME_DONT_FAKE_MONOTONIC": "1",
-        },
-    )
+    yield Injection(act=act, environment={"LD_PRELOAD": str(library), "CHAOS_CLOCK": str(offset)})
 
 
 @contextmanager
@@ -264,6 +254,6 @@ def impossible() -> dict[Kind, str]:
         found["disk_full"] = "only root mounts a small disk"
     if not mounts.can_stall():
         found["root_stalled"] = "needs root, /dev/fuse and bindfs"
-    if faketime() is None:
-        found["clock_jump"] = "needs libfaketime"
+    if shutil.which("cc") is None or sys.platform != "linux":
+        found["clock_jump"] = "needs Linux and a C compiler"
     return found
