@@ -177,7 +177,7 @@ class ModelSettings:
 class MicroConditions:
     """Stable Video Diffusion's three numbers beside the noise level."""
 
-    fps_id: NotNegative = 6.0
+    fps_id: Annotated[float, Range(above=-1, high=1000)] = 6.0
     """Frames a second less one. Released: 6."""
     motion_bucket: Bucket = 127.0
     """How much motion, 0 to 255. Released: 127."""

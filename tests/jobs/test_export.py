@@ -71,10 +71,10 @@ def test_a_trained_model_is_named_by_its_collection(
     tmp_path: Path, tiny_settings: ModelSettings, capsys: pytest.CaptureFixture[str]
 ) -> None:
     root = tmp_path / "root"
-    run = claim(str(root), "models", "mine", {})
-    save_model_folder(run.begin(5), Animator(replace(tiny_settings, id_fusion="off")), None, FrameRates(), {})
-    run.complete({"step": 5, "total_steps": 5}, keep_last=1)
-    collection = commit(Store(str(root)), "models", run, {}, {})
+    with claim(str(root), "models", "mine", {}) as run:
+        save_model_folder(run.begin(5), Animator(replace(tiny_settings, id_fusion="off")), None, FrameRates(), {})
+        run.complete({"step": 5, "total_steps": 5}, keep_last=1)
+        collection = commit(Store(str(root)), "models", run, {}, {})
     config = tmp_path / "config.yaml"
     config.write_text(f"experiment: export\nroot: {root}\n")
     for number, name in enumerate(("latest", collection.id[:8])):

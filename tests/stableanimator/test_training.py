@@ -262,9 +262,9 @@ def test_only_attention_learns_when_asked() -> None:
     ("field", "value", "message"),
     [
         ("frames", 0, "at least 1"),
-        ("fps_id", -1.0, "not be negative"),
-        ("conditioning_dropout", 0.4, "0 to 1/3"),
-        ("face_dropout", 1.1, "0 to 1"),
+        ("fps_id", -1.0, "at least 0"),
+        ("conditioning_dropout", 0.4, "at least 0 and at most 0.333"),
+        ("face_dropout", 1.1, "at least 0 and at most 1"),
     ],
 )
 def test_settings_out_of_range_are_refused(field: str, value: float, message: str) -> None:

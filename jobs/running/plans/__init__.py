@@ -1,4 +1,4 @@
-"""What a dry run prints of a verb, which knows what the verb would do.
+"""What a dry run prints of the verbs that know what they would do.
 
 animate, curate, encode    one each
 """

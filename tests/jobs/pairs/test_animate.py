@@ -273,7 +273,7 @@ def test_a_row_whose_file_was_damaged_or_lost_is_made_again(
     pair = EMPTY | {"pair_id": kind, "reference_uri": str(person), "seed": 1, "driving_uri": drive}
     row = actor({"pair": pair, "variant": "plain"})
     assert actor.job.finished(actor.store, pair, "plain") == row
-    file = Path(row[f"{kind}_uri"])
+    file = Path(actor.store.resolve(row[f"{kind}_uri"]))
     whole = file.read_bytes()
     assert row[f"{kind}_sha256"] == hashlib.sha256(whole).hexdigest()
     file.write_bytes(whole[:99] + bytes([whole[99] ^ 1]) + whole[100:])

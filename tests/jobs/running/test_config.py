@@ -385,7 +385,6 @@ def test_a_preset_is_all_of_its_numbers(tmp_path: Path) -> None:
         ("animate.pairs=s3://AKID:hush@bucket/pairs.csv", "animate.pairs"),
         ("evaluate.results=abfs://box:hush@a.dfs.core.windows.net/r.csv", "evaluate.results"),
         ("curate.crawl.lists=[/a.csv, s3://AKID:hush@bucket/b.csv]", "curate.crawl.lists"),
-        ("encoders.svd=s3://AKID:hush@bucket/svd", "encoders.svd"),
     ],
 )
 def test_keys_and_passwords_in_a_uri_are_refused_and_not_shown(config: Path, override: str, where: str) -> None:

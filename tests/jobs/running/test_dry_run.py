@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -13,27 +15,20 @@ SECONDS = 2.0
 """Of a processor, in all processes; a quiet machine takes less than one."""
 HEAVY = ("torch", "ray", "mlflow", "diffusers", "transformers", "deepspeed", "torchvision")
 
-_RUN = f"""
-import resource, runpy, sys
-verb = sys.argv[0] = sys.argv.pop(1)
-try:
-    runpy.run_module(f"jobs.{{verb}}", run_name="__main__")
-except SystemExit as end:
-    code = end.code
-used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
-print(sum(each.ru_utime + each.ru_stime for each in used), code, *(name for name in {HEAVY} if name in sys.modules))
-"""
-
 VERBS = ("align", "alignment_table", "animate", "benchmark", "curate", "distill_decoder", "encode", "evaluate")
 VERBS += ("latency", "pretrain_encoders", "train")
 
 
 def _run(verb: str, *arguments: str) -> tuple[float, int, list[str]]:
     """Seconds of a processor, exit code, and what was imported that takes seconds."""
-    command = [sys.executable, "-c", _RUN, verb, "--config", str(TINY), *arguments]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
-    seconds, code, *heavy = done.stdout.splitlines()[-1].split()
-    return float(seconds), int(code), heavy
+    command = [sys.executable, "-X", "importtime", "-m", f"jobs.{verb}", "--config", str(TINY), *arguments]
+    with tempfile.TemporaryFile("w+") as told:
+        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=told)
+        _, status, used = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+        told.seek(0)
+        imported = {line.rpartition("|")[2].strip() for line in told if line.startswith("import time:")}
+    return used.ru_utime + used.ru_stime, process.returncode, sorted(imported & {*HEAVY})
 
 
 @pytest.mark.parametrize("verb", VERBS)

@@ -152,24 +152,28 @@ def test_where_all_are_damaged_nothing_begins_anew_by_itself(tmp_path: Path) -> 
 
 @pytest.mark.parametrize("weight", [float("nan"), float("inf")])
 def test_what_is_no_model_is_not_committed(tmp_path: Path, weight: float) -> None:
-    store, run = Store(str(tmp_path)), claim(str(tmp_path), "models", "mine", CONTENT)
-    _checkpoint(run, 9, weight=weight)
-    with pytest.raises(DivergedError, match=r"step_9/unet.safetensors holds NaN or infinity in weight"):
-        commit(store, "models", run, CONTENT, {})
+    store = Store(str(tmp_path))
+    with claim(str(tmp_path), "models", "mine", CONTENT) as run:
+        _checkpoint(run, 9, weight=weight)
+        with pytest.raises(DivergedError, match=r"step_9/unet.safetensors holds NaN or infinity in weight"):
+            commit(store, "models", run, CONTENT, {})
     assert store.collections("models") == []
 
 
 @pytest.mark.parametrize("name", ["unet.safetensors", "config.json"])
 def test_damaged_weights_are_neither_used_nor_committed_anew(tmp_path: Path, name: str) -> None:
     store = Store(str(tmp_path))
-    run = claim(str(tmp_path), "models", "mine", CONTENT)
-    folder = _checkpoint(run, 9)
-    commit(store, "models", run, CONTENT, {})
+    with claim(str(tmp_path), "models", "mine", CONTENT) as run:
+        folder = _checkpoint(run, 9)
+        commit(store, "models", run, CONTENT, {})
     (folder / name).write_bytes(b"[]")
     with pytest.raises(
         WeightsError, match=rf"step_9/{name} is not what .* committed .*; restore it, or delete .*step_9"
     ):
         trained_folder(store, "models", "latest")
-    with pytest.raises(CheckpointError, match=name):
+    with (
+        claim(str(tmp_path), "models", "mine", CONTENT) as run,
+        pytest.raises(CheckpointError, match=name),
+    ):
         commit(store, "models", run, CONTENT, {})
     assert len(store.collections("models")) == 1

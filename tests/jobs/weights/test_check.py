@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
+from safetensors.numpy import save_file
 
 from jobs.running import entry as job
 from jobs.training.run_folder import claim, commit
@@ -51,14 +53,15 @@ def test_a_job_that_would_read_damaged_encoders_of_a_training_ends_with_one_line
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.delenv("SA_WEIGHTS", raising=False)
-    store, run = Store(str(tmp_path)), claim(str(tmp_path), "encoders", "mine", {"seed": 1})
-    folder = run.begin(4)
-    for part in ("vae", "image_encoder"):
-        (folder / part).mkdir()
-        (folder / part / "config.json").write_text("{}")
-        (folder / part / "model.safetensors").write_bytes(part.encode())
-    run.complete({"step": 4, "total_steps": 4}, 1)
-    commit(store, "encoders", run, {"seed": 1}, {})
+    store = Store(str(tmp_path))
+    with claim(str(tmp_path), "encoders", "mine", {"seed": 1}) as run:
+        folder = run.begin(4)
+        for part in ("vae", "image_encoder"):
+            (folder / part).mkdir()
+            (folder / part / "config.json").write_text("{}")
+            save_file({part: np.arange(9, dtype=np.float32)}, folder / part / "model.safetensors")
+        run.complete({"step": 4, "total_steps": 4}, 1)
+        commit(store, "encoders", run, {"seed": 1}, {})
     require_right(store, [str(folder)])
     _damage(folder / "vae" / "model.safetensors")
     config = tmp_path / "config.yaml"

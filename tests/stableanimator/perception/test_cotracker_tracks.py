@@ -203,9 +203,9 @@ def test_bad_arguments_are_refused() -> None:
     for wrong, match in (
         ({"window": 15}, "window is 15"),
         ({"resolution": (384, 500)}, "multiples of 32"),
-        ({"min_visibility": 1.5}, "min_visibility is 1.5"),
-        ({"support_grid": -1}, "support_grid is -1"),
-        ({"iterations": 0}, "iterations is 0"),
+        ({"min_visibility": 1.5}, "min_visibility must be .* not 1.5"),
+        ({"support_grid": -1}, "support_grid must be .* not -1"),
+        ({"iterations": 0}, "iterations must be .* not 0"),
     ):
         with pytest.raises(ValueError, match=match):
             replace(ONLINE, **wrong)

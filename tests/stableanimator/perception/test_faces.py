@@ -49,7 +49,7 @@ def test_an_unreadable_pack_is_an_error(tmp_path: Path) -> None:
 def test_settings_check_their_ranges() -> None:
     with pytest.raises(ValueError, match="multiples of 32"):
         FaceSettings(pack_root="/weights", detector_sizes=(600,))
-    with pytest.raises(ValueError, match="min_score is 2"):
+    with pytest.raises(ValueError, match=r"min_score must be .* not 2"):
         FaceSettings(pack_root="/weights", min_score=2)
 
 

@@ -101,9 +101,9 @@ def test_the_setting_is_read_where_it_judges_and_nowhere_else() -> None:
                 ):
                     readers.append(path.relative_to(ROOT).as_posix())
     assert sorted(set(readers)) == [
-        "jobs/running/files.py",  # whether its file is there
         "jobs/evaluation/metrics.py",
         "jobs/judging/judge.py",  # which chooses what is kept for people, and nothing that is measured
+        "jobs/running/files.py",  # whether its file is there
         "stableanimator/metrics/scoring.py",  # the judge itself, and what it finds
         "stableanimator/metrics/seen.py",
         "stableanimator/perception/held_out.py",

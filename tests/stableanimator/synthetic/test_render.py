@@ -99,7 +99,7 @@ def test_the_sheet_shows_every_clip(folder: Path) -> None:
         (["--out", "x", "--count", "many"], "'many' is no whole number"),
         (["--out", "x", "--seed", "-3"], "'-3' is no whole number"),
         (["--out", "x", "--size", "256"], "such as 256x256"),
-        (["--out", "x", "--size", "4x4"], "16 to 8192 pixels"),
+        (["--out", "x", "--size", "4x4"], "at least 16 and at most 8192"),
         (["--out", "x", "--kinds", "wave,fly"], "'fly' is no kind"),
         (["--out", "x", "--colour", "red"], "unrecognized arguments"),
     ],
