@@ -14,6 +14,8 @@ from pathlib import Path
 
 import psutil
 
+from stableanimator.errors import StableAnimatorError
+
 _ROOM = 256 << 20
 """Bytes of a small disk."""
 _FILLER = "filler"
@@ -59,14 +61,17 @@ def empty(folder: Path) -> None:
 def passed_on(folder: Path, source: Path) -> Iterator[psutil.Process]:
     """The folder shows what lies in another one, through a process: who stops it, stalls the folder."""
     source.mkdir()
-    process = subprocess.Popen(["bindfs", "-f", str(source), str(folder)])
+    process = subprocess.Popen(["bindfs", "-f", "-o", "nonempty", str(source), str(folder)])
     try:
         while not folder.is_mount():
+            if process.poll() is not None:
+                raise StableAnimatorError(f"bindfs does not mount {folder}, and ended with {process.returncode}")
             time.sleep(0.05)
         yield psutil.Process(process.pid)
     finally:
         process.send_signal(signal.SIGCONT)
-        _unmount(folder)
+        if folder.is_mount():
+            _unmount(folder)
         process.wait(10)
         shutil.rmtree(source)
 
