@@ -35,8 +35,9 @@ LOSSLESS_SHARE = (0.04, 0.4)
 """What `write_lossless` makes of three bytes a pixel: least and most of 17 clips of people, 0.17 in the middle."""
 
 _SAME_BYTES = "mbtree=0"
-"""x264's tree of macroblocks reads memory that nobody wrote where a processor has AVX-512 and a row is no multiple of
-eight macroblocks: up to one file in four of equal frames was another. Nothing else of x264 depends on the processor."""
+"""With x264's tree of macroblocks up to one file in four of equal frames was another, where a processor has AVX-512 and
+a row is no multiple of eight macroblocks; it seems to read memory that nobody wrote. Without the tree, and without
+AVX-512, all were equal."""
 
 _AHEAD = 2  # decoded frames that wait for whoever reads them
 
