@@ -76,10 +76,12 @@ def matrix(width: int = 4, bad_step: int | None = None) -> Any:
 
 def train(root: Path, task: Any, name: str = "a", **loop: Any) -> tuple[Outcome, RunFolder]:
     """With the run `name` in MLflow."""
-    folder = run_folder.claim(str(root), "models", "a", {})
     settings = LoopSettings(**{"steps": 6, "batch_size": 4, "learning_rate": 1e-3, "engine": ENGINE, **loop})
-    with job_run(Job(verb="train", experiment="faults", key=name)) as run:
-        return run_training(task, settings, folder, (run.uri, run.run_id)), folder
+    with (
+        run_folder.claim(str(root), "models", "a", {}) as folder,
+        job_run(Job(verb="train", experiment="faults", key=name)) as run,
+    ):
+        return run_training(task, settings, folder, run.folder), folder
 
 
 def logged(name: str) -> Any:

@@ -27,7 +27,7 @@ from jobs.training.run_folder import RunFolder
 from jobs.training.sample_order import validation_passes
 from jobs.training.settings import EngineSettings, LoopSettings, TrainSettings
 from jobs.training.task import Findings
-from pipelines.storage.store import Collection, Store
+from pipelines.storage.store import Collection, Store, file_sha256
 from stableanimator.alignment.aligner_folder import load_aligner_folder
 from stableanimator.alignment.settings import AlignerSettings, AlignSettings, EvaluationSettings
 from stableanimator.errors import ConfigError
@@ -130,7 +130,9 @@ def test_the_exported_weights_are_those_that_were_validated(shards: Collection, 
     outcome, folder, figures = undisturbed
     assert [checkpoint.step for checkpoint in folder.checkpoints()] == [4, 6]  # keep_last 2
     state = json.loads((folder.path / "step_6" / "state.json").read_text())
+    files, _ = state.pop("files"), state.pop("sha256")
     assert state == {"step": 6, "total_steps": 6, "epoch": 3, "samples": 24, "seed": 0, "workers": 2}
+    assert files["unet.safetensors"] == file_sha256(folder.path / "step_6" / "unet.safetensors")
     loaded = load_model_folder(outcome.checkpoint.folder)
     assert loaded.config == {"told": "to people"}
     assert all(value.dtype == torch.float32 for value in loaded.animator.state_dict().values())
