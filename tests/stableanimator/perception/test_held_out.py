@@ -80,7 +80,7 @@ def test_what_is_no_judge_is_one_line(packs: FaceSettings, tmp_path: Path) -> No
             HeldOutRecogniser.from_settings(replace(packs, held_out=held_out))
         assert "\n" not in str(caught.value)
     own.write_bytes(b"no network")
-    with pytest.raises(WeightsError, match="is not a face recogniser"):
+    with pytest.raises(WeightsError, match="cannot be read as ONNX"):
         recogniser_of_pack(own.parent)
     with pytest.raises(ValueError, match="a relative path"):
         replace(packs, held_out="weights/a.onnx")
@@ -101,9 +101,9 @@ def test_the_setting_is_read_where_it_judges_and_nowhere_else() -> None:
                 ):
                     readers.append(path.relative_to(ROOT).as_posix())
     assert sorted(set(readers)) == [
-        "jobs/running/files.py",  # whether its file is there
         "jobs/evaluation/metrics.py",
         "jobs/judging/judge.py",  # which chooses what is kept for people, and nothing that is measured
+        "jobs/running/files.py",  # whether its file is there
         "stableanimator/metrics/scoring.py",  # the judge itself, and what it finds
         "stableanimator/metrics/seen.py",
         "stableanimator/perception/held_out.py",
