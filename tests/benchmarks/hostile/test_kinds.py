@@ -50,7 +50,7 @@ def test_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(weights, "SAFETENSORS", {name: weights.SAFETENSORS[name] for name in ("a hole", "a pipe")})
     monkeypatch.setattr(weights, "ONNX", {name: weights.ONNX[name] for name in _ONNX})
     monkeypatch.setattr(weights, "CONFIGS", {name: weights.CONFIGS[name] for name in _CONFIGS})
-    _require(list(KINDS["weights"](tmp_path)), 60)
+    _require(list(KINDS["weights"](tmp_path)), 50)
 
 
 def test_archives(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
