@@ -54,7 +54,7 @@ REFERENCES = (
     "{folder}/zero.png#frame=0",
     "{folder}/pipe.png",
     "{folder}/loop.png",
-    "{folder}",
+    "{folder}/plain",
     "/a\0b.png",
     "/a\nb.png",
     "/" + "x" * 5000,
@@ -117,6 +117,7 @@ def _of_poses(path: Path) -> Iterator[Answer]:
 
 
 def _of_references(folder: Path) -> Iterator[Answer]:
+    (folder / "plain").mkdir()
     (folder / "zero.png").symlink_to("/dev/zero")
     (folder / "loop.png").symlink_to("loop.png")
     os.mkfifo(folder / "pipe.png")
