@@ -10,7 +10,7 @@ pretraining, pretraining_settings    what small encoders are trained towards
 distillation                   a small decoder learns what a VAE's decoder shows
 state_files                    weights in files, written whole or not at all
 limits                         what values settings may have: numbers in ranges, names, places
-paths                          paths and URIs, joined and taken apart; files of our own at names that others may know
+paths                          paths and URIs, joined and taken apart; JSON of others; files of our own
 redaction                      what is secret in a text, and the text without it
 errors                         every error that is raised on purpose
 """

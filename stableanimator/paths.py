@@ -1,14 +1,15 @@
-"""Paths and URIs: how they are joined and taken apart, where they lie on the machine that reads them, and files of our
-own at names that others may know."""
+"""Paths and URIs: how they are joined and taken apart, where they lie on the machine that reads them, JSON that others
+wrote there, and files of our own at names that others may know."""
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import stat
 from importlib.resources import files
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 from urllib.parse import quote
 
 from stableanimator.errors import WeightsError
@@ -16,6 +17,9 @@ from stableanimator.errors import WeightsError
 PACKAGE_SCHEME = "package://"
 """`package://stableanimator.synthetic/weights` is a file or folder inside an installed package, on whichever machine
 reads it."""
+
+_MOST_JSON = 64 << 20
+"""Bytes of a file: names and lengths of a million clips."""
 
 
 def is_absolute(path: str) -> bool:
@@ -67,6 +71,33 @@ def local_path(path: str | Path) -> Path:
         return Path(str(files(package).joinpath(rest)))
     except (ModuleNotFoundError, ValueError) as error:
         raise WeightsError(f"{text}: no package {package!r} is installed here; name a package, or a path") from error
+
+
+def parse_json(text: str | bytes) -> Any:
+    """What a text in JSON says.
+
+    Raises:
+        ValueError: it is none, or nested deeper than anybody can have meant.
+    """
+    try:
+        return json.loads(text)
+    except RecursionError as error:
+        raise ValueError("it is nested too deep") from error
+
+
+def read_json(path: Path) -> Any:
+    """What a file in JSON says.
+
+    Raises:
+        OSError, ValueError: there is none, or no regular one, or it is too long, or as `parse_json`.
+    """
+    if path.exists() and not path.is_file():  # a pipe would be waited for, and a device may have no end
+        raise ValueError("it is no regular file")
+    with path.open("rb") as file:
+        data = file.read(_MOST_JSON + 1)
+    if len(data) > _MOST_JSON:
+        raise ValueError(f"it is longer than {_MOST_JSON >> 20} MB")
+    return parse_json(data)
 
 
 # Files at names that anybody can tell beforehand. In a folder that others may write to, a link under such a name would

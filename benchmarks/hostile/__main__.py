@@ -17,16 +17,21 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from benchmarks.harness import RESULTS, Figure, report
-from benchmarks.hostile import addresses, configurations, sources
+from benchmarks.hostile import addresses, archives, configurations, sources, tables, weights
 from benchmarks.hostile.answers import Answer
 
 KINDS: dict[str, Callable[[Path], Iterator[Answer]]] = {
     "sources": sources.answers,
     "settings": configurations.answers,
     "addresses": addresses.answers,
+    "tables": tables.answers,
+    "weights": weights.answers,
+    "archives": archives.answers,
 }
 _LEAST = 20
 """Inputs of each kind."""
+_SLOWEST_S = 10.0
+"""An answer within seconds, also on a busy machine."""
 
 
 def figures(kind: str, found: Sequence[Answer]) -> list[Figure]:
@@ -36,6 +41,8 @@ def figures(kind: str, found: Sequence[Answer]) -> list[Figure]:
         Figure(f"{kind}: tracebacks", sum(answer.traceback for answer in found), 0, "lower"),
         Figure(f"{kind}: requests to addresses inside", sum(answer.asked for answer in found), 0, "lower"),
         Figure(f"{kind}: not one named line or row", sum(not answer.named for answer in found), 0, "lower"),
+        Figure(f"{kind}: inputs whose code ran", sum(answer.ran for answer in found), 0, "lower"),
+        Figure(f"{kind}: slowest answer", max(answer.seconds for answer in found), _SLOWEST_S, "lower", "s"),
     ]
 
 
@@ -50,7 +57,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         with tempfile.TemporaryDirectory(prefix="sa-hostile-") as folder:
             found = list(KINDS[kind](Path(folder)))
         for answer in found:
-            if answer.traceback or answer.asked or not answer.named:
+            if answer.traceback or answer.asked or answer.ran or not answer.named:
                 print(f"{kind}: {answer.case[:100]!r}: {answer.told.strip()[-500:] or 'no word'}", flush=True)
         told += figures(kind, found)
     return report("hostile", told, folder=RESULTS if set(arguments.kinds) == set(KINDS) else None)

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import io
+import time
 import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
+
+from jobs.running import ending
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -22,6 +26,10 @@ class Answer:
     """That came of it."""
     asked: int = 0
     """Requests that came to an address inside, none of which may."""
+    ran: bool = False
+    """Whether what the input holds was run, or wrote where it may not."""
+    seconds: float = 0.0
+    """Until it was there."""
 
     @property
     def traceback(self) -> bool:
@@ -39,7 +47,7 @@ class Answer:
 
 def by_command(case: str, main: Callable[[Sequence[str]], int], argv: Sequence[str]) -> Answer:
     """How the entry point of a command answers, called in this process; what it raises is what a user would read."""
-    errors = io.StringIO()
+    errors, began = io.StringIO(), time.monotonic()
     with contextlib.redirect_stderr(errors), contextlib.redirect_stdout(io.StringIO()):
         try:
             code: object = main(argv)
@@ -48,19 +56,35 @@ def by_command(case: str, main: Callable[[Sequence[str]], int], argv: Sequence[s
         except BaseException:
             traceback.print_exc()
             code = 1
-    return Answer(case=case, code=code if isinstance(code, int) else 1, told=errors.getvalue())
+    code, seconds = code if isinstance(code, int) else 1, time.monotonic() - began
+    return Answer(case=case, code=code, told=errors.getvalue(), seconds=seconds)
+
+
+def by_reading(case: str, read: Callable[[], object]) -> Answer:
+    """How a command answers that begins with `read`, which a job would do after minutes of other work."""
+
+    def main(_: Sequence[str]) -> int:
+        return ending.ended(lambda: (read(), ending.EXIT_OK)[1])
+
+    return by_command(case, main, ())
 
 
 def by_row(case: str, crawl: Callable[[], Sequence[tuple[str | None, str | None]]]) -> Answer:
     """How a table answers: `crawl` gives reason and detail of every row that came of the input."""
+    began = time.monotonic()
     try:
         rows = crawl()
     except BaseException:
         return Answer(case=case, told=traceback.format_exc())
     told = "; ".join(f"{reason}: {detail}" for reason, detail in rows if reason)
-    return Answer(case=case, told=told, rows=len(rows))
+    return Answer(case=case, told=told, rows=len(rows), seconds=time.monotonic() - began)
 
 
 def with_requests(answer: Answer, asked: int) -> Answer:
     """The same with so many requests to an address inside."""
     return replace(answer, asked=asked)
+
+
+def with_canary(answer: Answer, canary: Path) -> Answer:
+    """The same, and whether a file is there that only the input's own code, or a path out of its folder, makes."""
+    return replace(answer, ran=canary.exists())

@@ -16,6 +16,7 @@ from pipelines.storage.tables import FRAMES, KEYPOINT_COUNT
 from pipelines.storage.user_tables import read_user_table
 from stableanimator.errors import InputError, RowError
 from stableanimator.media.video import VideoReader
+from stableanimator.paths import parse_json
 
 Array = npt.NDArray[np.float32]
 
@@ -124,7 +125,7 @@ def _frame_size(table: pa.Table, pair: Pair) -> tuple[int, int]:
     stated = (table.schema.metadata or {}).get(b"frame_size")
     if stated is not None:
         try:
-            height, width = (int(side) for side in json.loads(stated))
+            height, width = (int(side) for side in parse_json(stated))
             if min(height, width) < 1:
                 raise ValueError
         except (ValueError, TypeError, OverflowError):

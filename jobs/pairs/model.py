@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -12,7 +11,7 @@ from jobs.training.run_folder import STATE, trained_folder
 from jobs.weights.check import require_right
 from pipelines.storage.store import Store, file_sha256, fingerprint
 from stableanimator.errors import ConfigError, WeightsError
-from stableanimator.paths import local_path
+from stableanimator.paths import local_path, read_json
 
 VERSION = 9
 """Raised by hand when the same settings give other predictions."""
@@ -50,11 +49,23 @@ def named_model(store: Store, which: str) -> NamedModel:
     if not weights:
         raise WeightsError(f"animate.model: {folder} is no model folder: it holds no weights")
     require_right(store, [str(folder)])
-    state = folder / STATE
-    steps = json.loads(state.read_text())["step"] if state.exists() else None
     return NamedModel(
-        folder=folder, identity=fingerprint({path.name: file_sha256(path) for path in weights}), steps=steps
+        folder=folder,
+        identity=fingerprint({path.name: file_sha256(path) for path in weights}),
+        steps=_steps(folder / STATE),
     )
+
+
+def _steps(state: Path) -> int | None:
+    """What a training has written down beside its weights; None where there is nothing.
+
+    Raises:
+        WeightsError: it cannot be read.
+    """
+    try:
+        return int(read_json(state)["step"]) if state.exists() else None
+    except (OSError, ValueError, KeyError, TypeError, OverflowError) as error:
+        raise WeightsError(f"{state} is unreadable: {error}; restore it, or delete it") from error
 
 
 def animate_job(config: Config, model: NamedModel) -> AnimateJob:

@@ -165,7 +165,7 @@ def one_line(mistake: Exception) -> str:
     folder = os.environ.get("SA_WEIGHTS")
     if isinstance(mistake, WeightsError) and folder and os.path.abspath(folder) in str(mistake):
         return f"{mistake}; python -m jobs.weights list shows what belongs where, fetch brings it"
-    return str(mistake)
+    return "\\n".join(str(mistake).splitlines())  # a file's name may have lines
 
 
 def leave(code: int) -> NoReturn:

@@ -7,11 +7,13 @@ resume, pipelines.crawling.fetch: hf_hub_download begins a file again after ever
 from __future__ import annotations
 
 import shutil
+import stat
 import zipfile
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext, suppress
 from dataclasses import replace
-from pathlib import Path
+from pathlib import Path, PurePosixPath
+from typing import IO
 
 import httpx2
 from filelock import FileLock, Timeout
@@ -24,10 +26,12 @@ from pipelines.crawling.guarded_http import TEMPORARY, HostTurns, TryAgainError,
 from pipelines.crawling.settings import CrawlSettings
 from pipelines.progress import counter
 from stableanimator.errors import ConfigError, FetchError, StorageError, WeightsError
-from stableanimator.paths import own_size
+from stableanimator.paths import open_own, own_size
 
 # A mirror may be at home.
 PATIENCE = CrawlSettings(allow_private_addresses=True, seconds_between_requests=0.0, deadline_s=30 * 24 * 3600.0)
+_RATIO = 20  # of a file of unknown size to its zip; weights hardly pack
+_CHUNK = 1 << 20
 _WAY_OUT = "free space there, or give another folder with --root"
 
 
@@ -150,19 +154,46 @@ def _download(root: Path, url: str, file: WeightsFile, known: WeightsFile, token
 
 
 def _unpack(root: Path, archive: Path, files: Sequence[WeightsFile]) -> None:
-    """Take files out of a zip whose SHA-256 is right, whatever its folders, and delete it."""
-    inside = archive.with_suffix(".unpacked")
+    """Take files out of a zip whose SHA-256 is right, whatever its folders, and delete it. Nothing else of it is
+    unpacked, and of a file no more than it has bytes."""
     try:
-        shutil.rmtree(inside, ignore_errors=True)  # of a run that was killed
-        shutil.unpack_archive(archive, inside, "zip")  # leaves out names that lead elsewhere
+        with zipfile.ZipFile(archive) as opened:
+            for file in files:
+                with opened.open(_member(opened, file)) as packed:
+                    _take(packed, file.size or _RATIO * size_of(archive), partial(root, file))
+                accept(partial(root, file), root, file, file)
+    except Exception as error:  # a damaged zip raises whatever its packing does
         for file in files:
-            found = [path for path in inside.rglob(Path(file.path).name) if path.is_file()]
-            if len(found) != 1:
-                raise shutil.ReadError(f"it has {len(found)} files called {Path(file.path).name}")
-            (root / file.path).parent.mkdir(parents=True, exist_ok=True)
-            accept(found[0], root, file, file)
-    except (OSError, zipfile.BadZipFile, FetchError) as error:
-        raise WeightsError(f"{archive} cannot be unpacked ({error}); free space, or delete it") from error
-    finally:
-        shutil.rmtree(inside, ignore_errors=True)
+            partial(root, file).unlink(missing_ok=True)
+        told = " ".join(str(error).split())[:200] or type(error).__name__
+        raise WeightsError(f"{archive} cannot be unpacked ({told}); free space, or delete it") from error
     archive.unlink()
+
+
+def _member(archive: zipfile.ZipFile, file: WeightsFile) -> zipfile.ZipInfo:
+    """The one file of a zip that has a file's name, in whichever folder inside.
+
+    Raises:
+        BadZipFile: there is none, or several, or it is a link, or longer than the file.
+    """
+    name = PurePosixPath(file.path).name
+    found = [each for each in archive.infolist() if _inside(each) and PurePosixPath(each.filename).name == name]
+    if len(found) != 1:
+        raise zipfile.BadZipFile(f"it has {len(found)} files called {name}")
+    if stat.S_ISLNK(found[0].external_attr >> 16):
+        raise zipfile.BadZipFile(f"its {name} is a link")
+    return found[0]
+
+
+def _inside(member: zipfile.ZipInfo) -> bool:
+    parts = PurePosixPath(member.filename.replace("\\", "/")).parts
+    return not member.is_dir() and ".." not in parts and not member.filename.startswith("/")
+
+
+def _take(packed: IO[bytes], most: int, path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with open_own(path) as file:
+        while chunk := packed.read(_CHUNK):
+            if file.tell() + len(chunk) > most:
+                raise zipfile.BadZipFile(f"more than {most} bytes come of {path.stem}")
+            file.write(chunk)

@@ -16,7 +16,7 @@ from filelock import FileLock
 from jobs.weights.catalogue import WeightsFile
 from pipelines.storage.store import file_sha256
 from stableanimator.errors import FetchError, WeightsError
-from stableanimator.paths import own_file, own_size
+from stableanimator.paths import own_file, own_size, read_json
 
 RIGHT = ("present", "unverified")  # states of a file of which nothing wrong is known
 
@@ -95,7 +95,7 @@ def _remember(root: Path, file: WeightsFile, sha256: str) -> None:
 def _records(root: Path) -> dict[str, dict[str, Any]]:
     path = root / "checksums.json"
     try:
-        return {name: dict(record) for name, record in json.loads(path.read_text()).items()}
+        return {name: dict(record) for name, record in read_json(path).items()}
     except FileNotFoundError:
         return {}
     except (OSError, ValueError, TypeError, AttributeError) as error:

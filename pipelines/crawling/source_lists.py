@@ -24,9 +24,9 @@ from urllib.parse import SplitResult, unquote_to_bytes, urlsplit
 
 import pyarrow as pa
 import pyarrow.fs as pafs
-import pyarrow.parquet as pq
 
 from pipelines.crawling.settings import CrawlSettings
+from pipelines.storage.user_files import open_file, read_parquet
 from stableanimator.errors import ConfigError, FetchError, InputError
 from stableanimator.redaction import public_url, redacted
 
@@ -222,7 +222,7 @@ def _list_bytes(path: str) -> bytes:
     try:
         local = "://" not in path
         filesystem, inner = (pafs.LocalFileSystem(), path) if local else pafs.FileSystem.from_uri(path)
-        with filesystem.open_input_stream(inner, compression=None) as stream:
+        with open_file(filesystem, inner) as stream:
             return stream.read()
     except FileNotFoundError as error:
         raise InputError(f"crawl.lists: {path} does not exist") from error
@@ -272,9 +272,7 @@ def _json_object(line: str) -> Entry | str:
 
 
 def _parquet_entries(data: bytes) -> tuple[list[str], list[Entry | str]]:
-    file = pq.ParquetFile(pa.BufferReader(data))
-    names = {name: _column(name) for name in file.schema_arrow.names}
-    wanted = [name for name, column in names.items() if column in ("url", "uri", *RIGHTS)]
-    rows = file.read(columns=wanted).to_pylist()
-    columns = [_column(name) for name in file.schema_arrow.names]
-    return columns, [{names[name]: cell for name, cell in row.items()} for row in rows]
+    known = ("url", "uri", *RIGHTS)
+    names, table = read_parquet([pa.BufferReader(data)], lambda name: _column(name) in known)
+    entries: list[Entry | str] = [{_column(name): cell for name, cell in row.items()} for row in table.to_pylist()]
+    return [_column(name) for name in names], entries

@@ -8,7 +8,6 @@ C h w latent   E face embedding   D CLIP embedding
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -22,7 +21,7 @@ from pipelines.storage.store import Collection, Store, file_sha256, fingerprint
 from pipelines.storage.tables import KEYPOINT_COUNT, SHARDS
 from stableanimator.errors import StorageError, WeightsError
 from stableanimator.models.settings import EncoderSettings
-from stableanimator.paths import local_path
+from stableanimator.paths import local_path, read_json
 
 ROW_OVERHEAD = 8 << 10
 """Bytes that a row takes in a file beside its values at most: page headers, bounds, and its share of the footer."""
@@ -101,11 +100,13 @@ def encoder_shapes(settings: EncoderSettings) -> EncoderShapes:
     if settings.svd is not None:
         try:
             vae, clip = (
-                json.loads((local_path(settings.svd) / part / "config.json").read_text())
-                for part in ("vae", "image_encoder")
+                read_json(local_path(settings.svd) / part / "config.json") for part in ("vae", "image_encoder")
             )
             channels, latent, width = vae["block_out_channels"], vae["latent_channels"], clip["projection_dim"]
-        except (OSError, ValueError, KeyError) as error:
+            return EncoderShapes(
+                factor=2 ** (len(channels) - 1), latent_channels=int(latent), embedding_width=int(width)
+            )
+        except (OSError, ValueError, KeyError, TypeError) as error:
             raise WeightsError(
                 f"encoders.svd: {settings.svd} must be the folder of Stable Video Diffusion img2vid-xt, with "
                 f"vae/config.json and image_encoder/config.json ({error})"

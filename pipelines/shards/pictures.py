@@ -23,7 +23,7 @@ from pipelines.storage.inputs import Inputs
 from pipelines.storage.store import Collection
 from stableanimator.errors import InputError, RowError
 from stableanimator.media.video import VideoReader
-from stableanimator.paths import open_own, own_file
+from stableanimator.paths import open_own, own_file, read_json
 
 log = logging.getLogger(__name__)
 
@@ -99,7 +99,7 @@ def read_pictures(stem: Path) -> Pictures:
         InputError: the files are not there or not whole.
     """
     try:
-        index = json.loads(stem.with_suffix(".json").read_text())
+        index = read_json(stem.with_suffix(".json"))
         shape = (int(index["pairs"]), 2, int(index["height"]), int(index["width"]), 3)
         return np.memmap(stem.with_suffix(".u8"), np.uint8, "r", shape=shape)
     except (OSError, ValueError, KeyError, TypeError) as error:

@@ -50,6 +50,8 @@ class Checksums:
 def _files(filesystem: pafs.FileSystem, path: str) -> tuple[list[pafs.FileInfo], bool]:
     """A file, or those of a folder by name, and whether it is a folder."""
     found = filesystem.get_file_info(path)
+    if found.type == pafs.FileType.Unknown:  # a pipe would be waited for, and a device may have no end
+        raise ValueError("it is no regular file")
     if found.type != pafs.FileType.Directory:
         return [found], False
     inside = filesystem.get_file_info(pafs.FileSelector(path, recursive=True))

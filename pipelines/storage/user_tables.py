@@ -16,13 +16,15 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.csv as pacsv
 import pyarrow.fs as pafs
-import pyarrow.parquet as pq
 
+from pipelines.storage.user_files import open_file, read_parquet, require_names
 from stableanimator.errors import InputError
 from stableanimator.redaction import WAY_OUT, holds_credentials, redacted
 
 _SHOWN = 60
 """Characters of a value that a message shows."""
+_HEAD = 1 << 20
+"""Bytes in which a CSV file's line of names must end: pyarrow's own block."""
 _EXACT = 2**53
 """Up to here every integer is a float64."""
 
@@ -43,11 +45,11 @@ def read_user_table(uri: str, schema: pa.Schema, required: Collection[str]) -> p
     text = uri.partition("?")[0].lower().endswith(".csv")
     try:
         filesystem, path = pafs.FileSystem.from_uri(uri) if "://" in uri else (pafs.LocalFileSystem(), uri)
-        table = (_read_csv if text else _read_parquet)(filesystem, path)
+        names, table = (_read_csv if text else _read_parquet)(filesystem, path, schema.names)
     except (OSError, ValueError, KeyError, pa.ArrowException) as error:
         kind = "CSV" if text else "Parquet"
         raise InputError(f"no readable {kind} table: {' '.join(redacted(str(error)).split())[:300]}") from error
-    _check_names(table.column_names, schema.names, required)
+    _check_names(names, schema.names, required)
     columns = [
         pa.array(_cells(table.column(field.name), field, field.name in required, text), field.type)
         if field.name in table.column_names
@@ -57,19 +59,33 @@ def read_user_table(uri: str, schema: pa.Schema, required: Collection[str]) -> p
     return pa.Table.from_arrays(columns, schema=schema.with_metadata(table.schema.metadata))
 
 
-def _read_parquet(filesystem: pafs.FileSystem, path: str) -> pa.Table:
-    return pq.read_table(path, filesystem=filesystem, page_checksum_verification=True)
+def _read_parquet(filesystem: pafs.FileSystem, path: str, known: Collection[str]) -> tuple[list[str], pa.Table]:
+    """Names of all columns, and those that are known."""
+    paths = [path]
+    if filesystem.get_file_info(path).type == pafs.FileType.Directory:
+        inside = filesystem.get_file_info(pafs.FileSelector(path, recursive=True))
+        shown = [each for each in inside if each.is_file and not each.base_name.startswith((".", "_"))]
+        paths = sorted(each.path for each in shown)
+    with contextlib.ExitStack() as stack:
+        files = [stack.enter_context(open_file(filesystem, each)) for each in paths]
+        return read_parquet(files, lambda name: name in known)
 
 
-def _read_csv(filesystem: pafs.FileSystem, path: str) -> pa.Table:
-    """All columns as text, so that an id keeps its zeros."""
-    with filesystem.open_input_stream(path) as source:
+def _read_csv(filesystem: pafs.FileSystem, path: str, known: Collection[str]) -> tuple[list[str], pa.Table]:
+    """The same; all columns as text, so that an id keeps its zeros."""
+    with open_file(filesystem, path) as source:
+        require_names(source.read(_HEAD).partition(b"\n")[0].split(b","))
+        source.seek(0)
         names = pacsv.open_csv(source).schema.names
+    require_names(names)
     text = pacsv.ConvertOptions(
-        column_types=dict.fromkeys(names, pa.string()), strings_can_be_null=True, null_values=[""]
+        column_types=dict.fromkeys(names, pa.string()),
+        include_columns=[name for name in names if name in known],
+        strings_can_be_null=True,
+        null_values=[""],
     )
-    with filesystem.open_input_stream(path) as source:
-        return pacsv.read_csv(source, convert_options=text)
+    with open_file(filesystem, path) as source:
+        return names, pacsv.read_csv(source, convert_options=text)
 
 
 def _literal(text: str | None) -> Any:

@@ -49,9 +49,9 @@ class AlignerSettings:
     """Channels of a token. Twice as many were no better and less than half as fast."""
     heads: PositiveInt = 4
     """Attention heads."""
-    encoder_modules: PositiveInt = 2
+    encoder_modules: Annotated[int, Range(1, 1000)] = 2
     """Self-attention modules in Encoder_m and in Encoder_svd; 2 in the paper."""
-    fusion_modules: PositiveInt = 4
+    fusion_modules: Annotated[int, Range(1, 1000)] = 4
     """Cross-attention modules in PFusion; 4 in the paper."""
     expansion: PositiveInt = 2
     """Width of the hidden layer of each feed-forward network, in token widths."""

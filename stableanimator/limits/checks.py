@@ -58,7 +58,7 @@ class Range(Limit):
     def fault(self, value: Any) -> str | None:
         if isinstance(value, bool) or not isinstance(value, numbers.Real):
             return f"must be a number, not {shown(value)}"
-        if not math.isfinite(value):
+        if not isinstance(value, int) and not math.isfinite(value):  # an integer may be no float
             return f"must be a finite number, not {value}"
         number: Any = value
         bounds = [

@@ -33,7 +33,7 @@ class MetricNetworkSettings:
     """FVD's I3D as DisCo loads it, `i3d_pretrained_400.pt`."""
     i3d_torchscript: AbsolutePath | None = None
     """Another I3D, as a TorchScript program with StyleGAN-V's interface; a column of its own, `fvd_torchscript`, since
-    its weights are others."""
+    its weights are others. It is run, so it must be the published file or one that `published` names."""
     resnet3d: AbsolutePath | None = None
     """FID-VID's 3D ResNet-50, `resnet-50-kinetics.pth`."""
     inception: AbsolutePath | None = None

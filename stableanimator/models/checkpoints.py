@@ -16,12 +16,13 @@ import torch
 from torch import nn
 
 from stableanimator.alignment.aligner import Aligner
+from stableanimator.alignment.aligner_folder import read_aligner
 from stableanimator.alignment.settings import AlignerSettings
 from stableanimator.errors import CheckpointError, WeightsError
 from stableanimator.models.animator import Animator
 from stableanimator.models.id_adapter import restart_id_adapters
 from stableanimator.models.settings import FrameRates, ModelSettings
-from stableanimator.paths import local_path
+from stableanimator.paths import local_path, read_json
 from stableanimator.state_files import (
     FORMAT,
     check_format,
@@ -141,9 +142,8 @@ def _aligner(root: Path, description: dict[str, Any]) -> Aligner | None:
     if description["aligner"] is None:
         return None
     where = f"{root / 'config.json'}: aligner"
-    aligner = Aligner(settings_from_dict(AlignerSettings, description["aligner"], where))
-    load_weights(aligner, _weights_file(root, "aligner"))
-    return aligner.eval()
+    settings = settings_from_dict(AlignerSettings, description["aligner"], where)
+    return read_aligner(settings, _weights_file(root, "aligner"))
 
 
 def _rates(root: Path, description: dict[str, Any]) -> FrameRates:
@@ -202,7 +202,7 @@ def _read_description(root: Path) -> dict[str, Any]:
             return {"model": asdict(ModelSettings()), "aligner": None, "rates": asdict(FrameRates()), "config": {}}
         raise WeightsError(f"{path} is missing: {root} is no model folder, or was not written to its end")
     try:
-        description = json.loads(path.read_text())
+        description = read_json(path)
     except (OSError, ValueError) as error:
         raise WeightsError(f"{path} is unreadable: {error}") from error
     if not isinstance(description, dict) or not {"model", "aligner", "rates", "config"} <= set(description):

@@ -8,8 +8,10 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import warnings
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import torch
 from diffusers import AutoencoderKLTemporalDecoder, AutoencoderTiny
@@ -18,12 +20,15 @@ from torch.nn import functional
 from transformers import CLIPVisionConfig, CLIPVisionModelWithProjection
 
 from stableanimator.errors import ConfigError, WeightsError
+from stableanimator.limits.checks import shown
 from stableanimator.models.settings import EncoderSettings
 from stableanimator.models.spatio_temporal import set_norm_groups
-from stableanimator.paths import local_path
+from stableanimator.paths import local_path, read_json
 
 NORM_GROUPS = "norm_num_groups"
 """Where a VAE's config.json says how many groups its norms have; without it they have diffusers' 32."""
+_DEEPEST, _WIDEST = 1000, 65_536
+"""Layers and channels of a network, thirty times those of Stable Video Diffusion and more."""
 CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
 """OpenAI CLIP's normalisation, per RGB channel of [0, 1]."""
 CLIP_DEVIATION = (0.26862954, 0.26130258, 0.27577711)
@@ -138,12 +143,7 @@ class Encoders(nn.Module):
     def _load_tiny(self, path: str) -> nn.Module:
         """The decoder alone, which fits the VAE."""
         folder = str(local_path(path))
-        try:
-            network = AutoencoderTiny.from_pretrained(folder, local_files_only=True, torch_dtype=torch.float32)
-        except (OSError, ValueError, RuntimeError, KeyError) as error:
-            raise WeightsError(
-                f"encoders.tiny_decoder: {folder} cannot be loaded: {' '.join(str(error).split())}"
-            ) from error
+        network = _pretrained(AutoencoderTiny, folder, "encoders.tiny_decoder")
         blocks = len(network.config.decoder_block_out_channels)
         found = (network.config.upsampling_scaling_factor ** (blocks - 1), network.config.latent_channels)
         if found != (self.factor, self.latent_channels):
@@ -245,7 +245,7 @@ def random_encoders(settings: EncoderSettings) -> tuple[AutoencoderKLTemporalDec
     return autoencoder, image_encoder
 
 
-def _load(kind: type[nn.Module], svd: str, part: str) -> nn.Module:
+def _load(kind: Any, svd: str, part: str) -> Any:
     """One part of Stable Video Diffusion's folder, in float32, never from the network."""
     folder = os.path.join(local_path(svd), part)
     if not os.path.isdir(folder):
@@ -258,7 +258,31 @@ def _load(kind: type[nn.Module], svd: str, part: str) -> nn.Module:
         name.endswith("model.safetensors") for name in names
     )
     variant = "fp16" if only_half else None
+    return _pretrained(kind, folder, "encoders.svd", variant)
+
+
+def _pretrained(kind: Any, folder: str, setting: str, variant: str | None = None) -> Any:
+    """A network of diffusers or transformers, in float32, from safetensors alone: no pickle is read."""
     try:
-        return kind.from_pretrained(folder, local_files_only=True, variant=variant, torch_dtype=torch.float32)
-    except (OSError, ValueError, RuntimeError, KeyError) as error:
-        raise WeightsError(f"encoders.svd: {folder} cannot be loaded: {' '.join(str(error).split())}") from error
+        described = read_json(Path(folder) / "config.json")
+        if not isinstance(described, dict):
+            raise ValueError("its config.json does not describe a network")
+        for name, value in described.items():
+            _check_size(name, value)
+        with warnings.catch_warnings(action="ignore"):  # of a folder that is refused
+            return kind.from_pretrained(
+                folder, local_files_only=True, variant=variant, torch_dtype=torch.float32, use_safetensors=True
+            )
+    except Exception as error:  # both libraries raise of every kind for a damaged description
+        raise WeightsError(f"{setting}: {folder} cannot be loaded: {' '.join(str(error).split())[:300]}") from error
+
+
+def _check_size(name: str, value: Any) -> None:
+    """Refuse a network of more layers or channels than any has: it would be built before its weights are looked at."""
+    for each in value if isinstance(value, list) else [value]:
+        number = isinstance(each, int | float) and not isinstance(each, bool)
+        deep = "layer" in name or ("block" in name and "channels" not in name)
+        if number and not abs(each) <= (_DEEPEST if deep else _WIDEST):
+            raise ValueError(f"its config.json has {name} {shown(each)}")
+    if isinstance(value, list) and len(value) > _DEEPEST:
+        raise ValueError(f"its config.json has {len(value)} values of {name}")

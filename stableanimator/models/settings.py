@@ -67,9 +67,9 @@ class UNetSettings:
         "CrossAttnUpBlockSpatioTemporal",
     )
     """diffusers' names of the blocks on the way up, coarse to fine."""
-    layers_per_block: PositiveInt = 2
+    layers_per_block: Annotated[int, Range(1, 1000)] = 2
     """Residual blocks on the way down; the way up has one more."""
-    transformer_layers_per_block: PositiveInt = 1
+    transformer_layers_per_block: Annotated[int, Range(1, 1000)] = 1
     """Transformer blocks after each residual block."""
     num_attention_heads: tuple[PositiveInt, ...] = (5, 10, 20, 20)
     """Attention heads."""
@@ -107,7 +107,7 @@ class FaceEncoderSettings:
     """Face tokens. Released: 4."""
     cross_attention_dim: PositiveInt = 1024
     """Token width: that of the U-Net's context and of the CLIP image embedding."""
-    layers: PositiveInt = 4
+    layers: Annotated[int, Range(1, 1000)] = 4
     """Attention blocks. Released: 4."""
     heads: PositiveInt = 16
     """Attention heads. Released: 16."""

@@ -11,13 +11,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-import onnx
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from stableanimator.errors import WeightsError
-from stableanimator.paths import local_path
+from stableanimator.perception.onnx_session import read_graph
 from stableanimator.perception.onnx_to_torch import OnnxModule
 
 CROP_SIZE = 112
@@ -68,7 +67,7 @@ class ArcFace(nn.Module):
 
 def _normalises_itself(path: str | Path) -> bool:
     """InsightFace's rule: converted MXNet models begin with a subtraction and a multiplication of their own."""
-    names = [node.name for node in onnx.load(str(local_path(path)), load_external_data=False).graph.node[:8]]
+    names = [node.name for node in read_graph(path).node[:8]]
     subtracts = any(name.startswith(("Sub", "_minus")) for name in names)
     return subtracts and any(name.startswith(("Mul", "_mul")) for name in names)
 

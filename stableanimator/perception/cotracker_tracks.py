@@ -9,10 +9,8 @@ without them. Its places are pixels of the network's picture, the first pixel's 
 from __future__ import annotations
 
 import copy
-import pickle
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
@@ -21,10 +19,11 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from stableanimator.errors import ConfigError, WeightsError
-from stableanimator.perception.onnx_session import first_line, require_file
+from stableanimator.perception.onnx_session import require_file
 from stableanimator.perception.point_seeds import free_of_boxes, in_mask, new_corners
 from stableanimator.perception.point_tracks import Boxes, Frames, Tracks, check_counts, table_of
 from stableanimator.perception.settings import CoTrackerSettings, Device
+from stableanimator.state_files import read_checkpoint, require_state_dict
 
 _LONGEST = 512  # frames after which an online run ends: its state grows with them
 
@@ -71,12 +70,9 @@ def load_network(settings: CoTrackerSettings, device: Device) -> nn.Module:
 
 
 def _read_state(file: Path) -> dict[str, Tensor]:
-    try:
-        state: Any = torch.load(file, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, OSError, RuntimeError, EOFError, ValueError) as error:
-        raise WeightsError(f"{file} is unreadable, fetch it again: {first_line(error)}") from error
-    state = state.get("model", state) if isinstance(state, dict) else {}
-    if not isinstance(state, dict) or getattr(state.get("time_emb"), "ndim", 0) != 3:
+    state = read_checkpoint(file)
+    state = require_state_dict(state.get("model", state) if isinstance(state, dict) else state, file)
+    if getattr(state.get("time_emb"), "ndim", 0) != 3:
         raise WeightsError(f"{file} is no checkpoint of CoTracker3: it has no embedding of time (time_emb)")
     return state
 

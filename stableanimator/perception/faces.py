@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from stableanimator.errors import WeightsError
 from stableanimator.paths import local_path
-from stableanimator.perception.onnx_session import first_line, providers_of, session_options, weights_sha256
+from stableanimator.perception.onnx_session import first_line, providers_of, read_graph, session_options, weights_sha256
 from stableanimator.perception.settings import Device, FaceSettings
 
 # InsightFace calls scikit-image by a deprecated name, once for each face.
@@ -62,6 +62,8 @@ class FaceAnalyser:
             raise WeightsError(
                 f"{folder} has no *.onnx; unpack InsightFace's {settings.pack}.zip there, or set pack_root and pack"
             )
+        for path in sorted(folder.glob("*.onnx")):
+            read_graph(path)
         try:
             self._analysis = FaceAnalysis(
                 name=str(folder),
@@ -80,7 +82,10 @@ class FaceAnalyser:
         self._analysis.prepare(ctx_id=0, det_thresh=settings.min_score, det_size=sizes)
         self.recogniser_path = str(self._recogniser.model_file)
         """The recogniser's ONNX file, for `ArcFace.from_onnx`."""
-        self.embedding_width = int(self._recogniser.output_shape[-1])
+        stated = self._recogniser.output_shape
+        if not stated or not isinstance(stated[-1], int):
+            raise WeightsError(f"{self.recogniser_path} gives {stated}; a recogniser states the width of its embedding")
+        self.embedding_width = stated[-1]
         self.weights_sha256 = weights_sha256([self._analysis.det_model.model_file, self.recogniser_path])
 
     def __call__(self, frame: NDArray[np.uint8]) -> list[Face]:

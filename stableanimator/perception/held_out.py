@@ -10,7 +10,6 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-import onnx
 from insightface.app.common import Face as InsightFace
 from insightface.model_zoo.arcface_onnx import ArcFaceONNX
 from numpy.typing import NDArray
@@ -18,7 +17,7 @@ from numpy.typing import NDArray
 from stableanimator.errors import WeightsError
 from stableanimator.paths import local_path
 from stableanimator.perception.arcface import CROP_SIZE
-from stableanimator.perception.onnx_session import open_session, weights_sha256
+from stableanimator.perception.onnx_session import open_session, read_graph, weights_sha256
 from stableanimator.perception.settings import Device, FaceSettings
 
 _WHAT = f"a face recogniser with ArcFace's interface ([B, 3, {CROP_SIZE}, {CROP_SIZE}] to [B, E])"
@@ -76,10 +75,7 @@ def recogniser_of_pack(folder: Path) -> Path:
         WeightsError: there is none.
     """
     for path in sorted(folder.glob("*.onnx")):
-        try:
-            graph = onnx.load(str(path), load_external_data=False).graph
-        except Exception as error:  # protobuf's exceptions share no base class with ours
-            raise WeightsError(f"{path} is not {_WHAT}: {type(error).__name__}") from error
+        graph = read_graph(path)
         weights = {tensor.name for tensor in graph.initializer}  # older exports list them among the inputs
         inputs = [one.type.tensor_type.shape.dim for one in graph.input if one.name not in weights]
         if len(inputs) == 1 and _takes_crops([axis.dim_value for axis in inputs[0]]):

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import onnx
 import onnxruntime as ort
 
 from stableanimator.errors import ConfigError, WeightsError
+from stableanimator.limits.checks import shown
 from stableanimator.paths import local_path
 from stableanimator.perception.settings import Device
 
@@ -64,8 +65,9 @@ def open_session(path: str | Path, what: str, threads: int, device: Device) -> o
     """
     file = require_file(path, what)
     try:
+        read_graph(file)
         return ort.InferenceSession(str(file), session_options(threads), providers=providers_of(device))
-    except ConfigError:
+    except (ConfigError, WeightsError):
         raise
     except Exception as error:  # onnxruntime's exceptions share no base class
         raise WeightsError(f"{file} is not {what}: {first_line(error)}") from error
@@ -81,9 +83,43 @@ def weights_sha256(paths: Sequence[str | Path]) -> str:
     return digest.hexdigest()
 
 
+def read_graph(path: str | Path) -> onnx.GraphProto:
+    """The graph of an ONNX file, without the weights that lie in other files, each of which is in its folder.
+
+    Raises:
+        WeightsError: it is no ONNX file, or its weights lie elsewhere, behind a link, or nowhere.
+    """
+    file = local_path(path)
+    if not file.is_file():  # a pipe would be waited for, and a device may have no end
+        raise WeightsError(f"{file} is no regular file; put an ONNX file there")
+    try:
+        graph = onnx.load(str(file), load_external_data=False).graph
+    except Exception as error:  # protobuf's exceptions share no base class with ours
+        raise WeightsError(f"{file} cannot be read as ONNX ({first_line(error)})") from error
+    for other in _external_names(graph):
+        place = file.parent / other
+        # A file of somebody else's may name any file of this machine, and a device has no end.
+        if "\0" in other or place.parent != file.parent or other in ("", ".", "..") or not _is_plain(place):
+            raise WeightsError(f"{file} has weights in {shown(other)}, which is no file in its folder; put it there")
+    return graph
+
+
+def _is_plain(place: Path) -> bool:
+    return place.is_file() and not place.is_symlink()
+
+
+def _external_names(graph: onnx.GraphProto) -> list[str]:
+    return sorted({entry.value for each in _tensors(graph) for entry in each.external_data if entry.key == "location"})
+
+
+def _tensors(graph: onnx.GraphProto) -> Iterator[onnx.TensorProto]:
+    """Of a graph and of those in its nodes."""
+    yield from graph.initializer
+    for attribute in (each for node in graph.node for each in node.attribute):
+        yield from (attribute.t, *attribute.tensors)
+        for inner in (attribute.g, *attribute.graphs):
+            yield from _tensors(inner)
+
+
 def _external_files(path: Path) -> list[Path]:
-    if path.suffix != ".onnx":
-        return []
-    graph = onnx.load(str(path), load_external_data=False).graph
-    names = {entry.value for tensor in graph.initializer for entry in tensor.external_data if entry.key == "location"}
-    return [path.parent / name for name in sorted(names)]
+    return [path.parent / name for name in _external_names(read_graph(path))] if path.suffix == ".onnx" else []

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from stableanimator.errors import WeightsError
-from stableanimator.perception.onnx_session import first_line, require_file
+from stableanimator.perception.onnx_session import first_line, read_graph, require_file
 
 Attributes = dict[str, Any]
 Operator = Callable[[list[Any], Attributes], Tensor]
@@ -39,6 +39,14 @@ class OnnxModule(nn.Module):
     def __init__(self, path: str | Path) -> None:
         super().__init__()
         graph = _load(require_file(path, "an ONNX file")).graph
+        try:
+            self._read(path, graph)
+        except WeightsError:
+            raise
+        except Exception as error:  # weights of another size than their shape, nodes without what they need
+            raise WeightsError(f"{path} cannot be used: {first_line(error)}") from error
+
+    def _read(self, path: str | Path, graph: onnx.GraphProto) -> None:
         weights = {tensor.name: numpy_helper.to_array(tensor) for tensor in graph.initializer}
         inputs = [value for value in graph.input if value.name not in weights]
         if len(inputs) != 1 or len(graph.output) != 1:
@@ -60,6 +68,13 @@ class OnnxModule(nn.Module):
             else:
                 operator = _operator(path, node, attributes)
                 self._steps.append((operator, list(node.input), node.output[0], attributes))
+        made = {"", self.input_name, *weights}
+        for _, wanted, output, _ in self._steps:
+            if not made.issuperset(wanted):
+                raise WeightsError(f"{path} has a node that reads what no node before it makes; it is damaged")
+            made.add(output)
+        if self.output_name not in made:
+            raise WeightsError(f"{path} has no node that makes its output; it is damaged")
         for name, value in weights.items():
             self._keep(name, value)
 
@@ -81,6 +96,7 @@ class OnnxModule(nn.Module):
 
 
 def _load(file: Path) -> onnx.ModelProto:
+    read_graph(file)
     try:
         return onnx.load(str(file))
     except Exception as error:  # protobuf, external data and value errors share no base class

@@ -11,7 +11,17 @@ import pytest
 
 import stableanimator
 from stableanimator.errors import WeightsError
-from stableanimator.paths import below, folder_of, frame_of, is_absolute, local_path, open_own, own_file, own_size
+from stableanimator.paths import (
+    below,
+    folder_of,
+    frame_of,
+    is_absolute,
+    local_path,
+    open_own,
+    own_file,
+    own_size,
+    read_json,
+)
 
 
 def test_a_path_inside_a_package_lies_where_the_package_was_imported_from() -> None:
@@ -118,3 +128,13 @@ def _umask() -> int:
     current = os.umask(0)
     os.umask(current)
     return current
+
+
+def test_json_of_others_ends_in_an_error_of_its_own(tmp_path: Path) -> None:
+    (tmp_path / "a.json").write_text('{"a": [1, 2.5]}')
+    assert read_json(tmp_path / "a.json") == {"a": [1, 2.5]}
+    (tmp_path / "deep.json").write_text("[" * 100_000)
+    os.mkfifo(tmp_path / "pipe.json")
+    for name, message in (("deep", "too deep"), ("pipe", "no regular file")):
+        with pytest.raises(ValueError, match=message):
+            read_json(tmp_path / f"{name}.json")

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import pickle
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -100,3 +101,43 @@ def test_a_truncated_file_is_a_users_error(tmp_path: Path, name: str) -> None:
     path.write_bytes(pickle.dumps([1, 2], protocol=2))
     with pytest.raises(WeightsError, match=r"unreadable|not a state dict"):
         read_state_dict(path)
+
+
+class _Bytes:
+    def __reduce__(self) -> tuple[type[bytearray], tuple[int]]:
+        return bytearray, (1 << 30,)
+
+
+@pytest.mark.parametrize("archive", [True, False])
+def test_a_pickle_takes_no_more_memory_than_its_file(tmp_path: Path, archive: bool) -> None:
+    torch.save({"a": _Bytes()}, tmp_path / "w.pth", _use_new_zipfile_serialization=archive)
+    with pytest.raises(WeightsError, match="it holds bytes"):
+        read_state_dict(tmp_path / "w.pth")
+
+
+def test_an_archive_is_as_pytorch_writes_it(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "w.pth", "w", zipfile.ZIP_DEFLATED) as packed:
+        packed.writestr("w/data.pkl", bytes(100_000))
+    with pytest.raises(WeightsError, match="packed parts"):
+        read_state_dict(tmp_path / "w.pth")
+
+
+@pytest.mark.parametrize(
+    ("state", "message"),
+    [
+        ({"a": torch.zeros(1).expand(1 << 40)}, "does not hold the numbers of a"),
+        ({"a": torch.zeros(2, device="meta")}, "does not hold the numbers of a"),
+        ({"a": torch.eye(2).to_sparse()}, "does not hold the numbers of a"),
+        ({1: torch.zeros(2)}, "is not a state dict"),
+    ],
+)
+def test_every_number_is_in_the_file(tmp_path: Path, state: dict, message: str) -> None:
+    torch.save(state, tmp_path / "w.pth")
+    with pytest.raises(WeightsError, match=message):
+        read_state_dict(tmp_path / "w.pth")
+
+
+def test_whole_numbers_are_no_weights(tmp_path: Path) -> None:
+    torch.save({"weight": torch.zeros(2, 2, dtype=torch.int64), "bias": torch.zeros(2)}, tmp_path / "w.pth")
+    with pytest.raises(CheckpointError, match=r"weight of torch\.int64 instead of torch\.float32"):
+        load_weights(torch.nn.Linear(2, 2), tmp_path / "w.pth")

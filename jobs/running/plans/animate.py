@@ -5,7 +5,6 @@ Only the latter needs torch and diffusers, which take seconds to import: they ar
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Iterator
 from dataclasses import replace
@@ -17,7 +16,7 @@ from stableanimator.errors import WeightsError
 from stableanimator.media.framing import Size
 from stableanimator.media.video import LOSSLESS_SHARE
 from stableanimator.models.settings import CLIPSettings, EncoderSettings
-from stableanimator.paths import local_path
+from stableanimator.paths import local_path, read_json
 
 if TYPE_CHECKING:
     from stableanimator.animate_cost import AnimateCost
@@ -121,10 +120,7 @@ def encoder_sizes(settings: EncoderSettings) -> EncoderSettings:
     if settings.svd is None:
         return settings
     try:
-        vae, clip = (
-            json.loads((local_path(settings.svd) / part / "config.json").read_text())
-            for part in ("vae", "image_encoder")
-        )
+        vae, clip = (read_json(local_path(settings.svd) / part / "config.json") for part in ("vae", "image_encoder"))
         sizes = replace(
             settings.vae,
             block_out_channels=tuple(vae["block_out_channels"]),
@@ -141,7 +137,7 @@ def encoder_sizes(settings: EncoderSettings) -> EncoderSettings:
             patch_size=clip["patch_size"],
             projection_dim=clip["projection_dim"],
         )
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise WeightsError(
             f"encoders.svd: {settings.svd} must be the folder of Stable Video Diffusion img2vid-xt, with "
             f"vae/config.json and image_encoder/config.json ({error})"
@@ -154,9 +150,9 @@ def _tiny_sizes(settings: EncoderSettings) -> tuple[int, int] | None:
     if settings.tiny_decoder is None:
         return None
     try:
-        described = json.loads((local_path(settings.tiny_decoder) / "config.json").read_text())
+        described = read_json(local_path(settings.tiny_decoder) / "config.json")
         return described["decoder_block_out_channels"][0], described["num_decoder_blocks"][0]
-    except (OSError, ValueError, KeyError, IndexError) as error:
+    except (OSError, ValueError, KeyError, IndexError, TypeError) as error:
         raise WeightsError(
             f"encoders.tiny_decoder: {settings.tiny_decoder} has no config.json of its kind ({error})"
         ) from error

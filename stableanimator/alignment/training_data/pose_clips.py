@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from stableanimator.alignment.poses import NODES
 from stableanimator.errors import InputError
-from stableanimator.paths import open_own, own_file
+from stableanimator.paths import open_own, own_file, read_json
 
 Poses = NDArray[np.float32]
 """[F, 18, 3] in image heights; a missing joint is NaN with score 0."""
@@ -78,7 +78,7 @@ def _file(stem: Path, ending: str) -> Path:
 
 def _read_index(stem: Path) -> tuple[list[str], list[int]]:
     try:
-        index = json.loads(_file(stem, ".json").read_text())
+        index = read_json(_file(stem, ".json"))
         clips = list(zip(index["names"], index["frames"], strict=True))
         names, frames = [str(name) for name, _ in clips], [int(count) for _, count in clips]
         size = _file(stem, ".f32").stat().st_size

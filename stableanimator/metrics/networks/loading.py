@@ -15,12 +15,12 @@ from stableanimator.metrics.networks.i3d import I3d
 from stableanimator.metrics.networks.inception import Inception
 from stableanimator.metrics.networks.lpips import Heads, Lpips, Trunk, trunk_channels, trunk_name
 from stableanimator.metrics.networks.preparing import Frame, for_i3d, for_inception, for_resnet3d
-from stableanimator.metrics.networks.published import FeatureKind, column_name, sha256
+from stableanimator.metrics.networks.published import PUBLISHED, FeatureKind, column_name, sha256
 from stableanimator.metrics.networks.resnet3d import ResNet3d
 from stableanimator.metrics.settings import MetricNetworkSettings
 from stableanimator.paths import local_path
 from stableanimator.perception.settings import Device
-from stableanimator.state_files import check_state_dict, read_checkpoint
+from stableanimator.state_files import check_state_dict, read_checkpoint, require_state_dict
 
 _COUNTER = "num_batches_tracked"
 
@@ -144,9 +144,7 @@ def _state(path: Path, unused: str | None = None) -> dict[str, Tensor]:
     state = read_checkpoint(path)
     if isinstance(state, dict) and isinstance(state.get("state_dict"), dict):
         state = state["state_dict"]
-    if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
-        raise WeightsError(f"weights file {path} is not a state dict: names with tensors")
-    named = {name.removeprefix("module."): value for name, value in state.items()}
+    named = {name.removeprefix("module."): value for name, value in require_state_dict(state, path).items()}
     return {name: value for name, value in named.items() if unused is None or not name.startswith(unused)}
 
 
@@ -169,10 +167,16 @@ def _torchscript(path: Path, settings: MetricNetworkSettings) -> FeatureNetwork:
     """I3D with StyleGAN-V's interface: clips that are scaled already, to 400 logits.
 
     Raises:
-        WeightsError: the file is missing or no TorchScript program.
+        WeightsError: the file is missing, is vouched for by nobody, or is no TorchScript program.
     """
     if not path.is_file():
         raise WeightsError(f"weights file {path} is missing")
+    digest = sha256(path)
+    if ("fvd_torchscript", (digest,)) not in PUBLISHED and digest not in settings.published:
+        raise WeightsError(
+            f"{path} is a program that nobody vouches for, and running it may do anything; if you trust it, add its "
+            f"SHA-256 {digest} to evaluate.networks.published"
+        )
     try:
         program = torch.jit.load(str(path), map_location=settings.device).eval()
     except (RuntimeError, ValueError) as error:
@@ -180,7 +184,7 @@ def _torchscript(path: Path, settings: MetricNetworkSettings) -> FeatureNetwork:
         raise WeightsError(f"{path} is no TorchScript program, fetch it again: {reason}") from error
     return FeatureNetwork(
         kind="fvd",
-        column=column_name("fvd_torchscript", (sha256(path),), settings.published),
+        column=column_name("fvd_torchscript", (digest,), settings.published),
         prepare=for_i3d,
         network=lambda clips: program(clips, rescale=False, resize=False, return_features=True),
         device=settings.device,

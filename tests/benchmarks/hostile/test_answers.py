@@ -64,6 +64,6 @@ def test_what_comes_to_a_listener_is_counted(tmp_path: Path, monkeypatch: pytest
 def test_counts_are_held_against_their_bars() -> None:
     good = [Answer(case=str(number), code=2, told="error: x") for number in range(20)]
     assert all(figure.met for figure in figures("settings", good))
-    bad = [*good, Answer(case="x", code=1, told="Traceback", asked=1)]
-    assert [figure.met for figure in figures("settings", bad)] == [True, False, False, False]
-    assert json.dumps([figure.value for figure in figures("settings", bad)]) == "[21, 1, 1, 1]"
+    bad = [*good, Answer(case="x", code=1, told="Traceback", asked=1, ran=True, seconds=60.0)]
+    assert [figure.met for figure in figures("settings", bad)] == [True, False, False, False, False, False]
+    assert json.dumps([figure.value for figure in figures("settings", bad)]) == "[21, 1, 1, 1, 1, 60.0]"

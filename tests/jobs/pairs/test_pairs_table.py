@@ -225,7 +225,7 @@ FILES = {
     "cut short": (_half, "no readable Parquet table"),
     "a changed byte": (_changed, "no readable Parquet table"),
     "a folder of something else": (_folder, "no readable Parquet table"),
-    "an empty folder": (lambda path: path.mkdir(), "lacks the column 'pair_id'"),
+    "an empty folder": (lambda path: path.mkdir(), "the folder holds no file"),
     "not UTF-8": (_no_utf8, "column 'pair_id' cannot be read"),
     "no row": (lambda path: pq.write_table(PAIRS.empty_table(), path), "it has no row"),
     "no column": (lambda path: pq.write_table(pa.table({}), path), "lacks the column 'pair_id'"),
@@ -234,7 +234,7 @@ FILES = {
         "lacks the column 'pair_id'; .* 'reference_uri', 'x'",
     ),
     "no reference": (lambda path: _named(path, "pair_id"), "lacks the column 'reference_uri'"),
-    "a column twice": (lambda path: _named(path, "pair_id", "reference_uri", "pair_id"), "Multiple matches"),
+    "a column twice": (lambda path: _named(path, "pair_id", "reference_uri", "pair_id"), "'pair_id' more than once"),
 }
 
 

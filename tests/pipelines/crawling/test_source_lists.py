@@ -166,7 +166,7 @@ def test_a_list_that_would_lose_sources_is_the_users_mistake(tmp_path: Path, nam
 def test_a_column_twice_in_a_parquet_list_is_the_users_mistake(tmp_path: Path):
     table = pa.Table.from_arrays([pa.array([URL]), pa.array(["https://b.test/2"])], ["url", "url"])
     pq.write_table(table, tmp_path / "list.parquet")
-    with pytest.raises(InputError, match="`url` more than once"):
+    with pytest.raises(InputError, match="'url' more than once"):
         _listed(tmp_path / "list.parquet")
 
 

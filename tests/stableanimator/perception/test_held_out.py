@@ -80,7 +80,7 @@ def test_what_is_no_judge_is_one_line(packs: FaceSettings, tmp_path: Path) -> No
             HeldOutRecogniser.from_settings(replace(packs, held_out=held_out))
         assert "\n" not in str(caught.value)
     own.write_bytes(b"no network")
-    with pytest.raises(WeightsError, match="is not a face recogniser"):
+    with pytest.raises(WeightsError, match="cannot be read as ONNX"):
         recogniser_of_pack(own.parent)
     with pytest.raises(ValueError, match="a relative path"):
         replace(packs, held_out="weights/a.onnx")

@@ -95,9 +95,13 @@ def test_a_torchscript_program_has_a_column_of_its_own(tmp_path: Path) -> None:
             return clips.mean((2, 3, 4))
 
     torch.jit.script(Program()).save(str(tmp_path / "i3d.ts"))
-    networks = load_networks(MetricNetworkSettings(i3d_torchscript=str(tmp_path / "i3d.ts")))
+    program = str(tmp_path / "i3d.ts")
+    with pytest.raises(WeightsError, match="nobody vouches for"):  # else it would run
+        load_networks(MetricNetworkSettings(i3d_torchscript=program))
+    vouched = (published.sha256(tmp_path / "i3d.ts"),)
+    networks = load_networks(MetricNetworkSettings(i3d_torchscript=program, published=vouched))
     (network,) = networks.features
-    assert (network.kind, network.column) == ("fvd", "fvd_torchscript_own")
+    assert (network.kind, network.column) == ("fvd", "fvd_torchscript")
     assert network(torch.ones(2, 3, 16, 8, 8)).tolist() == [[1, 1, 1]] * 2
     assert "fvd" in networks.remarks
 
@@ -117,7 +121,11 @@ def test_files_of_something_else_are_refused(tmp_path: Path) -> None:
         load_networks(MetricNetworkSettings(i3d=str(tmp_path / "cut.pt")))
     (tmp_path / "text.ts").write_text("no program")
     with pytest.raises(WeightsError, match="no TorchScript program"):
-        load_networks(MetricNetworkSettings(i3d_torchscript=str(tmp_path / "text.ts")))
+        load_networks(
+            MetricNetworkSettings(
+                i3d_torchscript=str(tmp_path / "text.ts"), published=(published.sha256(tmp_path / "text.ts"),)
+            )
+        )
 
 
 @pytest.mark.real_data
