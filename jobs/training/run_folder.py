@@ -197,7 +197,7 @@ def commit(store: Store, kind: str, run: RunFolder, content: dict[str, Any], bui
     beside them, its lineage.
 
     Raises:
-        InputError: there is no complete checkpoint.
+        InputError: there is no complete checkpoint, or the training has not come to its end.
         CheckpointError: it is damaged.
         DivergedError: its weights are no finite numbers.
         LeaseLost: another job has taken the training over.
@@ -208,6 +208,11 @@ def commit(store: Store, kind: str, run: RunFolder, content: dict[str, Any], bui
     newest = run.newest()
     if newest is None:
         raise InputError(f"{run.path} has no complete checkpoint")
+    if not newest.finished:
+        raise InputError(
+            f"{newest.folder} is of a training that has not come to its end ({newest.state['total_steps']} steps); run "
+            "the same command again, which goes on from there"
+        )
     files = sorted([*newest.folder.rglob("*.safetensors"), *newest.folder.rglob("config.json")])
     for path in files:
         if path.suffix == ".safetensors":

@@ -50,11 +50,18 @@ class Listener:
     """
 
     def __init__(self, wish: ActorHandle) -> None:
-        self._answer = wish.stopped.remote()
+        self._answer: ray.ObjectRef[None] | None = wish.stopped.remote()
 
     def stopped(self) -> bool:
-        """Whether to stop now."""
-        return bool(ray.wait([self._answer], timeout=0)[0])
+        """Whether to stop now. The end of the actor that would say so is no wish: the training goes on, deaf."""
+        if self._answer is None or not ray.wait([self._answer], timeout=0)[0]:
+            return False
+        try:
+            ray.get(self._answer)
+            return True
+        except RayError:
+            self._answer = None
+            return False
 
 
 def until_stopped(work: Callable[[], Any], wish: ActorHandle) -> None:

@@ -160,6 +160,15 @@ def test_what_is_no_model_is_not_committed(tmp_path: Path, weight: float) -> Non
     assert store.collections("models") == []
 
 
+def test_a_training_before_its_end_is_not_committed(tmp_path: Path) -> None:
+    store = Store(str(tmp_path))
+    with claim(str(tmp_path), "models", "mine", CONTENT) as run:
+        _checkpoint(run, 2, total=9)
+        with pytest.raises(InputError, match=r"step_2 is of a training that has not come to its end \(9 steps\)"):
+            commit(store, "models", run, CONTENT, {})
+    assert store.collections("models") == []
+
+
 @pytest.mark.parametrize("name", ["unet.safetensors", "config.json"])
 def test_damaged_weights_are_neither_used_nor_committed_anew(tmp_path: Path, name: str) -> None:
     store = Store(str(tmp_path))

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 
 import pytest
+import ray
 
 from jobs.running import ending
 from jobs.training.keeping import stopping
@@ -56,6 +57,15 @@ def test_a_stop_waits_for_who_hears_it_and_not_for_who_does_not() -> None:
 
     assert _stopped(starts, new_wish(), begun) == 130
     assert time.monotonic() - waited < stopping._ANSWER_S + 5
+
+
+def test_the_end_of_who_would_tell_is_no_wish_to_stop() -> None:
+    wish = new_wish()
+    listener = Listener(wish)
+    assert not listener.stopped()
+    ray.kill(wish)
+    ray.wait([listener._answer], timeout=30)
+    assert [listener.stopped() for _ in range(3)] == [False] * 3
 
 
 def test_the_works_own_errors_are_raised() -> None:
