@@ -12,6 +12,7 @@ import math
 from collections.abc import Collection, Iterator
 from decimal import Decimal
 from typing import Any
+from urllib.parse import parse_qsl, urlsplit
 
 import pyarrow as pa
 import pyarrow.csv as pacsv
@@ -21,6 +22,7 @@ from pipelines.storage.user_files import open_file, read_parquet, require_names
 from stableanimator.errors import InputError
 from stableanimator.redaction import WAY_OUT, holds_credentials, redacted
 
+_HARMLESS_OPTIONS = ("region", "anonymous")
 _SHOWN = 60
 """Characters of a value that a message shows."""
 _HEAD = 1 << 20
@@ -126,9 +128,22 @@ def _cells(column: pa.ChunkedArray, field: pa.Field, required: bool, text: bool)
             raise InputError(f"{what}; write one{'' if required else ', or leave the cell empty (null)'}") from None
         if field.name.endswith("uri") and isinstance(cell, str) and holds_credentials(cell):
             raise InputError(f"row {number}, column {field.name!r}: {cell} holds credentials, {WAY_OUT}")
+        if field.name.endswith("uri") and isinstance(cell, str) and (option := _option_of(cell)) is not None:
+            raise InputError(
+                f"row {number}, column {field.name!r}: {cell} has the option {option}, by which a row might ask any "
+                "host; AWS_ENDPOINT_URL names one for all, or name the file by its path below the root"
+            )
         if cell is None and required:
             raise InputError(f"row {number}, column {field.name!r} is empty; every row needs a value there")
         yield cell
+
+
+def _option_of(uri: str) -> str | None:
+    """An option of a URI, behind its `?`, that may lead its filesystem elsewhere; a web server reads its own."""
+    if "://" not in uri or uri.lower().startswith(("http://", "https://")):
+        return None
+    options = parse_qsl(urlsplit(uri).query, keep_blank_values=True)
+    return next((name for name, _ in options if name not in _HARMLESS_OPTIONS), None)
 
 
 def _cell(value: Any, kind: pa.DataType, missing: bool = False) -> Any:

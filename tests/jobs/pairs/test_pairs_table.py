@@ -307,3 +307,12 @@ def test_a_table_that_names_files_with_a_key_is_refused_without_telling_it(tmp_p
     with pytest.raises(InputError, match=r"row 2, column 'driving_uri': s3://\*\*\*@b/d.mp4 holds credentials") as told:
         read_pairs(uri, "animate.pairs")
     assert "hush" not in str(told.value)
+
+
+def test_a_row_names_no_host_for_a_stores_files(tmp_path: Path) -> None:
+    asked = "s3://b/d.mp4?region=x&endpoint_override=http%3A%2F%2F169.254.169.254"
+    uri = _write(tmp_path / "p.parquet", driving_uri=["/d.mp4", asked, "/d.mp4"])
+    with pytest.raises(InputError, match=r"row 2, column 'driving_uri': .* has the option endpoint_override"):
+        read_pairs(uri, "animate.pairs")
+    harmless = ["https://h/d.mp4?endpoint_override=x", "s3://b/d.mp4?region=x", "/what?endpoint_override=x"]
+    assert read_pairs(_write(tmp_path / "q.parquet", driving_uri=harmless), "animate.pairs").num_rows == 3
