@@ -13,7 +13,7 @@ from benchmarks.chaos.injections import INJECTIONS, Injection
 from benchmarks.chaos.plan import Fault
 from benchmarks.chaos.world import Run, World
 
-PATIENCE_S = 20.0
+PATIENCE_S = 60.0
 """After which nothing of a run may be there: Ray's own processes take some seconds to see that their driver is gone."""
 _TRACEBACK = "Traceback (most recent call last)"
 _TERMINATED = 128 + signal.SIGTERM

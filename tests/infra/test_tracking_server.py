@@ -21,6 +21,7 @@ import requests
 from mlflow.server import get_app_client
 from mlflow.tracking import MlflowClient
 
+from jobs.tracking import sender
 from jobs.tracking.run import Run
 from jobs.tracking.runs import Job, job_run
 
@@ -127,6 +128,13 @@ def _log_in(monkeypatch: pytest.MonkeyPatch, url: str, name: str, password: str)
     monkeypatch.setenv("MLFLOW_TRACKING_USERNAME", name)
     monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", password)
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
+
+
+@pytest.fixture(autouse=True)
+def _patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server with passwords takes its time on a busy machine; how long a job waits is test_sender's."""
+    for name in ("_START_S", "_STILL_S", "_MOST_S"):
+        monkeypatch.setattr(sender, name, 200.0)
 
 
 def test_runs_are_in_postgres_artifacts_in_the_store_and_only_who_may_writes(
