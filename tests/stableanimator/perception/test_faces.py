@@ -42,7 +42,7 @@ def test_an_unreadable_pack_is_an_error(tmp_path: Path) -> None:
     folder = tmp_path / "models" / "broken"
     folder.mkdir(parents=True)
     (folder / "det.onnx").write_text("<html>")
-    with pytest.raises(WeightsError, match="holds an unreadable model"):
+    with pytest.raises(WeightsError, match=r"det\.onnx cannot be read as ONNX"):
         FaceAnalyser(FaceSettings(pack_root=str(tmp_path), pack="broken"))
 
 
