@@ -31,7 +31,7 @@ from pipelines.crawling.guarded_http import STOPPED
 from pipelines.crawling.settings import CrawlSettings
 from pipelines.crawling.source_lists import RIGHTS, Listed, list_sources
 from pipelines.progress import track
-from pipelines.storage.part_rows import while_others_merge
+from pipelines.storage.part_rows import MERGED, while_others_merge
 from pipelines.storage.store import Store, file_sha256, fingerprint, media_path
 from pipelines.storage.tables import SOURCES
 from stableanimator.errors import FetchError
@@ -229,11 +229,20 @@ def _remembered(store: Store, settings: CrawlSettings, listed: Iterable[Listed])
     with ThreadPoolExecutor(settings.workers) as pool:  # one small file for each URL, perhaps far away
 
         def rows_of(part_key: str, names: Iterable[str | None]) -> list[Row]:
-            groups = {_digest(name) for name in names if name is not None}
+            asked_for = {name for name in names if name is not None}
+            groups = {MERGED, *map(_digest, asked_for)}
             paths = [path for path in store.part_paths(_FAMILY, part_key) if path.split("/")[-2] in groups]
-            return [row for part in pool.map(store.read_part, paths) if part is not None for row in part.to_pylist()]
+            paths.sort(key=lambda path: path.split("/")[-2] != MERGED)  # the last row of a source counts
+            parts = zip(paths, pool.map(store.read_part, paths), strict=True)
+            return [
+                row
+                for path, part in parts
+                if part is not None
+                for row in part.to_pylist()
+                if path.split("/")[-2] != MERGED or row["source_uri"] in asked_for
+            ]
 
-        # What failed under one signature may be had under the next.
+        # What failed under one signature may be had under the next; merged rows know no signatures.
         failed = (
             []
             if settings.retry_failed

@@ -31,8 +31,9 @@ def write_whole(filesystem: pafs.FileSystem, path: str, chunks: Iterable[bytes])
         if local:
             os.replace(written, path)
     except OSError:
-        with contextlib.suppress(OSError):
-            filesystem.delete_file(written)
+        if local:  # elsewhere it would be what was there before: an object that was not written whole is none
+            with contextlib.suppress(OSError):
+                filesystem.delete_file(written)
         raise
 
 
