@@ -56,6 +56,7 @@ def told(struck: Struck) -> str:
     """One fault in a line."""
     verdict = ["as undisturbed" if struck.sound else "NOT AS UNDISTURBED"]
     verdict += [str(struck.difference)] if len(struck.difference) else []
+    verdict += [f"{struck.untold} losses of steps lost or others"] if struck.untold else []
     verdict += [f"left: {', '.join(struck.left)}"] if struck.left else []
     verdict += [f"{struck.tracebacks} tracebacks"] if struck.mute else []
     when = f"{struck.fault}{'' if struck.hit else ' (the run had ended)'}"
@@ -75,6 +76,7 @@ def figures(found: Sequence[Struck], minutes: float) -> list[Figure]:
         Figure("fewest verbs that a kind struck", min(of_kind), _VERBS_OF_A_KIND, "higher"),
         Figure("fewest faults of a verb", min(of_verb), _OF_A_VERB, "higher"),
         Figure("files lost, doubled or wrong", bad, 0, "lower", note=_names(wrong)),
+        Figure("losses of steps that MLflow lacks or has otherwise", sum(each.untold for each in found), 0, "lower"),
         _count("runs afterwards that did not end with 0", [each for each in found if each.again != 0]),
         _count("runs that left processes", [each for each in found if each.left]),
         _count("ends by SIGTERM or a full disk without one line and its code", [each for each in found if each.mute]),

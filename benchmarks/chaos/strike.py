@@ -1,4 +1,4 @@
-"""One fault from its beginning to its verdict: reset, run, strike, run again, compare."""
+"""One fault from its beginning to its verdict: reset, run, strike, run again, compare what is stored and tracked."""
 
 from __future__ import annotations
 
@@ -31,6 +31,8 @@ class Struck:
     again: int | None
     """Of the run after it."""
     difference: Difference
+    untold: int
+    """Losses of steps that the tracker lacks, or has otherwise."""
     left: list[str]
     """Processes that outlived a run."""
     tracebacks: int
@@ -50,13 +52,14 @@ class Struck:
 
     @property
     def sound(self) -> bool:
-        return self.again == 0 and not len(self.difference) and not self.left and not self.mute
+        return self.again == 0 and not len(self.difference) and not (self.untold or self.left or self.mute)
 
 
 def strike(world: World, fault: Fault) -> Struck:
     """Do it. The root is left as the last run left it."""
     started = time.monotonic()
     world.tracker.up()
+    known = world.tracker.last_row()
     world.reset(fault.verb)
     with INJECTIONS[fault.kind](world, fault) as injection:
         run = world.start(fault.verb, injection.environment)
@@ -66,8 +69,10 @@ def strike(world: World, fault: Fault) -> Struck:
         code_again = again.wait()
         left += world.left(PATIENCE_S)
         difference = differences(world.root, world.after(fault.verb))
+    told = world.tracker.losses(fault.verb, known)
     return Struck(
-        fault=fault, hit=hit, code=code, again=code_again, difference=difference, left=left,
+        fault=fault, hit=hit, code=code, again=code_again, difference=difference,
+        untold=len(told ^ world.losses[fault.verb]), left=left,
         tracebacks=sum(_TRACEBACK in line for line in said), said=said[-1] if said else "",
         seconds=time.monotonic() - started,
     )  # fmt: skip

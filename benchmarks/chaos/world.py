@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import time
@@ -39,7 +41,7 @@ SETTINGS: dict[str, Any] = {
     "align": {
         "steps": 20,
         "evaluation": {"drives_per_clip": 2, "worst": 1},
-        "engine": {"workers": 1, "warmup_steps": 2, "checkpoint_every": 5, "validate_every": 10, "log_every": 5},
+        "engine": {"workers": 1, "warmup_steps": 2, "checkpoint_every": 5, "validate_every": 10, "log_every": 1},
     },
     "train": {
         "validation_rows": 2,
@@ -53,6 +55,10 @@ SETTINGS: dict[str, Any] = {
     "evaluate": {"videos": 2},
 }
 """The smallest line with rows enough for several actors: what differs from tiny.yaml."""
+
+
+Losses = set[tuple[str, int, float]]
+"""Name, step and value."""
 
 
 @dataclass(kw_only=True)
@@ -93,6 +99,24 @@ class Tracker:
             self._process.wait()
             self._process = None
 
+    def last_row(self) -> int:
+        """The number of the last figure that it has got."""
+        return int(self._asked("SELECT COALESCE(MAX(rowid), 0) FROM metrics")[0][0])
+
+    def losses(self, verb: Verb, after: int) -> Losses:
+        """What runs of a verb have told since a row: each value that a step has, once."""
+        asked = """
+            SELECT DISTINCT metrics.key, metrics.step, metrics.value
+            FROM metrics JOIN tags ON tags.run_uuid = metrics.run_uuid
+            WHERE tags.key = 'verb' AND tags.value = ? AND metrics.rowid > ?
+            AND metrics.key IN ('loss', 'validation_loss')
+        """
+        return {(key, step, value) for key, step, value in self._asked(asked, verb, after)}
+
+    def _asked(self, query: str, *values: object) -> list[tuple[Any, ...]]:
+        with contextlib.closing(sqlite3.connect(self.folder / "mlflow.db", timeout=60)) as database:
+            return database.execute(query, values).fetchall()
+
 
 @dataclass(kw_only=True)
 class Run:
@@ -123,6 +147,8 @@ class World:
     mark: str = field(default_factory=lambda: uuid.uuid4().hex)
     seconds: dict[Verb, float] = field(default_factory=dict)
     """That each verb takes undisturbed."""
+    losses: dict[Verb, Losses] = field(default_factory=dict)
+    """What the tracker knows of each verb undisturbed: empty but for trainings."""
     _runs: int = 0
 
     def __post_init__(self) -> None:
@@ -168,10 +194,11 @@ class World:
         self.root.mkdir()
         for verb in VERBS:
             shutil.copytree(self.root, self.before(verb), symlinks=True)
-            run = self.start(verb)
+            known, run = self.tracker.last_row(), self.start(verb)
             if run.wait() != 0:
                 raise StableAnimatorError(f"{verb} fails undisturbed:\n" + "\n".join(run.said()[-20:]))
             self.seconds[verb] = time.monotonic() - run.started
+            self.losses[verb] = self.tracker.losses(verb, known)
         shutil.copytree(self.root, self.after(VERBS[-1]), symlinks=True)
 
     def after(self, verb: Verb) -> Path:

@@ -30,6 +30,7 @@ from torch.utils.data import DataLoader, Dataset
 from jobs.running.ending import Stopped, told
 from jobs.training.deepspeed_config import deepspeed_config, learning_rate
 from jobs.training.keeping import deepspeed_files, soundness
+from jobs.training.keeping.own_ray import asked_about_workers
 from jobs.training.keeping.stopping import Listener, new_wish, until_stopped
 from jobs.training.progress import Progress
 from jobs.training.run_folder import Checkpoint, RunFolder
@@ -79,7 +80,7 @@ def run_training(task: TrainingTask, loop: LoopSettings, folder: RunFolder, trac
         tracking: folder of the run that the first worker logs into (`jobs.tracking.run.Run.folder`).
 
     Raises:
-        ConfigError: the cluster cannot hold the workers.
+        ConfigError: the cluster cannot hold the workers, or it has no dashboard beside another Ray's.
         CheckpointError: there are checkpoints, and all are damaged.
         StorageError: the disk is full.
         DivergedError: loss, gradient or weights are no finite numbers any more. The checkpoint before is kept.
@@ -105,7 +106,8 @@ def _fit(task: TrainingTask, loop: LoopSettings, folder: RunFolder, tracking: st
     wish = new_wish()
     for failures in itertools.count(1):
         try:
-            until_stopped(_trainer(task, loop, folder, tracking, wish).fit, wish)
+            with asked_about_workers(wish):
+                until_stopped(_trainer(task, loop, folder, tracking, wish).fit, wish)
             return
         except ray.train.TrainingFailedError as error:
             if (mistake := told(error)) is not None:
@@ -207,13 +209,7 @@ class _Session:
     """One worker's part of a training."""
 
     def __init__(
-        self,
-        task: TrainingTask,
-        loop: LoopSettings,
-        folder: RunFolder,
-        tracking: str,
-        rank: int,
-        workers: int,
+        self, task: TrainingTask, loop: LoopSettings, folder: RunFolder, tracking: str, rank: int, workers: int
     ) -> None:
         import deepspeed
 
@@ -249,12 +245,13 @@ class _Session:
                 self._diverge(step + 1, taken.fault)
             if self.mean is not None:
                 self.mean.update(step)
-            if self.progress is not None:
-                rate = learning_rate(self.loop, step, self.order.steps)
-                self.progress.step(step + 1, taken.loss, rate, taken.norm, time.monotonic() - started)
             last = step + 1 == self.order.steps
             examine = last or (step + 1) % engine.validate_every == 0
             keep = last or taken.stop or (step + 1) % engine.checkpoint_every == 0
+            if self.progress is not None:
+                rate = learning_rate(self.loop, step, self.order.steps)
+                seconds = time.monotonic() - started
+                self.progress.step(step + 1, taken.loss, rate, taken.norm, seconds, tell=keep)
             if examine or keep:
                 self._require_sound(step + 1, taken)
             if examine:

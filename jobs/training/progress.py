@@ -35,11 +35,15 @@ class Progress:
         self._name = name
         telemetry.show("sa_training_steps", total, training=name)
 
-    def step(self, done: int, loss: float, rate: float, norm: float, seconds: float) -> None:
-        """After a step; `done` counts from 1, `seconds` is its time without validations and checkpoints."""
+    def step(self, done: int, loss: float, rate: float, norm: float, seconds: float, *, tell: bool) -> None:
+        """After a step; `done` counts from 1, `seconds` is its time without validations and checkpoints.
+
+        Args:
+            tell: now, whatever `log_every` is: a checkpoint follows, and who goes on from it tells the steps after it.
+        """
         self._steps.append((loss, norm, seconds))
         telemetry.add("sa_samples", self._batch_size, training=self._name)
-        if done % self._every and done != self._total:
+        if done % self._every and not tell:
             return
         mean_loss, mean_norm, seconds = self._means()
         left = (time.monotonic() - self._started) / (done - self._first) * (self._total - done)

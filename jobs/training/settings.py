@@ -82,7 +82,7 @@ class EngineSettings:
     keep_last: PositiveInt = 3
     """Checkpoints kept; older ones are deleted once a newer one is complete."""
     log_every: PositiveInt = 10
-    """Optimiser steps between lines of progress and MLflow points; losses are means over them."""
+    """Optimiser steps between lines of progress and MLflow points: means over them. A checkpoint makes a point."""
     validate_every: PositiveInt = 500
     """Optimiser steps between validations. The last step always makes one."""
     loader_processes: NotNegativeInt = 4
@@ -151,7 +151,7 @@ class AlignEngineSettings(EngineSettings):
     checkpoint_every: PositiveInt = 2000
     """Optimiser steps between checkpoints. The last step always makes one."""
     log_every: PositiveInt = 50
-    """Optimiser steps between lines of progress and MLflow points."""
+    """Optimiser steps between lines of progress and MLflow points. A checkpoint makes one."""
     validate_every: PositiveInt = 2000
     """Optimiser steps between validations. The last step always makes one."""
 

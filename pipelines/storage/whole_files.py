@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import os
 import uuid
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 import pyarrow as pa
 import pyarrow.fs as pafs
@@ -20,21 +20,34 @@ def write_whole(filesystem: pafs.FileSystem, path: str, chunks: Iterable[bytes])
     """Write a file, and its folder where that is missing.
 
     Raises:
-        OSError: it could not be written, and nothing of it is left.
+        OSError: it could not be written, or its chunks could not be read, and nothing of it is left.
     """
     local = isinstance(filesystem, pafs.LocalFileSystem)
     written = f"{path}.{uuid.uuid4().hex[:12]}.partial" if local else path
+    half = False
     try:
         with _opened(filesystem, written) as stream:
-            for chunk in chunks:
+            half = True
+            for chunk, last in _with_last(chunks):
+                half = not last
                 stream.write(chunk)
         if local:
             os.replace(written, path)
-    except OSError:
-        if local:  # elsewhere it would be what was there before: an object that was not written whole is none
+    except BaseException:
+        if local or half:  # an object store takes what was closed for the whole, whyever it was
             with contextlib.suppress(OSError):
                 filesystem.delete_file(written)
         raise
+
+
+def _with_last(chunks: Iterable[bytes]) -> Iterator[tuple[bytes, bool]]:
+    """Each, and whether it is the last."""
+    rest = iter(chunks)
+    chunk = next(rest, None)
+    while chunk is not None:
+        following = next(rest, None)
+        yield chunk, following is None
+        chunk = following
 
 
 def _opened(filesystem: pafs.FileSystem, path: str) -> pa.NativeFile:

@@ -4,4 +4,5 @@ soundness                      whether losses, gradients and weights are finite 
 deepspeed_files                DeepSpeed's part of a checkpoint
 checksums                      the files of a checkpoint, by what was written
 stopping                       a training ends after its step, with a checkpoint, when its driver is stopped
+own_ray                        Ray Train asks the right Ray whether a training's driver still lives
 """

@@ -19,6 +19,7 @@ from stableanimator.diffusion.settings import (
     FaceOptimisationSettings,
     SamplerSettings,
 )
+from stableanimator.errors import RowError
 from stableanimator.models.encoders import Encoders
 from stableanimator.models.group_norm_statistics import GroupNormStatistics
 from stableanimator.models.settings import CLIPSettings, EncoderSettings, VAESettings
@@ -175,6 +176,17 @@ def test_it_is_the_identity_without_a_face_and_says_so(encoders: Encoders, embed
     assert hook(x_pred, 0, 25, 1.0) is x_pred
     assert hook.report.skipped == "no driven frame has a face"
     assert hook.report.frames_with_face == 0
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_losses_that_are_no_numbers_are_a_reason(encoders: Encoders, embedder: Embedder, value: float) -> None:
+    """They would be neither greater nor smaller than others, and nothing would be optimised."""
+    hook = _hook(encoders, embedder)
+    with pytest.raises(RowError, match=r"^not_finite: face losses at denoising step 3 are"):
+        hook(torch.full_like(_latents(), value), 3, 25, 1.0)
+    with pytest.raises(RowError, match=r"^not_finite: face losses of the final frames are"):
+        hook.judge(torch.full((FRAMES, 3, 32, 32), value))
+    assert hook.report.records == []
 
 
 def test_what_the_mask_hides_stays_as_it_is(encoders: Encoders, embedder: Embedder) -> None:

@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from benchmarks.evaluate.agreement import drawn
+from stableanimator.errors import RowError
 from stableanimator.metrics import identity
 from stableanimator.metrics.networks.loading import FeatureNetwork, Networks
 from stableanimator.metrics.networks.lpips import Heads, Lpips, Trunk
@@ -99,6 +100,19 @@ def test_identical_videos_are_perfect_in_all_protocols() -> None:
     assert row.columns["csim_truth"] == pytest.approx(1)
     assert (row.columns["face_found"], row.columns["flicker_truth"], row.reason) == (1, 0, None)
     assert row.counts["frames"] == row.counts["frames_with_truth"] == 4
+
+
+def test_a_metric_that_is_no_number_is_a_reason_and_no_column() -> None:
+    """As of a recogniser whose weights are damaged."""
+
+    def broken(frame: np.ndarray) -> list[_Found]:
+        (found,) = _colour_analyser(frame)
+        return [found if frame[0, 0, 1] == 0 else _Found(np.full(3, np.nan, np.float32), found.landmarks)]
+
+    judges = replace(JUDGES, faces=broken)
+    assert _scored([(RED, RED)], judges=judges).columns["csim"] == pytest.approx(1)
+    with pytest.raises(RowError, match=r"^not_finite: csim, csim_truth are NaN or infinite"):
+        _scored([(RED, RED), (YELLOW, RED)], judges=judges)
 
 
 def test_a_frame_without_a_face_is_missing_and_not_zero() -> None:
