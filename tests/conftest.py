@@ -86,8 +86,8 @@ def s3_root(s3_server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
 def cluster() -> Iterator[str]:
     """Address of a local Ray cluster with three logical CPUs, the same for all tests of a session."""
     os.environ["RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO"] = "0"
-    # With a dashboard: where one is missing, that of another Ray may answer (jobs/training/keeping/own_ray.py).
-    context = ray.init("local", num_cpus=3, include_dashboard=True, logging_level="WARNING", log_to_driver=False)
+    # Workers' logs stay in their files: without a dashboard Ray Train repeats a warning every second.
+    context = ray.init("local", num_cpus=3, include_dashboard=False, logging_level="WARNING", log_to_driver=False)
     yield context.address_info["address"]
     ray.shutdown()
 

@@ -60,20 +60,25 @@ def _submitter() -> Versions | None:
 
 
 def _tracker(machines: int) -> Iterator[Finding]:
-    from jobs.tracking.tracker import IMPATIENT, is_file, tracker_answers
+    from jobs.tracking.tracker import IMPATIENT, is_file, tracker_answers, tracking_uri, users_mistake
 
+    uri = ""
     try:
+        uri = tracking_uri()
         with variables(IMPATIENT):
-            uri = tracker_answers()
+            shown = tracker_answers()
     except ConfigError as error:
         what, _, way = str(error).partition("; ")
-        yield Finding("wrong", what, way)
+        if isinstance(error.__cause__, Exception) and users_mistake(uri, error.__cause__) is None:
+            yield Finding("note", what, f"jobs run, and what they log waits below the root until it does; {way}")
+        else:
+            yield Finding("wrong", what, way)
         return
     if is_file(uri) and machines > 1:
         way = "start `mlflow server --host 0.0.0.0` and name it in MLFLOW_TRACKING_URI where you submit"
-        yield Finding("note", f"runs go to the file {uri}, which several machines cannot write well", way)
+        yield Finding("note", f"runs go to the file {shown}, which several machines cannot write well", way)
     else:
-        yield Finding("ok", f"the tracking server {uri} answers")
+        yield Finding("ok", f"the tracking server {shown} answers")
 
 
 def main(argv: Sequence[str] | None = None) -> int:

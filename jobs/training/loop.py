@@ -80,7 +80,7 @@ def run_training(task: TrainingTask, loop: LoopSettings, folder: RunFolder, trac
         tracking: folder of the run that the first worker logs into (`jobs.tracking.run.Run.folder`).
 
     Raises:
-        ConfigError: the cluster cannot hold the workers, or it has no dashboard beside another Ray's.
+        ConfigError: the cluster cannot hold the workers.
         CheckpointError: there are checkpoints, and all are damaged.
         StorageError: the disk is full.
         DivergedError: loss, gradient or weights are no finite numbers any more. The checkpoint before is kept.

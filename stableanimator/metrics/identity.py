@@ -56,7 +56,7 @@ def cosine(
         return None
     a, b = first.astype(np.float64), second.astype(np.float64)
     length = float(np.linalg.norm(a) * np.linalg.norm(b))
-    return float(a @ b) / length if length > 0 else None
+    return float(a @ b) / length if length != 0 else None  # NaN stays NaN, which `Scoring` refuses
 
 
 def mean_present(values: Iterable[float | None]) -> float | None:

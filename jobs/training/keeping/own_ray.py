@@ -1,8 +1,8 @@
 """Ray Train asks the right Ray whether a training's driver still lives.
 
-It ends the workers of a driver that its state API does not know (`ray.train.v2._internal.execution.controller.
-placement_group_cleaner`), and looks for that API as the command line does: RAY_ADDRESS, else the Ray that was started
-last on the machine. That one knows nothing of a training in another.
+It ends the workers of a driver that the state API does not know (its `placement_group_cleaner`), and looks for that API
+as the command line does: at the Ray that was started last on the machine, or, of a Ray without a dashboard, at the port
+that its dashboard would have. What answers there may know nothing of it.
 """
 
 from __future__ import annotations
@@ -12,34 +12,35 @@ from collections.abc import Iterator
 
 import ray
 from ray.actor import ActorHandle
+from ray.dashboard.utils import ray_address_to_api_server_url
 from ray.train.v2._internal import constants
 from ray.util.state import get_actor
 from ray.util.state.exception import RayStateApiException
 
 from jobs.running.environment import variables
-from stableanimator.errors import ConfigError
 
-_ADDRESS = "RAY_ADDRESS"
+_ADDRESS = "RAY_API_SERVER_ADDRESS"
+_NOWHERE = "http://127.0.0.1:9"
+"""The port on which what comes is thrown away. Without an answer Ray Train lets workers be."""
 _ANSWER_S = 30
 
 
 @contextlib.contextmanager
 def asked_about_workers(known: ActorHandle) -> Iterator[None]:
-    """What Ray Train starts meanwhile asks the Ray that this process is connected to.
+    """What Ray Train starts meanwhile asks the Ray that this process is connected to, or nobody.
 
     Args:
         known: an actor that lives there.
-
-    Raises:
-        ConfigError: that Ray has no dashboard, and where it would be another one answers.
     """
     ray.get(known.__ray_ready__.remote())
     constants.ENV_VARS_TO_PROPAGATE.add(_ADDRESS)  # no public way leads to the environment of what Ray Train starts
-    with variables({_ADDRESS: ray.get_runtime_context().gcs_address}):
-        with contextlib.suppress(RayStateApiException):  # without an answer the workers are let be
-            if get_actor(known._actor_id.hex(), timeout=_ANSWER_S) is None:
-                raise ConfigError(
-                    "this Ray has no dashboard, and at its address that of another Ray answers, for which Ray Train "
-                    "would end the training: start this one with --include-dashboard=true"
-                )
+    with variables({_ADDRESS: _api_server(known)}):
         yield
+
+
+def _api_server(known: ActorHandle) -> str:
+    address = ray_address_to_api_server_url(ray.get_runtime_context().gcs_address)
+    with variables({_ADDRESS: address}), contextlib.suppress(RayStateApiException):
+        if get_actor(known._actor_id.hex(), timeout=_ANSWER_S) is not None:
+            return address
+    return _NOWHERE

@@ -95,9 +95,10 @@ def test_a_root_that_cannot_be_written_is_wrong(
     assert f"root: {tmp_path}/file/root cannot be written" in lines["wrong"][0]
 
 
-@pytest.mark.parametrize("status", [None, 500])
-def test_a_tracking_server_that_does_not_answer_is_wrong(
+@pytest.mark.parametrize(("status", "state"), [(None, "note"), (500, "note"), (401, "wrong"), (404, "wrong")])
+def test_a_tracking_server_that_does_not_answer_is_noted_and_one_that_refuses_is_wrong(
     status: int | None,
+    state: str,
     doctor: Callable[..., tuple[int, dict[str, list[str]], str]],
     failing: Callable[[int], str],
     monkeypatch: pytest.MonkeyPatch,
@@ -105,9 +106,10 @@ def test_a_tracking_server_that_does_not_answer_is_wrong(
     uri = "http://127.0.0.1:9" if status is None else failing(status)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
     code, lines, _ = doctor()
-    assert code == 2
-    line = _one(lines["wrong"], f"the tracking server {uri} does not answer (")
-    assert "start it with `mlflow server --host 0.0.0.0`" in line
+    assert code == (2 if state == "wrong" else 0)
+    line = _one(lines[state], f"the tracking server {uri} ")
+    assert "mlflow server --host 0.0.0.0" in line or "MLFLOW_TRACKING_USERNAME" in line
+    assert ("what they log waits" in line) == (state == "note")
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ def _told(tmp_path: Path, first: int, last: int, kept: set[int]) -> dict[int, fl
     """Loss by step of a run that takes the steps after `first` until `last`, three of them to a point."""
     spool, lock = new_spool(tmp_path / f"{time.time_ns()}", {"tags": {}})
     assert lock is not None
-    engine = replace(EngineSettings(), log_every=3)
+    engine = replace(EngineSettings(), workers=1, log_every=3)
     loop = LoopSettings(steps=len(LOSSES), batch_size=1, learning_rate=1e-3, engine=engine)
     progress = Progress(loop, len(LOSSES), first, Run(spool.folder).folder, "aligner")
     for step in range(first + 1, last + 1):
