@@ -19,14 +19,13 @@ from typing import Any
 import pyarrow as pa
 
 from jobs.judging.acceptance import acceptance, told
-from jobs.judging.tries import AnimateAndJudge, JudgedJob
-from jobs.pairs.animate import AnimateJob
+from jobs.judging.tries import JudgedJob, animate_and_judge
+from jobs.pairs.animate_job import AnimateJob
 from jobs.pairs.files import planned
 from jobs.pairs.model import NamedModel, animate_job, named_model
 from jobs.pairs.pairs_table import URIS, NamedPairs, Pair, named_pairs
 from jobs.pairs.settings import AnimateJobSettings
 from jobs.pairs.verdicts import require_enough, require_some, summary
-from jobs.preview.job import preview
 from jobs.running.config import Config
 from jobs.tracking.run import Run
 from pipelines.actor_pool import require_resources, run_actors
@@ -48,6 +47,8 @@ def run(config: Config, run: Run) -> str:
         ConfigError: a relative path, no perception models, or no node has what an actor reserves.
     """
     if config.animate.preview:
+        from jobs.preview.job import preview  # here: what draws takes seconds
+
         return preview(config, run)
     started = time.monotonic()
     settings = config.animate
@@ -91,7 +92,7 @@ def _animate(store: Store, shared: JudgedJob, pairs: list[Pair]) -> list[dict[st
     missing = [item for item, row in zip(wanted, earlier, strict=True) if row is None]
     made = run_actors(
         missing,
-        AnimateAndJudge,
+        animate_and_judge,
         (shared,),
         lost=lambda item, error: job.failed(**item, error=error),
         what="animating pairs",

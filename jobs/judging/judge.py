@@ -3,52 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
 from typing import Any
 
-import pyarrow as pa
-
 from jobs.evaluation.metrics import judges_of, measure_pair, with_files
-from jobs.pairs.animate import TIMES, timing_table
+from jobs.judging.figures import Judged, remember
+from jobs.pairs.animate_job import TIMES, timing_table
 from jobs.pairs.cost import Cost
 from pipelines.storage.inputs import Inputs
-from pipelines.storage.store import Store, fingerprint
-from pipelines.storage.verdict_columns import JUDGED
+from pipelines.storage.store import Store
 from stableanimator.media.pictures import Colour
 from stableanimator.metrics.settings import MetricNetworkSettings
 from stableanimator.metrics.verdict import figures_of
 from stableanimator.perception.settings import PerceptionSettings
-
-FAMILY = "figures"
-"""Of the parts that hold them."""
-VERSION = 1
-"""Raised by hand when the same result gets other figures."""
-
-_FIGURES = pa.schema(
-    [("figures", JUDGED), ("unasked", pa.list_(pa.struct([("name", pa.string()), ("why", pa.string())])))]
-)
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Judged:
-    """What a result is judged by. Thresholds have no part in it, so that changed ones look at nothing again."""
-
-    figures: dict[str, float | None]
-    unasked: dict[str, str]
-    """Of which figures there is nothing to ask, and why."""
-
-
-def figures_key(part_key: str, perception: PerceptionSettings) -> str:
-    """Of the figures of the result that a part remembers."""
-    return fingerprint([VERSION, part_key, asdict(perception)])
-
-
-def found(store: Store, key: str) -> Judged | None:
-    """The figures that an earlier run found, or None."""
-    rows = store.read_parts(FAMILY, key, _FIGURES).to_pylist()
-    if not rows:
-        return None
-    return Judged(figures=rows[0]["figures"], unasked={each["name"]: each["why"] for each in rows[0]["unasked"]})
 
 
 class Judge:
@@ -79,7 +45,7 @@ class Judge:
             assert measured.error is not None
             raise measured.error
         figures, unasked = figures_of(measured.metrics, self._judges.held_out is not None)
-        told = {"figures": figures, "unasked": [{"name": name, "why": why} for name, why in unasked.items()]}
+        judged = Judged(figures=figures, unasked=unasked)
         self._store.write_part(TIMES, key, "row", timing_table(row, number, "judge", cost))
-        self._store.write_part(FAMILY, key, "row", pa.Table.from_pylist([told], schema=_FIGURES))
-        return Judged(figures=figures, unasked=unasked)
+        remember(self._store, key, judged)
+        return judged

@@ -2,27 +2,22 @@
 
 The judge chooses what is kept for people, and nothing else: prediction, frames and poses of a row are those of the
 first try, which alone `evaluate` measures. Chosen by the judge and measured by it, results would only look better. So
-import rules let this module know both sides (pyproject.toml), and nothing that makes a result knows this module.
+import rules let this room know both sides (pyproject.toml), and nothing that makes a result knows it.
 """
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from jobs.judging.judge import Judge, Judged, figures_key, found
-from jobs.pairs.animate import TIMES, AnimateJob, AnimatePair, Ready
+from jobs.judging.figures import Judged, figures_key, found
+from jobs.pairs.animate_job import TIMES, AnimateJob
 from jobs.pairs.pairs_table import Pair
-from pipelines.actor_pool import UNEXPECTED
 from pipelines.storage.pair_tables import TIMINGS
 from pipelines.storage.store import Store
-from stableanimator.errors import row_error
 from stableanimator.metrics.verdict import Verdict, best, judged
 from stableanimator.perception.settings import PerceptionSettings
-
-log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -94,51 +89,11 @@ class JudgedJob:
         return times
 
 
-class AnimateAndJudge:
-    """An actor: as `AnimatePair`, but where results are judged it goes on until one is accepted.
+def animate_and_judge(shared: JudgedJob) -> Callable[[dict[str, Any]], dict[str, Any]]:
+    """The actor (`jobs.judging.actor`), made where it works: its networks' libraries would take a driver seconds."""
+    from jobs.judging.actor import AnimateAndJudge
 
-    Raises:
-        CheckpointError, WeightsError: as `AnimatePair` and `Judge`.
-    """
-
-    def __init__(self, shared: JudgedJob) -> None:
-        self._shared, self._animate = shared, AnimatePair(shared.job)
-        self._judge = Judge(self._animate.store, shared.perception) if shared.judges else None
-
-    def __call__(self, item: dict[str, Any]) -> dict[str, Any]:
-        """A row of PREDICTIONS; what goes wrong with a later try takes the first with it no more than a verdict does.
-
-        Raises:
-            RowError: something is wrong with the pair.
-        """
-        pair, variant = item["pair"], item["variant"]
-        shared, store, judge = self._shared, self._animate.store, self._judge
-        if judge is None:
-            return self._animate(item)
-        ready: list[Ready] = []
-        failed: list[str] = []
-
-        def tried(number: int) -> tuple[dict[str, Any], Judged]:
-            row = shared.job.finished(store, pair, variant, number)
-            if row is None:
-                if not ready:
-                    ready.append(self._animate.ready(pair, variant))
-                row = self._animate.made(ready[0], number)
-            key = shared.key(pair, row, number)
-            background = shared.job.settings.variants[variant].background
-            return row, found(store, key) or judge(row, background, number, key)
-
-        def attempt(number: int) -> tuple[dict[str, Any], Judged] | None:
-            try:
-                return tried(number)
-            except Exception as error:
-                if number == 1:
-                    raise
-                log.exception("try %d of %s, %s", number, pair["pair_id"], variant)
-                failed.append(f"try {number} failed: {row_error(error, UNEXPECTED)}")
-                return None
-
-        return row_of(shared.until_accepted(attempt), failed)
+    return AnimateAndJudge(shared)
 
 
 def row_of(tries: Sequence[Try], failed: Sequence[str] = ()) -> dict[str, Any]:

@@ -7,6 +7,7 @@ inputs, drives                 a row to what the inference path takes; driving p
 model                          which model animates, and what all pairs of a job share
 predicted_files                whether the files of a prediction are what was written
 cost                           seconds and memory of a piece of work
+animate_job                    what all pairs of a job share, and the rows of earlier runs
 animate                        the actor that holds the models; a row to an mp4
 verdicts                       when a prediction, or a whole job, is not good enough
 latency                        how long an animation takes, and how much memory

@@ -3,112 +3,40 @@
 from __future__ import annotations
 
 import hashlib
-import re
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
 
+from jobs.pairs.animate_job import READ, AnimateJob
 from jobs.pairs.cost import Cost
 from jobs.pairs.drives import Drive, keypoint_table
 from jobs.pairs.files import opened
 from jobs.pairs.inputs import PairReader, assign
 from jobs.pairs.pairs_table import Pair, check_pair
-from jobs.pairs.predicted_files import Kind, all_whole
-from jobs.pairs.settings import AnimateJobSettings
+from jobs.pairs.predicted_files import Kind
 from jobs.pairs.verdicts import require_enough
 from pipelines.storage.checksums import Checksums
 from pipelines.storage.inputs import Inputs
-from pipelines.storage.pair_tables import PREDICTIONS, TIMINGS
-from pipelines.storage.store import Store, fingerprint, parquet_bytes
+from pipelines.storage.store import Store, parquet_bytes
 from stableanimator.alignment.aligner import Aligner
 from stableanimator.animate import Animation, Driven, Reference, aligned, animate
 from stableanimator.diffusion.hjb import FaceOptimisationReport
-from stableanimator.diffusion.settings import FaceOptimisationSettings
 from stableanimator.driving import BODY
-from stableanimator.errors import CheckpointError, RowError
+from stableanimator.errors import CheckpointError
 from stableanimator.inference.loading import load_models
 from stableanimator.media.audio import add_sound, has_sound
 from stableanimator.media.video import write_lossless, write_mp4
-from stableanimator.models.settings import EncoderSettings, FrameRates
+from stableanimator.models.settings import FrameRates
 from stableanimator.perception.person_boxes import in_picture, visible
-from stableanimator.perception.settings import PerceptionSettings
 from stableanimator.preview.look import look, usual_people
-
-READ = ("reference_uri", "driving_uri", "driving_keypoints_uri")
-"""Columns of a pair whose files its prediction is made of."""
-FAMILY, TIMES = "predictions", "timings"
-"""Of the parts that hold finished rows, and what they took."""
 
 VideoWriter = Callable[[Path, npt.NDArray[np.uint8], float], None]
 """Writes frames, uint8 RGB [F, H, W, 3], of so many a second, to a file."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class AnimateJob:
-    """What all pairs of a job share."""
-
-    root: str
-    """The dataset's root."""
-    settings: AnimateJobSettings
-    encoders: EncoderSettings
-    perception: PerceptionSettings
-    model_folder: str
-    key: str
-    """Fingerprint of everything but pair and variant that a prediction depends on."""
-
-    @property
-    def checkpoint(self) -> str:
-        """The model's folder as tables name it: below the root, or as it is."""
-        return self.model_folder.removeprefix(f"{self.root.rstrip('/')}/")
-
-    def variant_key(self, variant: str) -> str:
-        """Fingerprint of everything but the pair: a variant's own settings, and not those of others."""
-        settings = self.settings.variants[variant]
-        if not settings.face_optimisation:
-            settings = replace(settings, hjb=FaceOptimisationSettings())  # nothing reads them
-        return fingerprint([self.key, variant, asdict(settings)])
-
-    def part_key(self, pair: Pair, variant: str, number: int, lossless: bool) -> str:
-        """Of the cached row of a try of one pair and variant, with or without lossless frames."""
-        return fingerprint([self.variant_key(variant), pair, number, lossless])
-
-    def path(self, pair: Pair, variant: str, what: str, number: int = 1) -> str:
-        """Of a file of a try below the root: readable, and different for pairs whose ids differ only in characters that
-        files refuse. `what` ends the name."""
-        readable = re.sub(r"[^A-Za-z0-9._-]+", "_", pair["pair_id"])[:80]
-        name = f"{readable}-{fingerprint(pair)[:8]}-{variant}{f'-try{number}' * (number > 1)}{what}"
-        return f"predictions/videos/{self.variant_key(variant)[:16]}/{name}"
-
-    def finished(self, store: Store, pair: Pair, variant: str, number: int = 1) -> dict[str, Any] | None:
-        """The row of a try of an earlier run that succeeded, and whose files are what was written; else None. One with
-        lossless frames also serves who wants none."""
-        for lossless in (True,) if self.settings.lossless else (True, False):
-            rows = store.read_parts(FAMILY, self.part_key(pair, variant, number, lossless), PREDICTIONS).to_pylist()
-            if whole := next((row for row in rows if all_whole(store, row)), None):
-                return whole
-        return None
-
-    def keep(self, store: Store, pair: Pair, row: dict[str, Any], number: int, cost: Cost) -> None:
-        """Remember a finished row of a try; what it took first, so that no row is without."""
-        key = self.part_key(pair, row["variant"], number, row["frames_uri"] is not None)
-        store.write_part(TIMES, key, "row", timing_table(row, number, "animate", cost))
-        store.write_part(FAMILY, key, "row", pa.Table.from_pylist([row], schema=PREDICTIONS))
-
-    def row(self, pair: Pair, variant: str, **columns: Any) -> dict[str, Any]:
-        """A row of PREDICTIONS with what is known of every one."""
-        known = {name: pair[name] for name in ("pair_id", "reference_uri", "truth_uri", "start", "end")}
-        known |= {"variant": variant, "checkpoint": self.checkpoint}
-        return dict.fromkeys(PREDICTIONS.names) | known | columns
-
-    def failed(self, pair: Pair, variant: str, error: RowError) -> dict[str, Any]:
-        """The row of a pair with which something is wrong. It is not remembered: its files may come back."""
-        return self.row(pair, variant, status="failed", reason=error.reason, detail=error.detail)
 
 
 def require_aligner(job: AnimateJob, aligner: Aligner | None) -> None:
@@ -119,12 +47,6 @@ def require_aligner(job: AnimateJob, aligner: Aligner | None) -> None:
             f"{job.model_folder} has no aligner, which the variant {learned[0]} needs; train with train.aligner, "
             "or set animate.settings.alignment to svd"
         )
-
-
-def timing_table(row: Mapping[str, Any], number: int, work: str, cost: Cost) -> pa.Table:
-    """A row of TIMINGS."""
-    known = {"pair_id": row["pair_id"], "variant": row["variant"], "try": number, "work": work}
-    return pa.Table.from_pylist([known | {"seconds": cost.seconds, "peak_bytes": cost.peak_bytes}], schema=TIMINGS)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

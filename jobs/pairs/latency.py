@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from jobs.pairs.animate import AnimateJob, AnimatePair
+from jobs.pairs.animate import AnimatePair
+from jobs.pairs.animate_job import AnimateJob
 from jobs.pairs.cost import Cost
 from jobs.pairs.settings import LatencySettings
 from stableanimator.animate import Driven, Reference, animate

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from jobs.pairs.animate import AnimateJob
+from jobs.pairs.animate_job import AnimateJob
 from jobs.running.config import Config
 from jobs.training.run_folder import STATE, trained_folder
 from jobs.weights.check import require_right

@@ -5,18 +5,19 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
-import torch
 
 from pipelines.storage.inputs import is_reference
 from pipelines.storage.pair_tables import PAIRS
 from pipelines.storage.store import Store, parquet_bytes
 from pipelines.storage.user_tables import read_user_table
-from stableanimator.alignment.similarity import Similarity
 from stableanimator.errors import InputError, RowError
 from stableanimator.paths import is_absolute
+
+if TYPE_CHECKING:
+    from stableanimator.alignment.similarity import Similarity
 
 Pair = dict[str, Any]
 """A row of the PAIRS table."""
@@ -112,4 +113,8 @@ def misalignment(pair: Pair) -> Similarity | None:
             raise RowError("bad_misalignment", f"{name} is {pair[name]}; it must lie in {-most:g} to {most:g}")
     if not _SCALES[0] <= scale <= _SCALES[1]:
         raise RowError("bad_misalignment", f"scale is {scale}; it must lie in {_SCALES[0]:g} to {_SCALES[1]:g}")
+    import torch  # here: it takes seconds, and whoever reads a table of pairs needs none
+
+    from stableanimator.alignment.similarity import Similarity
+
     return Similarity.from_degrees(torch.tensor(degrees), torch.tensor(scale), torch.tensor(shift))

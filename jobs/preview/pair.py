@@ -10,7 +10,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from jobs.pairs.animate import READ, AnimateJob, require_aligner
+from jobs.pairs.animate import require_aligner
+from jobs.pairs.animate_job import READ, AnimateJob
 from jobs.pairs.drives import Drive
 from jobs.pairs.files import opened
 from jobs.pairs.inputs import PairReader, assign

@@ -13,11 +13,14 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from stableanimator.metrics.scoring import PairMetrics
 from stableanimator.metrics.settings import AcceptSettings
+
+if TYPE_CHECKING:
+    from stableanimator.metrics.scoring import PairMetrics
 
 Figures = Mapping[str, float | None]
 """By column; None: it could not be measured."""

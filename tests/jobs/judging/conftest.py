@@ -12,7 +12,7 @@ import torch
 from PIL import Image
 
 from jobs.judging.tries import JudgedJob
-from jobs.pairs.animate import AnimateJob
+from jobs.pairs.animate_job import AnimateJob
 from jobs.pairs.settings import AnimateJobSettings
 from pipelines.storage.pair_tables import PAIRS
 from stableanimator.animate_settings import AnimateSettings

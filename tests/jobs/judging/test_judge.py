@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from jobs.judging.judge import Judge, found
-from jobs.pairs.animate import TIMES
+from jobs.judging.figures import found
+from jobs.judging.judge import Judge
+from jobs.pairs.animate_job import TIMES
 from jobs.pairs.drives import keypoint_table
 from jobs.pairs.people import People
 from pipelines.storage.pair_tables import PREDICTIONS, TIMINGS

@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from jobs.evaluation.metrics import MeasurePairs
-from jobs.judging.tries import AnimateAndJudge, JudgedJob
+from jobs.judging.actor import AnimateAndJudge
+from jobs.judging.tries import JudgedJob
 from pipelines.storage.store import Store
 from stableanimator.errors import DecodeError
 from stableanimator.metrics.settings import AcceptSettings, MetricNetworkSettings

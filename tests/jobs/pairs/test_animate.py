@@ -14,7 +14,8 @@ import pytest
 import torch
 from PIL import Image
 
-from jobs.pairs.animate import AnimateJob, AnimatePair
+from jobs.pairs.animate import AnimatePair
+from jobs.pairs.animate_job import AnimateJob
 from jobs.pairs.drives import read_keypoints
 from jobs.pairs.files import planned
 from jobs.pairs.pairs_table import URIS

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pytest
 from PIL import Image
 
-from jobs.pairs.animate import AnimateJob
+from jobs.pairs.animate_job import AnimateJob
 from jobs.pairs.drives import keypoint_table
 from jobs.pairs.settings import AnimateJobSettings
 from jobs.preview.page import preview_page, sheet_of
