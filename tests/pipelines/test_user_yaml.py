@@ -27,6 +27,15 @@ def test_what_nobody_should_send_is_one_line_at_once(name: str) -> None:
     assert len(str(caught.value)) < 300
 
 
+def test_lists_are_files_and_no_settings() -> None:
+    """Half a second of PyYAML, whatever is in it."""
+    assert len(parse_yaml("[" + "1, " * 9_000 + "]", "x")) == 9_000
+    with pytest.raises(
+        ConfigError, match=r"^x is not YAML that can be used: it has more than 10,000 values; lists are"
+    ):
+        parse_yaml("[" + "1, " * 11_000 + "]", "x")
+
+
 def test_no_text_takes_much_memory() -> None:
     code = (
         "import resource\n"

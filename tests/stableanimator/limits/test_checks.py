@@ -32,6 +32,8 @@ class Other(Settings):
     """Not marked itself."""
 
     more: Share = 1.0
+    size: Annotated[float, Range(0)] = 1.0
+    """Without a bound above, that infinity would be beyond."""
 
 
 @pytest.mark.parametrize(
@@ -41,6 +43,8 @@ class Other(Settings):
         ({"share": "0.5"}, "share must be a number, not '0.5'"),
         ({"share": True}, "share must be a number, not True"),
         ({"share": None}, "share must be a number, not None"),
+        ({"size": float("inf")}, "size must be a finite number, not inf"),
+        ({"size": float("nan")}, "size must be a finite number, not nan"),
         ({"count": 0}, "count must be at least 1, not 0"),
         ({"count": 1.5}, "count must be a whole number, not 1.5"),
         ({"count": 2**40}, "count must be at least 1 and at most 2147483647"),
