@@ -146,6 +146,13 @@ def test_a_defect_has_a_traceback(capsys: pytest.CaptureFixture[str]) -> None:
     assert "Traceback" in capsys.readouterr().err
 
 
+def test_a_traceback_tells_no_secret(capsys: pytest.CaptureFixture[str]) -> None:
+    assert ending.failed(ZeroDivisionError("of s3://KEY:SECRET@bucket/a and https://h/a.mp4?token=SECRET")) == 1
+    shown = capsys.readouterr().err
+    assert "ZeroDivisionError: of s3://***@bucket/a and https://h/a.mp4?token=***" in shown
+    assert "SECRET" not in shown
+
+
 def test_what_can_be_told_is_found_wherever_it_was_wrapped() -> None:
     mistake, full = UserError("give a folder"), OSError(errno.EDQUOT, "Disk quota exceeded")
 

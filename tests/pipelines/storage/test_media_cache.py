@@ -57,6 +57,16 @@ def test_bytes_that_are_not_those_of_the_name_are_kept_by_nobody(tmp_path: Path)
     assert [path.name for path in (tmp_path / "c").iterdir()] == [".lock"]
 
 
+def test_a_link_that_lies_at_a_copys_name_is_not_followed(tmp_path: Path) -> None:
+    """It would let whoever planted it choose the file that is read from then on."""
+    source, cache = Source(b"frames"), MediaCache(tmp_path / "c")
+    (tmp_path / "planted").write_bytes(source.data)
+    os.utime(tmp_path / "planted", ns=(7, 7))
+    (tmp_path / "c" / source.name).symlink_to(tmp_path / "planted")
+    assert source.read_by(cache) == source.data
+    assert (source.reads, (tmp_path / "c" / source.name).is_symlink()) == (1, False)
+
+
 def test_what_was_used_longest_ago_goes_first_and_nothing_that_is_in_use(tmp_path: Path) -> None:
     cache = MediaCache(tmp_path / "c", limit=250)
     first, second, third, fourth = (Source(bytes([number]) * 100) for number in range(4))
