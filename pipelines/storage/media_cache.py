@@ -29,6 +29,8 @@ LIMIT = "SA_MEDIA_CACHE_BYTES"
 """Variable with the most bytes that all copies of a machine may take."""
 _LIMIT_BYTES = 16 << 30
 _CHUNK = 8 << 20  # each is a request
+_OFTEN = 5
+"""Times that a copy is fetched for one reading of it."""
 _PARTIAL, _LOCK = ".partial-", ".lock"
 """What names of copies that are not whole begin with; the file whose lock serialises the making of room."""
 
@@ -74,7 +76,9 @@ class MediaCache:
         path = self.folder / name
         with contextlib.ExitStack() as stack:
             file = self._held(path, info, sha256)
-            if file is None:
+            for _ in range(_OFTEN):  # another process may take it away before it is held
+                if file is not None:
+                    break
                 self._fetch(path, source, info, sha256)
                 file = self._held(path, info, sha256)
             if file is None:
@@ -130,7 +134,7 @@ class MediaCache:
         taken away; so are files whose writer died."""
         with open(self.folder / _LOCK, "wb") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
-            copies = [(each, each.lstat()) for each in self.folder.iterdir() if each.name != _LOCK]
+            copies = list(_states(self.folder))
             total = size + sum(state.st_size for _, state in copies)
             for each, state in sorted(copies, key=lambda copy: copy[1].st_atime_ns):
                 if (total > self.limit or each.name.startswith(_PARTIAL)) and _taken_away(each):
@@ -139,6 +143,14 @@ class MediaCache:
             fcntl.flock(file, fcntl.LOCK_EX)
             os.ftruncate(file.fileno(), size)
             return file
+
+
+def _states(folder: Path) -> Iterator[tuple[Path, os.stat_result]]:
+    """Copies, whole or not; they get their names, and go, without the lock."""
+    for each in folder.iterdir():
+        with contextlib.suppress(FileNotFoundError):
+            if each.name != _LOCK:
+                yield each, each.lstat()
 
 
 def _limit() -> int:
