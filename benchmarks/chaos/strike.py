@@ -82,6 +82,7 @@ def _disturb(world: World, fault: Fault, injection: Injection, run: Run) -> tupl
     """Whether it hit, with which code the run ended, and what it left."""
     with contextlib.suppress(subprocess.TimeoutExpired):
         run.process.wait(fault.share * world.seconds[fault.verb])
+        world.seconds[fault.verb] = time.monotonic() - run.started  # it had ended: later faults strike earlier
     hit = injection.act(run)
     code = run.wait()
     injection.heal()
