@@ -330,3 +330,5 @@ def test_equal_frames_make_equal_files_whatever_memory_held_before(tmp_path: Pat
         made.add((tmp_path / "skeleton.mp4").read_bytes())
         litter = [*litter[-20:], chance.integers(0, 256, chance.integers(1, 200_000), np.uint8)]
     assert len(made) == 1
+    # Files differ on some processors alone; x264 writes into each what it was told.
+    assert b" mbtree=0 " in made.pop()

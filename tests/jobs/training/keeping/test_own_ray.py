@@ -25,7 +25,8 @@ from ray.train.torch import TorchTrainer
 from jobs.training.keeping.own_ray import asked_about_workers
 from jobs.training.keeping.stopping import new_wish
 
-asks_its_own, dashboard, folder = sys.argv[1] == "own", sys.argv[2] == "dashboard", pathlib.Path(sys.argv[3])
+asks_its_own, dashboard = sys.argv[1] == "own", sys.argv[2] == "dashboard"
+folder, port = pathlib.Path(sys.argv[3]), int(sys.argv[4])
 
 def work():
     (folder / "works").touch()
@@ -33,7 +34,8 @@ def work():
         time.sleep(0.2)
     time.sleep(5)  # Ray Train asks each second
 
-ray.init("local", num_cpus=2, include_dashboard=dashboard, log_to_driver=False)
+where = {} if dashboard else {"dashboard_port": port}  # where it would be
+ray.init("local", num_cpus=2, include_dashboard=dashboard, log_to_driver=False, **where)
 wish = new_wish()
 one, there = ScalingConfig(num_workers=1), RunConfig(storage_path=str(folder))
 trainer = TorchTrainer(work, scaling_config=one, run_config=there)
@@ -56,10 +58,10 @@ def environment() -> Iterator[dict[str, str]]:
 
 
 @contextlib.contextmanager
-def _another_ray(environment: dict[str, str]) -> Iterator[None]:
+def _another_ray(environment: dict[str, str], dashboard: int) -> Iterator[None]:
     command = [
         str(Path(sys.executable).with_name("ray")), "start", "--head", "--block", "--num-cpus=1",
-        f"--port={free_port()}", f"--dashboard-agent-listen-port={free_port()}",
+        f"--port={free_port()}", f"--dashboard-agent-listen-port={free_port()}", f"--dashboard-port={dashboard}",
     ]  # fmt: skip
     log = Path(environment["RAY_TMPDIR"]) / "head.log"
     with open(log, "w") as output:
@@ -73,11 +75,12 @@ def _another_ray(environment: dict[str, str]) -> Iterator[None]:
 
 
 def _ended(environment: dict[str, str], folder: Path, *arguments: str) -> str:
-    command = [sys.executable, "-c", TRAINING, *arguments, str(folder)]
+    port = free_port()
+    command = [sys.executable, "-c", TRAINING, *arguments, str(folder), str(port)]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
     with subprocess.Popen(command, env=environment, **pipes) as training:  # type: ignore[call-overload]
         until(lambda: (folder / "works").exists(), 120, lambda: "it does not begin", training)
-        with _another_ray(environment):
+        with _another_ray(environment, port):
             (folder / "other").touch()
             said: str = training.communicate(timeout=240)[0]
     (line,) = [line for line in said.splitlines() if line.startswith("ENDED")] or [said[-3000:]]
