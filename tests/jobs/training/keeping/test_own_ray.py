@@ -32,7 +32,7 @@ def work():
     (folder / "works").touch()
     while not (folder / "other").exists():
         time.sleep(0.2)
-    time.sleep(5)  # Ray Train asks each second
+    time.sleep(8 if asks_its_own else 60)  # Ray Train asks each second
 
 where = {} if dashboard else {"dashboard_port": port}  # where it would be
 ray.init("local", num_cpus=2, include_dashboard=dashboard, log_to_driver=False, **where)
