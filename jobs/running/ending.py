@@ -169,8 +169,10 @@ def one_line(mistake: Exception) -> str:
 
 
 def leave(code: int) -> NoReturn:
-    """End at once. While an interpreter is torn down a library's threads may abort the process, which would call
-    failed what is done."""
+    """End at once, with this code whatever signal comes now. While an interpreter is torn down a library's threads may
+    abort the process, which would call failed what is done."""
+    for number in SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
     logging.shutdown()
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(OSError, ValueError):  # whoever read it is gone

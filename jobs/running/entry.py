@@ -10,6 +10,7 @@ import contextlib
 import logging
 import os
 import signal
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
 Work = Callable[[Config, Any], str]
 """A job's own work: reads the settings, logs into a `Run` or into several of a `JobRuns`, and says what it made."""
 
+_LOOK_S = 0.005
+"""For so long at most a signal may go unheard."""
 _PREVIEW = "animate.preview=true"
 _OF_SEVERAL_RUNS = {"evaluate"}
 """Verbs whose work is given a `JobRuns` and begins its runs itself; that of others is given a `Run`."""
@@ -144,7 +147,19 @@ def connected(address: str | None = None) -> Iterator[None]:
         raise
     finally:
         if not stopped:  # else it ends with this process: work that was interrupted would abort under a shutdown
-            ray.shutdown()
+            _leave_ray()
+
+
+def _leave_ray() -> None:
+    """Ray's core gives signals back to the system, by which they kill a process without a word, a second before it is
+    shut down: so that happens beside the main thread, which takes them again at once."""
+    import ray
+
+    leaving = threading.Thread(target=ray.shutdown, name="leaving Ray", daemon=True)
+    leaving.start()
+    while leaving.is_alive():
+        leaving.join(_LOOK_S)
+        ending.arm()
 
 
 def run_job(verb: str, work: Work, config: Config) -> str:

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import re
+import signal
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -73,3 +77,33 @@ def test_a_preview_is_a_setting_of_animate_for_short() -> None:
     assert entry.overrides(plain) == ["encode.batch=3"]
     with pytest.raises(SystemExit):
         entry.parser("encode").parse_intermixed_args(["--config", "a.yaml", "--preview"])
+
+
+LEAVING = """
+import sys, threading, time
+from jobs.running import ending, entry
+
+def work():
+    with entry.connected("local"):
+        threading.Thread(target=lambda: (time.sleep(0.3), print("leaving", flush=True)), daemon=True).start()
+    print("left", flush=True)
+    time.sleep(60)
+    return 0
+
+ending.leave(ending.ended(work))
+"""
+
+
+@pytest.mark.parametrize("moment", ["leaving", "left"])
+def test_sigterm_while_and_after_ray_is_left_ends_with_a_line_and_143(moment: str) -> None:
+    """Ray's core gives the signal back to the system when it is shut down, which takes it a second more."""
+    environment = {name: value for name, value in os.environ.items() if name != "RAY_ADDRESS"}
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    with subprocess.Popen([sys.executable, "-c", LEAVING], env=environment, **pipes) as process:  # type: ignore[call-overload]
+        for line in process.stdout:
+            if line.strip() == moment:
+                break
+        process.send_signal(signal.SIGTERM)
+        said = process.communicate(timeout=120)[1]
+    assert process.returncode == 143
+    assert said.splitlines()[-1].startswith("stopped by SIGTERM; what is done is kept")
