@@ -155,7 +155,7 @@ def run(command: Sequence[str]) -> None:
     processor_seconds(command)
 
 
-def processor_seconds(command: Sequence[str]) -> float:
+def processor_seconds(command: Sequence[str], look: float = _LOOK_S) -> float:
     """Of a command and of all that it started; what ends between two looks counts as the last look saw it.
 
     Raises:
@@ -173,7 +173,7 @@ def processor_seconds(command: Sequence[str]) -> float:
                     times = each.cpu_times()
                     used[each.pid, each.create_time()] = times.user + times.system
             with contextlib.suppress(subprocess.TimeoutExpired, psutil.TimeoutExpired):
-                process.wait(timeout=_LOOK_S)
+                process.wait(timeout=look)
         if process.returncode:
             output.seek(0)
             raise StableAnimatorError(f"{command[2]} ended with {process.returncode}:\n{output.read()[-3000:]}")
