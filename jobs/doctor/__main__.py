@@ -70,7 +70,7 @@ def _tracker(machines: int) -> Iterator[Finding]:
     except ConfigError as error:
         what, _, way = str(error).partition("; ")
         if isinstance(error.__cause__, Exception) and users_mistake(uri, error.__cause__) is None:
-            yield Finding("note", what, f"jobs run, and what they log waits below the root until it does; {way}")
+            yield Finding("note", what, f"jobs run, and what they log waits on disk until it does; {way}")
         else:
             yield Finding("wrong", what, way)
         return

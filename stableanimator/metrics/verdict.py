@@ -119,7 +119,8 @@ def judged(figures: Figures, accept: AcceptSettings, unasked: Collection[str] = 
         if name in unasked:
             continue
         value = figures[name]
-        if value is None or (value < threshold if kind == "min" else abs(value) > threshold):
+        reached = value is not None and (value >= threshold if kind == "min" else abs(value) <= threshold)
+        if not reached:  # nor is NaN, which is neither less nor more
             missed.append(Missed(name=name, value=value, threshold=threshold))
     return Verdict(missed=tuple(missed))
 

@@ -125,3 +125,10 @@ def test_what_no_example_has_is_not_asked() -> None:
 def test_thresholds_that_nothing_can_have_are_refused(settings: dict[str, float], told: str) -> None:
     with pytest.raises(ValueError, match=told):
         AcceptSettings(**settings)
+
+
+@pytest.mark.parametrize("setting", ["min_csim", "max_flicker"])
+def test_what_is_no_number_reaches_no_threshold(setting: str) -> None:
+    name = setting.partition("_")[2]
+    assert not judged({name: float("nan")}, AcceptSettings(**{setting: 0.5})).accepted
+    assert judged({name: 0.5}, AcceptSettings(**{setting: 0.5})).accepted
