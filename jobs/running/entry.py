@@ -34,6 +34,9 @@ Work = Callable[[Config, Any], str]
 _LOOK_S = 0.005
 """For so long at most a signal may go unheard."""
 _PREVIEW = "animate.preview=true"
+_WITH_RAY_TRAIN = {"align", "train"}
+"""Verbs that need a dashboard: Ray Train asks it each second, and warns where there is none. To others it is 1.4 s and
+eight processes more."""
 _OF_SEVERAL_RUNS = {"evaluate"}
 """Verbs whose work is given a `JobRuns` and begins its runs itself; that of others is given a `Run`."""
 
@@ -122,11 +125,12 @@ def print_plan(verb: str, config: Config, *, costs: bool = False) -> None:
 
 
 @contextlib.contextmanager
-def connected(address: str | None = None) -> Iterator[None]:
+def connected(address: str | None = None, *, dashboard: bool = True) -> Iterator[None]:
     """Ray, started or joined where this process has not done so yet, and left again then.
 
     Args:
         address: of Ray; None: RAY_ADDRESS, else a Ray of this process's own.
+        dashboard: of a Ray of this process's own; one that is joined has what it has.
     """
     import ray  # here: a typo in a configuration must be answered at once, and it takes seconds
 
@@ -135,7 +139,7 @@ def connected(address: str | None = None) -> Iterator[None]:
         return
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     try:
-        ray.init(address, logging_level=logging.WARNING)
+        ray.init(address, include_dashboard=dashboard, logging_level=logging.WARNING)
     except SystemExit as error:  # how Ray answers SIGTERM until it is connected
         raise ending.Stopped(ending.KEPT, signal.SIGTERM) from error
     ending.arm()  # from then on Ray's own handler would abort
@@ -174,7 +178,7 @@ def run_job(verb: str, work: Work, config: Config) -> str:
 
     started = time.monotonic()
     require_right(Store(config.root), [each.path for each in needed_files(config, [verb])])
-    with job_runs(described(verb, config)) as runs, connected():
+    with job_runs(described(verb, config)) as runs, connected(dashboard=verb in _WITH_RAY_TRAIN):
         telemetry.show("sa_job_running", 1, verb=verb, experiment=config.experiment)
         try:
             last_line = work(config, runs if verb in _OF_SEVERAL_RUNS else runs.open())
