@@ -79,6 +79,29 @@ def test_a_preview_is_a_setting_of_animate_for_short() -> None:
         entry.parser("encode").parse_intermixed_args(["--config", "a.yaml", "--preview"])
 
 
+DASHBOARD = """
+import sys
+import psutil
+from jobs.running import entry
+
+def work(config, run):
+    beside = {word for each in psutil.Process().children(recursive=True) for word in each.cmdline()}
+    return "without a dashboard" if "--disable-frontend" in beside else "with a dashboard"
+
+sys.exit(entry.main(sys.argv[1], work, ["--config", sys.argv[2]]))
+"""
+
+
+@pytest.mark.parametrize(("verb", "beside"), [("animate", "without"), ("train", "with")])
+def test_a_jobs_own_ray_has_a_dashboard_where_ray_train_asks_it(verb: str, beside: str, tmp_path: Path) -> None:
+    config = tmp_path / "config.yaml"
+    config.write_text(f"experiment: entry\nroot: {tmp_path}\n")
+    environment = {name: value for name, value in os.environ.items() if name != "RAY_ADDRESS"}
+    command = [sys.executable, "-c", DASHBOARD, verb, str(config)]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120)
+    assert f"{verb}: {beside} a dashboard (" in done.stdout, done.stderr
+
+
 LEAVING = """
 import sys, threading, time
 from jobs.running import ending, entry

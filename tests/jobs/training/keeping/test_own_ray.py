@@ -18,21 +18,21 @@ from ....infra.services import free_port, until
 pytestmark = pytest.mark.slow
 
 TRAINING = """
-import contextlib, pathlib, sys, time
+import pathlib, sys, time
 import ray
 from ray.train import RunConfig, ScalingConfig
 from ray.train.torch import TorchTrainer
 from jobs.training.keeping.own_ray import asked_about_workers
 from jobs.training.keeping.stopping import new_wish
 
-asks_its_own, dashboard = sys.argv[1] == "own", sys.argv[2] == "dashboard"
-folder, port = pathlib.Path(sys.argv[3]), int(sys.argv[4])
+dashboard = sys.argv[1] == "dashboard"
+folder, port = pathlib.Path(sys.argv[2]), int(sys.argv[3])
 
 def work():
     (folder / "works").touch()
     while not (folder / "other").exists():
         time.sleep(0.2)
-    time.sleep(8 if asks_its_own else 60)  # Ray Train asks each second
+    time.sleep(8)  # Ray Train asks each second
 
 where = {} if dashboard else {"dashboard_port": port}  # where it would be
 ray.init("local", num_cpus=2, include_dashboard=dashboard, log_to_driver=False, **where)
@@ -40,7 +40,7 @@ wish = new_wish()
 one, there = ScalingConfig(num_workers=1), RunConfig(storage_path=str(folder))
 trainer = TorchTrainer(work, scaling_config=one, run_config=there)
 try:
-    with asked_about_workers(wish) if asks_its_own else contextlib.nullcontext():
+    with asked_about_workers(wish):
         trainer.fit()
     print("ENDED trained")
 except ray.train.TrainingFailedError as error:
@@ -74,9 +74,9 @@ def _another_ray(environment: dict[str, str], dashboard: int) -> Iterator[None]:
         process.wait(60)
 
 
-def _ended(environment: dict[str, str], folder: Path, *arguments: str) -> str:
+def _ended(environment: dict[str, str], folder: Path, dashboard: str) -> str:
     port = free_port()
-    command = [sys.executable, "-c", TRAINING, *arguments, str(folder), str(port)]
+    command = [sys.executable, "-c", TRAINING, dashboard, str(folder), str(port)]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
     with subprocess.Popen(command, env=environment, **pipes) as training:  # type: ignore[call-overload]
         until(lambda: (folder / "works").exists(), 120, lambda: "it does not begin", training)
@@ -89,9 +89,4 @@ def _ended(environment: dict[str, str], folder: Path, *arguments: str) -> str:
 
 @pytest.mark.parametrize("dashboard", ["dashboard", "none"])
 def test_a_training_is_let_be(dashboard: str, environment: dict[str, str], tmp_path: Path) -> None:
-    assert _ended(environment, tmp_path, "own", dashboard) == "ENDED trained"
-
-
-def test_ray_train_alone_ends_it(environment: dict[str, str], tmp_path: Path) -> None:
-    """Where this fails Ray has been mended, and what stands against it can go."""
-    assert _ended(environment, tmp_path, "alone", "none") == "ENDED failed: True"
+    assert _ended(environment, tmp_path, dashboard) == "ENDED trained"
