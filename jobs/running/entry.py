@@ -35,8 +35,8 @@ _LOOK_S = 0.005
 """For so long at most a signal may go unheard."""
 _PREVIEW = "animate.preview=true"
 _WITH_RAY_TRAIN = {"align", "train"}
-"""Verbs that need a dashboard: Ray Train asks it each second, and warns where there is none. To others it is 1.4 s and
-eight processes more."""
+"""Verbs that need a dashboard: Ray Train asks it each second, and warns where there is none. To others it is two
+seconds of the start."""
 _OF_SEVERAL_RUNS = {"evaluate"}
 """Verbs whose work is given a `JobRuns` and begins its runs itself; that of others is given a `Run`."""
 
@@ -141,6 +141,7 @@ def connected(address: str | None = None, *, dashboard: bool = True) -> Iterator
     try:
         ray.init(address, include_dashboard=dashboard, logging_level=logging.WARNING)
     except SystemExit as error:  # how Ray answers SIGTERM until it is connected
+        _kill_ray()
         raise ending.Stopped(ending.KEPT, signal.SIGTERM) from error
     ending.arm()  # from then on Ray's own handler would abort
     stopped = False
@@ -150,8 +151,22 @@ def connected(address: str | None = None, *, dashboard: bool = True) -> Iterator
         stopped = True
         raise
     finally:
-        if not stopped:  # else it ends with this process: work that was interrupted would abort under a shutdown
+        if stopped:  # no shutdown: work that was interrupted would abort under it
+            _kill_ray()
+        else:
             _leave_ray()
+
+
+def _kill_ray() -> None:
+    """End what a Ray of this process's own runs. Its raylet would go with this process, and leave agents behind that
+    take from half a minute to more than one to end."""
+    import psutil
+
+    with contextlib.suppress(psutil.Error):
+        own = [each for each in psutil.Process().children() if each.name() == "raylet"]
+        for process in [below for raylet in own for below in (*raylet.children(recursive=True), raylet)]:
+            with contextlib.suppress(psutil.Error):
+                process.kill()
 
 
 def _leave_ray() -> None:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import signal
 import subprocess
 import sys
+import time
+import uuid
 from collections.abc import Callable
 from pathlib import Path
 
+import psutil
 import pytest
 import ray
 
@@ -17,6 +21,8 @@ from jobs.running import entry
 from jobs.running.config import Config
 from jobs.tracking.run import Run
 from stableanimator.errors import InputError
+
+from ...infra.services import until
 
 pytestmark = pytest.mark.usefixtures("cluster")
 
@@ -86,6 +92,7 @@ from jobs.running import entry
 
 def work(config, run):
     beside = {word for each in psutil.Process().children(recursive=True) for word in each.cmdline()}
+    assert any(word.endswith("dashboard.py") for word in beside)  # without one it counts usage alone
     return "without a dashboard" if "--disable-frontend" in beside else "with a dashboard"
 
 sys.exit(entry.main(sys.argv[1], work, ["--config", sys.argv[2]]))
@@ -130,3 +137,47 @@ def test_sigterm_while_and_after_ray_is_left_ends_with_a_line_and_143(moment: st
         said = process.communicate(timeout=120)[1]
     assert process.returncode == 143
     assert said.splitlines()[-1].startswith("stopped by SIGTERM; what is done is kept")
+
+
+STOPPED = """
+import time
+import ray
+from jobs.running import ending, entry
+
+@ray.remote
+class Actor:
+    pass
+
+def work():
+    with entry.connected("local"):
+        actor = Actor.options(runtime_env={"env_vars": {"ANY": "1"}}).remote()
+        print("connected", flush=True)
+        time.sleep(60)
+    return 0
+
+ending.leave(ending.ended(work))
+"""
+
+
+def test_what_a_jobs_own_ray_started_ends_with_a_job_that_is_stopped() -> None:
+    """Ray's agents alone would stay for half a minute where its raylet goes while they begin."""
+    environment = {name: value for name, value in os.environ.items() if name != "RAY_ADDRESS"}
+    mark = {"SA_TEST_STOPPED": str(uuid.uuid4())}
+    with subprocess.Popen([sys.executable, "-c", STOPPED], env=environment | mark, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"connected\n"
+        time.sleep(0.3)
+        assert len(_with(mark)) > 4
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(60) == 143
+    until(lambda: not _with(mark), 12, lambda: f"left: {_with(mark)}")
+
+
+def _with(mark: dict[str, str]) -> list[str]:
+    """What runs with these variables, but for what has ended and waits to be asked."""
+    found = []
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error):
+            if mark.items() <= process.environ().items() and process.status() != psutil.STATUS_ZOMBIE:
+                found.append(process.name())
+    return found
